@@ -1,4 +1,7 @@
-"""``python -m sandbox``: a stand-in for Toss, and one for PortOne beside it when asked for, on loopback until SIGTERM or SIGINT."""
+"""`python -m sandbox`: run the Toss stand-in, and optionally the PortOne stand-in, on loopback.
+
+It runs until SIGTERM or SIGINT.
+"""
 
 import argparse
 import asyncio
@@ -11,11 +14,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from sandbox.control import FAULTS_PATH, LOOPBACK, control
-from sandbox.exchange import Publish, Replay, play, trade_at_random
+from sandbox.exchange import Publish, Replay, play, run_market
 from sandbox.market import Market
 from sandbox.portone.merchant import LOOPBACK_HOSTS, WEBHOOK_SECRET
 from sandbox.portone.rest import portone
-from sandbox.portone.server_state import Mail
+from sandbox.portone.server_state import WebhookSettings
 from sandbox.replay import MalformedBars, read_bars
 from sandbox.toss_rest import toss_rest
 from sandbox.toss_server import TossServer
@@ -31,12 +34,12 @@ SPEED_MAX = 6_000
 
 
 class _CannotListen(Exception):
-    """An address is taken or none of this machine's; the message names it."""
+    """An address is in use or not of this machine. The message names it."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One sentence instead of argparse's page."""
+        """Print one sentence instead of argparse's usage."""
         self.exit(2, f"sandbox: {message}\n")
 
 
@@ -155,15 +158,15 @@ def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Rep
 
 
 def _stock(code: str) -> ListedStock:
-    """The listed stock, or one made up for a code that the seed list does not have."""
+    """Return the listed stock, or an invented one if the seed list does not have the code."""
     for stock in seed_listing():
         if stock.code == code:
             return stock
     return ListedStock(code=code, name=code, market="KOSPI")
 
 
-def _mail(options: argparse.Namespace) -> Mail:
-    return Mail(
+def _mail(options: argparse.Namespace) -> WebhookSettings:
+    return WebhookSettings(
         url=options.portone_webhook_url,
         secrets=options.portone_webhook_secret or [WEBHOOK_SECRET],
         hosts=[*LOOPBACK_HOSTS, *(options.portone_webhook_host or [])],
@@ -190,19 +193,20 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
         port = await _open(
             stack, server.listen(options.host, options.port), f"{options.host}:{options.port}"
         )
-        _say(
-            f"sandbox listens on http://{options.host}:{port}, {len(stocks)} made-up stocks, {options.rate:g} trades/s"
+        _log(
+            f"sandbox listens on http://{options.host}:{port}, {len(stocks)} made-up stocks, "
+            f"{options.rate:g} trades/s"
         )
         if options.rest_port is not None:
             address = f"{options.host}:{options.rest_port}"
             port = await _open(
                 stack, toss_rest(server, log, options.host, options.rest_port), address
             )
-            _say(f"Toss's REST API is told on http://{options.host}:{port}")
+            _log(f"Toss's REST API listens on http://{options.host}:{port}")
         if options.control_port is not None:
             address = f"{LOOPBACK}:{options.control_port}"
             port = await _open(stack, control(server, options.control_port), address)
-            _say(f"faults can be set at http://{LOOPBACK}:{port}{FAULTS_PATH}")
+            _log(f"faults can be set at http://{LOOPBACK}:{port}{FAULTS_PATH}")
         if options.portone_port is not None:
             stand_in = portone(
                 options.portone_port,
@@ -211,9 +215,9 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
                 seed=options.seed,
             )
             port = await _open(stack, stand_in, f"{options.portone_host}:{options.portone_port}")
-            _say(f"PortOne's stand-in listens on http://{options.portone_host}:{port}")
+            _log(f"PortOne's stand-in listens on http://{options.portone_host}:{port}")
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks = [group.create_task(trade_at_random(market, rate=options.rate, publish=publish))]
+        tasks = [group.create_task(run_market(market, rate=options.rate, publish=publish))]
         if replay is not None:
             tasks.append(group.create_task(_play_when_heard(replay, server, publish)))
         await stop.wait()
@@ -224,7 +228,9 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
 async def _open(
     stack: AsyncExitStack, server: AbstractAsyncContextManager[int], address: str
 ) -> int:
-    """Enter a server's context; its port. _CannotListen when the address can't be had."""
+    """Enter a server's context and return its port. Raise _CannotListen if its address is
+    unavailable.
+    """
     try:
         return await stack.enter_async_context(server)
     except OSError as fault:
@@ -232,13 +238,13 @@ async def _open(
 
 
 async def _play_when_heard(replay: Replay, server: TossServer, publish: Publish) -> None:
-    """Start with the first subscriber, so that nobody misses the beginning."""
-    _say(f"replay {replay.stock.code} waits for its first subscriber")
+    """Start the replay at the first subscription, so that no client misses its beginning."""
+    _log(f"replay {replay.stock.code} waits for its first subscriber")
     await server.wait_for_listener(trade_topic(replay.stock.code))
-    await play(replay, publish=publish, say=_say)
+    await play(replay, publish=publish, log=_log)
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, flush=True)
 
 

@@ -1,6 +1,7 @@
-"""The sandbox's faults over HTTP, for whoever tries something by hand: one resource on a port of its own, on loopback only.
+"""HTTP control of the Toss stand-in's faults for manual tests: one resource on its own loopback
+port.
 
-The feed's own port can't have it: a server of WebSockets reads no request with a body.
+The feed's port cannot serve it, because a WebSocket server reads no request body.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -9,27 +10,31 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from sandbox.faults import Faults
-from sandbox.serving import served
+from sandbox.serving import running_server
 from sandbox.toss_server import TossServer
 
 FAULTS_PATH = "/sandbox/faults"
 LOOPBACK = "127.0.0.1"
-# Enough for the longest text that a break may write, escaped.
+# Enough for the longest escaped text of `Break.writes`.
 BODY_OCTETS_MAX = 512 * 1024
-# A long list of wrong values is not worth a longer one of complaints.
-COMPLAINTS_MAX = 20
+# Maximum number of validation errors in an answer.
+PROBLEMS_MAX = 20
 
 
 def control(server: TossServer, port: int) -> AbstractAsyncContextManager[int]:
-    """Serve until the context ends; gives the port, which the system chooses for 0. OSError when it is taken."""
-    desk = _Desk(server)
+    """Serve until the context ends. Yield the port, chosen by the system for 0. Raise OSError if in
+    use.
+    """
+    handlers = _Handlers(server)
     application = web.Application(client_max_size=BODY_OCTETS_MAX)
-    application.add_routes([web.get(FAULTS_PATH, desk.show), web.put(FAULTS_PATH, desk.replace)])
-    return served(application, LOOPBACK, port)
+    application.add_routes(
+        [web.get(FAULTS_PATH, handlers.show), web.put(FAULTS_PATH, handlers.replace)]
+    )
+    return running_server(application, LOOPBACK, port)
 
 
-class _Desk:
-    """Shows and replaces the faults of one server."""
+class _Handlers:
+    """Reads and replaces the faults of one server."""
 
     def __init__(self, server: TossServer) -> None:
         self._server = server
@@ -38,8 +43,9 @@ class _Desk:
         return web.json_response(text=self._server.faults.model_dump_json())
 
     async def replace(self, request: web.Request) -> web.Response:
-        """All knobs at once: one that is not named is turned back, so ``{}`` ends all faults."""
-        # A page in a browser may not send this type to another site unasked, so none can turn knobs here.
+        """Replace all faults. Omitted ones are switched off, so `{}` ends all faults."""
+        # A web page of another origin cannot send this type without a preflight request, so it
+        # cannot set faults.
         if request.content_type != "application/json":
             return _refusal(
                 415, "not-json", [{"at": "Content-Type", "message": "must be application/json"}]
@@ -47,17 +53,17 @@ class _Desk:
         try:
             self._server.faults = Faults.model_validate_json(await request.read())
         except ValidationError as invalid:
-            return _refusal(400, "invalid-faults", complaints_of(invalid))
+            return _refusal(400, "invalid-faults", validation_problems(invalid))
         return await self.show(request)
 
 
-def complaints_of(invalid: ValidationError) -> list[dict[str, str]]:
-    """What is wrong and where, without the values."""
+def validation_problems(invalid: ValidationError) -> list[dict[str, str]]:
+    """Return validation errors with their places, without the values."""
     return [
         {"at": ".".join(map(str, error["loc"])), "message": error["msg"]}
-        for error in invalid.errors(include_url=False, include_input=False)[:COMPLAINTS_MAX]
+        for error in invalid.errors(include_url=False, include_input=False)[:PROBLEMS_MAX]
     ]
 
 
-def _refusal(status: int, code: str, complaints: list[dict[str, str]]) -> web.Response:
-    return web.json_response({"error": {"code": code, "complaints": complaints}}, status=status)
+def _refusal(status: int, code: str, problems: list[dict[str, str]]) -> web.Response:
+    return web.json_response({"error": {"code": code, "complaints": problems}}, status=status)

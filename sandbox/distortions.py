@@ -1,4 +1,4 @@
-"""Trades as a feed might report them one day: doubled, out of order, in a form that nobody knows, or in none that is a trade."""
+"""Distorted trade messages: duplicated, out of order, in an unknown form, or malformed."""
 
 import json
 from collections import defaultdict
@@ -6,7 +6,7 @@ from collections import defaultdict
 from sandbox.faults import Faults
 from sandbox.trade import Trade
 
-# Each takes the place of a field of a good trade; none leaves one.
+# Each replaces a field of a valid trade and makes it invalid.
 _WRONG_VALUES: tuple[tuple[str, object], ...] = (
     ("close", None),
     ("close", "70000"),
@@ -48,7 +48,7 @@ _NO_RECORDS = (
 
 
 def malformed(trade: Trade) -> list[bytes]:
-    """Bodies made from a trade none of which is one."""
+    """Return message bodies that are derived from a trade but are not valid trades."""
     record = trade.record()
     wrong = [record | {name: value} for name, value in _WRONG_VALUES]
     short = [
@@ -58,8 +58,8 @@ def malformed(trade: Trade) -> list[bytes]:
 
 
 def unfamiliar(trade: Trade) -> bytes:
-    """The trade with fields, values and ways to write a number that nobody has seen yet, and text beyond ASCII. It is still one."""
-    strange = {
+    """Return a valid trade with unknown fields, unusual number formats and text beyond ASCII."""
+    unknown_fields = {
         "tradeType": "단일가",
         "changeType": "LIMIT_UP",
         "session": None,
@@ -67,23 +67,25 @@ def unfamiliar(trade: Trade) -> bytes:
         "venue": {"name": "한국거래소", "lines": [1, 2]},
         "sequence": 10**30,
     }
-    return json.dumps(trade.record() | strange, ensure_ascii=False).encode()
+    return json.dumps(trade.record() | unknown_fields, ensure_ascii=False).encode()
 
 
 class Distorter:
-    """Makes the bodies in which a trade is told. Remembers the trades that wait for their group, of each stock."""
+    """Builds the message bodies of trades. Keeps the trades of each stock that wait for their
+    group.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[bytes]] = defaultdict(list)
 
     def bodies(self, trade: Trade, faults: Faults) -> list[bytes]:
-        """What to send now for a trade, in order; nothing while its group is not full."""
-        told = [unfamiliar(trade) if faults.unfamiliar else trade.body()] * faults.copies
+        """Return the bodies to send now, in order; none while a group is incomplete."""
+        bodies = [unfamiliar(trade) if faults.unfamiliar else trade.body()] * faults.copies
         if faults.malformed:
-            told = malformed(trade) + told
+            bodies = malformed(trade) + bodies
         if faults.reversed_in == 1 and not self._waiting:
-            return told
-        waiting = self._waiting.pop(trade.code, []) + told
+            return bodies
+        waiting = self._waiting.pop(trade.code, []) + bodies
         if len(waiting) < faults.reversed_in:
             self._waiting[trade.code] = waiting
             return []

@@ -1,4 +1,4 @@
-"""The sandbox's clockwork: makes the play market trade at its rate, and plays a file of bars back when someone listens."""
+"""Drive the simulated market at its rate, and replay a file of bars when a client subscribes."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,14 +14,16 @@ from trading.exchange.time import KST
 from trading.stocks.listing import ListedStock
 
 STEP_S = 0.02
-# After the end of a replay without --loop its stock stays live: one share at the last close, this often.
-EPILOGUE_PERIOD_S = 2.0
+# After a replay without --loop, one share trades at the last close at this interval.
+AFTER_REPLAY_PERIOD_S = 2.0
 
 Publish = Callable[[Trade], None]
 
 
-async def trade_at_random(market: Market, *, rate: float, publish: Publish) -> None:
-    """Trade for ever, ``rate`` times a second. After a pause of the machine at most one second's trades are made up for."""
+async def run_market(market: Market, *, rate: float, publish: Publish) -> None:
+    """Trade forever at `rate` trades per second. After a pause, catch up at most one second of
+    trades.
+    """
     loop = asyncio.get_running_loop()
     due, last = 0.0, loop.time()
     while True:
@@ -36,7 +38,7 @@ async def trade_at_random(market: Market, *, rate: float, publish: Publish) -> N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What to play and how: ``speed`` 60 plays a minute's bar in a second."""
+    """Bars to replay. A `speed` of 60 plays a minute bar in one second."""
 
     bars: Sequence[Bar]
     stock: ListedStock
@@ -46,39 +48,44 @@ class Replay:
     loop: bool = False
 
 
-async def play(replay: Replay, *, publish: Publish, say: Callable[[str], None]) -> None:
-    """Play the bars back to back, for ever: again with ``loop``, otherwise holding the last close. Gaps in the file are skipped."""
-    draw = Random(replay.seed)
+async def play(replay: Replay, *, publish: Publish, log: Callable[[str], None]) -> None:
+    """Replay the bars back to back and skip gaps between them.
+
+    Start again with `loop`; otherwise keep trading at the last close.
+    """
+    rng = Random(replay.seed)
     tape = opening_tape(
         replay.bars, replay.stock, base=replay.base, speed=replay.speed, at=datetime.now(UTC)
     )
     code = replay.stock.code
     for turn in count(1):
-        say(
-            f"replay {code} starts: turn {turn}, {len(replay.bars)} bars, {BAR_S / replay.speed:g} s each, base {tape.base}"
+        log(
+            f"replay {code} starts: turn {turn}, {len(replay.bars)} bars, {BAR_S / replay.speed:g} "
+            f"s each, base {tape.base}"
         )
-        tape = await _play_once(replay, tape, draw, publish=publish, say=say)
+        tape = await _play_once(replay, tape, rng, publish=publish, log=log)
         if not replay.loop:
             break
-    say(
-        f"replay {code} is over: its last close {tape.price} goes on printing every {EPILOGUE_PERIOD_S:g} s"
+    log(
+        f"replay {code} is over: its last close {tape.price} goes on printing every "
+        f"{AFTER_REPLAY_PERIOD_S:g} s"
     )
     while True:
-        await asyncio.sleep(EPILOGUE_PERIOD_S)
-        tape, trade = tape.print(tape.price, 1, draw.choice(("BUY", "SELL")))
+        await asyncio.sleep(AFTER_REPLAY_PERIOD_S)
+        tape, trade = tape.print(tape.price, 1, rng.choice(("BUY", "SELL")))
         publish(trade)
 
 
 async def _play_once(
-    replay: Replay, tape: Tape, draw: Random, *, publish: Publish, say: Callable[[str], None]
+    replay: Replay, tape: Tape, rng: Random, *, publish: Publish, log: Callable[[str], None]
 ) -> Tape:
     loop = asyncio.get_running_loop()
     bar_s = BAR_S / replay.speed
     starts_at = loop.time()
     for bar in replay.bars:
         stamp = bar.stamp.astimezone(KST).strftime("%Y-%m-%d %H:%M:%S")
-        say(f"replay {replay.stock.code} bar {stamp} low {bar.low} high {bar.high}")
-        printed = list(play_bar(tape, bar, draw))
+        log(f"replay {replay.stock.code} bar {stamp} low {bar.low} high {bar.high}")
+        printed = list(play_bar(tape, bar, rng))
         for index, (following, trade) in enumerate(printed):
             await asyncio.sleep(max(0.0, starts_at + bar_s * index / len(printed) - loop.time()))
             publish(trade)

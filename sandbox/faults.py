@@ -1,6 +1,7 @@
-"""What the stand-in does wrong on purpose: knobs that a test turns in process and a person over the control port.
+"""Faults of the Toss stand-in, set in process by tests or over the control port.
 
-``Faults()`` does nothing wrong. A knob acts on every connection until it is turned back; ValidationError for an impossible value.
+`Faults()` has no fault. Each applies to all connections until it is reset. Impossible values raise
+ValidationError.
 """
 
 from enum import StrEnum, auto
@@ -11,7 +12,7 @@ from websockets.frames import EXTERNAL_CLOSE_CODES
 
 from relayer.stomp.limits import HEART_BEAT_MS_MAX
 
-# The server itself gives up a handshake that is not done within ten seconds.
+# The server aborts a handshake that takes longer than ten seconds.
 TOKEN_DELAY_MS_MAX = 9_000
 RECEIPT_DELAY_MS_MAX = 60_000
 REST_DELAY_MS_MAX = 60_000
@@ -25,7 +26,7 @@ HeartBeatMs = Annotated[int, Field(ge=0, le=HEART_BEAT_MS_MAX)]
 
 
 class Moment(StrEnum):
-    """What a connection has come to: its CONNECT or a SUBSCRIBE has arrived, or a trade is due to it."""
+    """Point in a connection: CONNECT received, SUBSCRIBE received, or a trade to send."""
 
     CONNECT = auto()
     SUBSCRIBE = auto()
@@ -33,10 +34,10 @@ class Moment(StrEnum):
 
 
 class ConnectionEnd(StrEnum):
-    """What becomes of the connection.
+    """How a connection ends.
 
-    CLOSE: a close frame ends it. ABORT: TCP ends without one. RESET: TCP is reset. STALL: it stays open, half of it: nothing is read
-    or written any more. NONE: it goes on.
+    CLOSE: with a close frame. ABORT: TCP closes without one. RESET: TCP is reset. STALL: it stays
+    open and is neither read nor written. NONE: it continues.
     """
 
     CLOSE = auto()
@@ -47,9 +48,10 @@ class ConnectionEnd(StrEnum):
 
 
 class RestBody(StrEnum):
-    """What comes in place of an answer's body.
+    """Body of a REST answer.
 
-    WHOLE: itself. GARBAGE: a page that calls itself JSON. HALF: its first half, then the connection ends. DRIP: an octet now and then.
+    WHOLE: unchanged. GARBAGE: a page declared as JSON. HALF: the first half, then a disconnect.
+    DRIP: a byte now and then.
     """
 
     WHOLE = auto()
@@ -63,9 +65,11 @@ class _Knobs(BaseModel):
 
 
 class Break(_Knobs):
-    """Where the stand-in breaks off: what is due at the moment is left undone, ``writes`` is written instead, the connection ends so.
+    """Break-off at a moment: the due frame is not sent, `writes` is sent instead, and the
+    connection ends.
 
-    In ``writes`` ``{token}`` stands for the token that the client came with, ``{receipt}`` for the receipt that it asks for.
+    In `writes`, `{token}` stands for the client's token and `{receipt}` for the receipt it
+    requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,7 +87,7 @@ class Break(_Knobs):
 
 
 class Faults(_Knobs):
-    """All knobs; docs/relayer.md says what each does. Spans are milliseconds, sizes octets."""
+    """All faults, described in docs/relayer.md. Durations are in milliseconds, sizes in bytes."""
 
     token_status: Literal[200, 403, 429, 500, 503] = 200
     token_delay_ms: int = Field(default=0, ge=0, le=TOKEN_DELAY_MS_MAX)

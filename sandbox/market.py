@@ -1,6 +1,7 @@
-"""A play market: prices walk at random on the exchange's grid inside the day's limits. Pure: state and instant in, trade out.
+"""Simulated market: prices walk at random on the tick grid within the price limits.
 
-The same seed and the same instants give the same trades. It trades around the clock; the day turns at midnight in Korea.
+Pure: state and time in, trade out. The same seed and times give the same trades. It trades around
+the clock; a day starts at midnight in Korea.
 """
 
 from collections.abc import Sequence
@@ -13,23 +14,25 @@ from trading.exchange.price_grid import ceil_to_grid, daily_price_range, tick_si
 from trading.exchange.time import KST, trade_date
 from trading.stocks.listing import ListedStock
 
-# No stock is quiet for longer than this, if the rate allows it.
+# Maximum time without a trade of a stock, if the rate allows it.
 QUIET_S_MAX = 2.5
 
 _PRICE_WITHOUT_REFERENCE = 10_000
 _TRADE_AMOUNT_MEAN = 10_000_000
 _STAY_SHARE = 0.45
 _HALF_TICK_SHARE = 0.03
-# How strongly a price is drawn back to the base: at the limit of ±30 % the odds of a step outwards are 1 in 5.
+# Strength of the pull towards the base price: at ±30 %, a step outwards has odds of 1 in 5.
 _PULL = 1.0
-# A market that starts in the middle of a day has traded before. The assumed past is busier than the play market ever is, so that
-# the totals of a restarted sandbox never fall behind those of the one before.
+# A market that starts during a day has traded before. The assumed past is busier than the simulated
+# market, so the totals of a restarted sandbox are not below those before the restart.
 _PAST_TRADES_PER_S = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockState:
-    """One stock's day so far. Prices are won; ``price`` lies on the grid, a print may lie half a step above it."""
+    """One stock's day so far. Prices are in won; `price` is on the grid, a print may be half a tick
+    above.
+    """
 
     stock: ListedStock
     day: date
@@ -39,7 +42,7 @@ class StockState:
 
 
 def opening_state(stock: ListedStock, at: datetime) -> StockState:
-    """A stock at ``at``, at its reference price, after as much trade as belongs to the hour."""
+    """Return a stock at its reference price after a plausible amount of trading for the hour."""
     price = up_to_grid(stock.reference_price or _PRICE_WITHOUT_REFERENCE, stock)
     volume = seconds_of_day(at) * _PAST_TRADES_PER_S * _mean_volume(price)
     totals = DayTotals(
@@ -48,14 +51,14 @@ def opening_state(stock: ListedStock, at: datetime) -> StockState:
     return StockState(stock=stock, day=trade_date(at), base=price, price=price, totals=totals)
 
 
-def next_trade(state: StockState, draw: Random, at: datetime) -> tuple[StockState, Trade]:
-    """The next trade of a stock and the state that it leaves. The first trade of a new day starts from a new base."""
+def next_trade(state: StockState, rng: Random, at: datetime) -> tuple[StockState, Trade]:
+    """Return the next trade and state. The first trade of a new day sets a new base price."""
     if trade_date(at) != state.day:
         base = up_to_grid(state.price, state.stock)
         state = replace(state, day=trade_date(at), base=base, price=base, totals=DayTotals())
-    price, side = _step(state, draw)
-    printed = _half_tick_up(price, state) if draw.random() < _HALF_TICK_SHARE else price
-    volume = 1 + int(draw.expovariate(1.0) * (_mean_volume(price) - 1))
+    price, side = _step(state, rng)
+    printed = _half_tick_up(price, state) if rng.random() < _HALF_TICK_SHARE else price
+    volume = 1 + int(rng.expovariate(1.0) * (_mean_volume(price) - 1))
     totals = state.totals.plus(printed, volume, side)
     trade = Trade(
         code=state.stock.code,
@@ -70,12 +73,12 @@ def next_trade(state: StockState, draw: Random, at: datetime) -> tuple[StockStat
 
 
 def up_to_grid(price: int, stock: ListedStock) -> int:
-    """A stock's price as a base price."""
+    """Round a price up to the tick grid."""
     return ceil_to_grid(price, stock.kind)
 
 
 def seconds_of_day(at: datetime) -> int:
-    """Whole seconds since midnight in Korea."""
+    """Return the whole seconds since midnight in Korea."""
     local = at.astimezone(KST)
     return local.hour * 3600 + local.minute * 60 + local.second
 
@@ -84,14 +87,15 @@ def _mean_volume(price: int) -> int:
     return max(1, _TRADE_AMOUNT_MEAN // price)
 
 
-def _step(state: StockState, draw: Random) -> tuple[int, Side]:
-    """One step up, down or none, a little more often towards the base, never beyond the day's limits."""
+def _step(state: StockState, rng: Random) -> tuple[int, Side]:
+    """Return a step up, down or none, more often towards the base and within limits."""
     stock, price = state.stock, state.price
-    if draw.random() < _STAY_SHARE:
-        return price, draw.choice(("BUY", "SELL"))
-    upwards = draw.random() < 0.5 - _PULL * (price - state.base) / state.base
+    if rng.random() < _STAY_SHARE:
+        return price, rng.choice(("BUY", "SELL"))
+    upwards = rng.random() < 0.5 - _PULL * (price - state.base) / state.base
     limits = daily_price_range(state.base, stock.kind, stock.market)
-    # Below a boundary of the grid the steps are finer, so a step down is measured just below the price.
+    # Below a grid boundary the tick size is smaller, so a step down is measured just below the
+    # price.
     moved = (
         price + tick_size(price, stock.kind)
         if upwards
@@ -101,7 +105,7 @@ def _step(state: StockState, draw: Random) -> tuple[int, Side]:
 
 
 def _half_tick_up(price: int, state: StockState) -> int:
-    """A mid-price print between ``price`` and the next step; fractions are dropped, as the exchange does."""
+    """Return a mid-price print half a tick above `price`, rounded down as the exchange does."""
     stock = state.stock
     printed = price + tick_size(price, stock.kind) // 2
     return (
@@ -112,27 +116,29 @@ def _half_tick_up(price: int, state: StockState) -> int:
 
 
 class Market:
-    """All stocks of the play market and whose turn it is: busy stocks often, each one before it was quiet for too long."""
+    """Simulated market of several stocks. Active stocks trade more often, and none is quiet too
+    long.
+    """
 
     def __init__(self, stocks: Sequence[ListedStock], *, seed: int, at: datetime) -> None:
-        self._draw = Random(seed)
+        self._rng = Random(seed)
         self._states = {stock.code: opening_state(stock, at) for stock in stocks}
-        # The listing begins with the largest issues: the n-th trades 1/n as often as the first.
+        # The listing starts with the largest issues: the n-th trades 1/n as often as the first.
         self._weights = [1 / rank for rank in range(1, len(stocks) + 1)]
         self._codes = list(self._states)
         self._traded_at = dict.fromkeys(self._codes, at)
 
     def trade(self, at: datetime) -> Trade:
-        """The next trade at ``at``, of the stock whose turn it is."""
+        """Return the next trade at `at`, of the stock whose turn it is."""
         code = self._turn(at)
-        # Taken out and put back at the end: the dictionary's order is the order of the last trades.
+        # Removed and appended, so that the dictionary is ordered by the last trade.
         del self._traded_at[code]
         self._traded_at[code] = at
-        self._states[code], trade = next_trade(self._states[code], self._draw, at)
+        self._states[code], trade = next_trade(self._states[code], self._rng, at)
         return trade
 
     def _turn(self, at: datetime) -> str:
-        quietest = next(iter(self._traded_at))
-        if (at - self._traded_at[quietest]).total_seconds() >= QUIET_S_MAX:
-            return quietest
-        return self._draw.choices(self._codes, self._weights)[0]
+        longest_quiet = next(iter(self._traded_at))
+        if (at - self._traded_at[longest_quiet]).total_seconds() >= QUIET_S_MAX:
+            return longest_quiet
+        return self._rng.choices(self._codes, self._weights)[0]

@@ -1,6 +1,6 @@
-"""Minute bars played back as trades. Pure: a bar in, prints out; the prints of a bar never leave its range.
+"""Replay of minute bars as trades. Pure: a bar in, prints within its range out.
 
-A print carries its bar's own stamp, so that whatever is done on it can be held against the bar that it came from.
+A print has the time of its bar, so that it can be compared with the bar.
 """
 
 import csv
@@ -23,12 +23,12 @@ _BETWEEN_CORNERS = 5
 
 
 class MalformedBars(Exception):
-    """A file of bars that can't be played; the message names the line."""
+    """A file of bars that cannot be replayed. The message names the line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One minute. Prices are won, the volume shares, the stamp an instant."""
+    """One minute bar: prices in won, volume in shares, and its time."""
 
     stamp: datetime
     open: int
@@ -51,7 +51,10 @@ class Bar:
 
 
 def read_bars(path: Path) -> list[Bar]:
-    """The bars of a CSV file ``datetime,open,high,low,close,volume``, stamps in Korean time. MalformedBars; OSError when unreadable."""
+    """Read a CSV file `datetime,open,high,low,close,volume` with times in Korea.
+
+    Raise MalformedBars, or OSError if the file cannot be read.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
@@ -77,9 +80,11 @@ def _bar(row: Mapping[str, str | None], *, line: int) -> Bar:
 
 
 def price_path(bar: Bar, stock: ListedStock) -> list[int]:
-    """Prices from open over both extremes to close: a rising bar falls first, a falling one rises first.
+    """Return prices from open over both extremes to close: a rising bar falls first, a falling one
+    rises.
 
-    As many as the volume can carry, one share each at least: 19, or the four corners, or the last of them. None without volume.
+    The number is limited by the volume, with at least one share each: 19, or the four corners, or
+    the last of them. None without volume.
     """
     extremes = (bar.low, bar.high) if bar.close >= bar.open else (bar.high, bar.low)
     corners = [bar.open, *extremes, bar.close]
@@ -87,7 +92,7 @@ def price_path(bar: Bar, stock: ListedStock) -> list[int]:
     for start, end in pairwise(corners):
         parts = _BETWEEN_CORNERS + 1
         between = [start + (end - start) * part // parts for part in range(1, parts)]
-        # An extreme may be a half-step print, and the grid price below it outside the bar.
+        # An extreme may be a half-tick print, and the grid price below it outside of the bar.
         prices += [max(bar.low, floor_to_grid(price, stock.kind)) for price in between]
         prices.append(end)
     if bar.volume >= len(prices):
@@ -95,15 +100,15 @@ def price_path(bar: Bar, stock: ListedStock) -> list[int]:
     return corners[max(0, len(corners) - bar.volume) :]
 
 
-def split_volume(volume: int, parts: int, draw: Random) -> list[int]:
-    """``volume`` as ``parts`` positive shares that sum to it exactly; ``parts`` may not exceed it."""
-    cuts = [0, *sorted(draw.sample(range(1, volume), parts - 1)), volume]
+def split_volume(volume: int, parts: int, rng: Random) -> list[int]:
+    """Split `volume` into `parts` positive numbers with the same sum. `parts` may not exceed it."""
+    cuts = [0, *sorted(rng.sample(range(1, volume), parts - 1)), volume]
     return [end - start for start, end in pairwise(cuts)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tape:
-    """Where a replay stands: the day's base and totals, and the last price."""
+    """Position of a replay: the day's base price and totals, and the last price."""
 
     stock: ListedStock
     base: int
@@ -112,7 +117,7 @@ class Tape:
     totals: DayTotals
 
     def print(self, price: int, volume: int, side: Side) -> tuple["Tape", Trade]:
-        """One more trade at the present bar's stamp."""
+        """Return the tape and the trade after one more trade at the bar's time."""
         totals = self.totals.plus(price, volume, side)
         trade = Trade(
             code=self.stock.code,
@@ -129,10 +134,11 @@ class Tape:
 def opening_tape(
     bars: Sequence[Bar], stock: ListedStock, *, base: int | None, speed: float, at: datetime
 ) -> Tape:
-    """The tape before the first bar. Without ``base`` (won) the first open, rounded up to the grid, stands for it.
+    """Return the tape before the first bar. Without `base` (won), it is the first open rounded to
+    the grid.
 
-    The totals begin with a past that grows twice as fast as the replay itself: played again on the same day, the same file never
-    counts below where it had come before.
+    The totals start with a past that grows twice as fast as the replay: a second replay of the file
+    on the same day never reports smaller totals than the first.
     """
     first = bars[0]
     pace = 2 * (1 + sum(bar.volume for bar in bars) * max(1, round(speed)) // (BAR_S * len(bars)))
@@ -145,24 +151,24 @@ def opening_tape(
 
 
 def turn_to(tape: Tape, bar: Bar) -> Tape:
-    """The tape at a bar. A later day than the last bar's begins with its own base and empty totals."""
+    """Return the tape at a bar. A later day starts with its own base price and empty totals."""
     if trade_date(bar.stamp) > trade_date(tape.stamp):
         tape = replace(tape, base=up_to_grid(tape.price, tape.stock), totals=DayTotals())
     return replace(tape, stamp=bar.stamp)
 
 
-def play_bar(tape: Tape, bar: Bar, draw: Random) -> Iterator[tuple[Tape, Trade]]:
-    """The bar's trades in order, each with the tape that it leaves. None for a bar without volume: then nothing was traded."""
+def play_bar(tape: Tape, bar: Bar, rng: Random) -> Iterator[tuple[Tape, Trade]]:
+    """Yield the bar's trades in order, each with the tape after it. None without volume."""
     tape = turn_to(tape, bar)
     prices = price_path(bar, tape.stock)
-    volumes = split_volume(bar.volume, len(prices), draw) if prices else []
+    volumes = split_volume(bar.volume, len(prices), rng) if prices else []
     for price, volume in zip(prices, volumes, strict=True):
         side: Side = (
             "BUY"
             if price > tape.price
             else "SELL"
             if price < tape.price
-            else draw.choice(("BUY", "SELL"))
+            else rng.choice(("BUY", "SELL"))
         )
         tape, trade = tape.print(price, volume, side)
         yield tape, trade

@@ -1,4 +1,4 @@
-"""An aiohttp application on a port of its own."""
+"""Serve an aiohttp application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,8 +9,10 @@ SHUTDOWN_TIMEOUT_S = 1.0
 
 
 @asynccontextmanager
-async def served(application: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Serve until the context ends; gives the port, which the system chooses for 0. OSError when it is taken."""
+async def running_server(application: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve until the context ends. Yield the port, chosen by the system for 0. Raise OSError if in
+    use.
+    """
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     try:

@@ -1,4 +1,4 @@
-"""Frames laid into WebSocket messages, and the endings that only a socket knows."""
+"""Write STOMP frames as WebSocket messages, and reset TCP connections."""
 
 import socket
 import struct
@@ -12,7 +12,9 @@ _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 
 
 def write_frames(frames: Iterable[bytes], faults: Faults) -> Iterator[bytes]:
-    """The messages that carry these frames and beats: one each, or the stream of all cut after every ``message_octets`` octets."""
+    """Yield messages with these frames and heart-beats: one each, or cut after every
+    `message_octets`.
+    """
     if not faults.beats:
         frames = [frame for frame in frames if frame != BEAT]
     if faults.crlf:
@@ -31,7 +33,7 @@ def _with_crlf(frame: bytes) -> bytes:
 
 
 def reset(transport: WriteTransport) -> None:
-    """End a TCP connection by RST: what is under way in either direction is lost. Nothing happens when it ends already."""
+    """End a TCP connection by RST: data in flight is lost. Do nothing if it is already closing."""
     if transport.is_closing():
         return
     connection: socket.socket = transport.get_extra_info("socket")

@@ -1,6 +1,6 @@
-"""A stand-in for Toss's REST API of market data, told from the play market's own trades, in the shapes that are known of the real one.
+"""Stand-in for Toss's market-data REST API, based on the simulated market's trades.
 
-What it does wrong, the ``faults`` of the feed's stand-in say.
+Its faults are those of the feed's stand-in.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.faults import RestBody
-from sandbox.serving import served
+from sandbox.serving import running_server
 from sandbox.toss_server import TossServer
 from sandbox.trade import Trade
 from sandbox.trade_log import IndexLog, StockLog, TradeLog
@@ -28,7 +28,7 @@ COUNT_MAX = 500
 RANKED_MAX = 100
 DRIP_S = 0.05
 INDEX_CODES = {"KGG01P": "KOSPI", "QGG01P": "KOSDAQ"}
-# Won for a dollar, about which the play rate moves every minute.
+# Won per dollar; the simulated rate moves around it every minute.
 _RATE = 1_400.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,25 +37,27 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def toss_rest(
     server: TossServer, log: TradeLog, host: str, port: int
 ) -> AbstractAsyncContextManager[int]:
-    """Serve until the context ends; gives the port, which the system chooses for 0. OSError when it is taken."""
-    desk = _Desk(server, log)
-    application = web.Application(middlewares=[desk.go_wrong])
+    """Serve until the context ends. Yield the port, chosen by the system for 0. Raise OSError if in
+    use.
+    """
+    handlers = _Handlers(server, log)
+    application = web.Application(middlewares=[handlers.go_wrong])
     application.add_routes(
         [
-            web.get("/healthz", desk.health),
-            web.get("/api/v3/stock-prices/details", desk.details),
-            web.get("/api/v3/stock-prices/{code}/quotes", desk.quotes),
-            web.get("/api/v2/stock-prices/{code}/ticks", desk.ticks),
-            web.get("/api/v1/c-chart/kr-s/{code}/{interval}", desk.candles),
-            web.get("/api/v1/index-prices/{code}", desk.index),
-            web.get("/api/v1/product/exchange-rate", desk.exchange_rate),
-            web.post("/api/v2/dashboard/wts/overview/ranking", desk.ranking),
+            web.get("/healthz", handlers.health),
+            web.get("/api/v3/stock-prices/details", handlers.details),
+            web.get("/api/v3/stock-prices/{code}/quotes", handlers.quotes),
+            web.get("/api/v2/stock-prices/{code}/ticks", handlers.ticks),
+            web.get("/api/v1/c-chart/kr-s/{code}/{interval}", handlers.candles),
+            web.get("/api/v1/index-prices/{code}", handlers.index),
+            web.get("/api/v1/product/exchange-rate", handlers.exchange_rate),
+            web.post("/api/v2/dashboard/wts/overview/ranking", handlers.ranking),
         ]
     )
-    return served(application, host, port)
+    return running_server(application, host, port)
 
 
-class _Desk:
+class _Handlers:
     def __init__(self, server: TossServer, log: TradeLog) -> None:
         self._server = server
         self._log = log
@@ -82,14 +84,14 @@ class _Desk:
         return web.json_response({"status": "ok"})
 
     async def details(self, request: web.Request) -> web.Response:
-        """Codes that are unknown are left out, as the real one leaves them out."""
+        """Answer the details of stocks. Unknown codes are omitted, as by Toss."""
         codes = request.query.get("productCodes", "").split(",")
-        told = [
+        error_answers = [
             (self._log.listed[code], log)
             for code in codes
             if (log := self._log.stock(code)) is not None
         ]
-        return _result([_details(stock, log) for stock, log in told])
+        return _result([_details(stock, log) for stock, log in error_answers])
 
     async def quotes(self, request: web.Request) -> web.Response:
         stock, log = self._stock(request)
@@ -112,15 +114,15 @@ class _Desk:
         except (ValueError, OverflowError):
             return _refusal(400, "invalid-request")
         candles = list(log.candles(interval, before=before))
-        told = candles[: _count(request)]
-        more = candles[len(told) :]
+        error_answers = candles[: _count(request)]
+        more = candles[len(error_answers) :]
         return _result(
             {
                 "code": request.match_info["code"],
                 "nextDateTime": _stamp(more[0].starts_at) if more else None,
                 "exchangeRate": 1,
                 "exchange": "KRX",
-                "candles": [_candle(candle) for candle in told],
+                "candles": [_candle(candle) for candle in error_answers],
             }
         )
 
@@ -164,7 +166,7 @@ class _Desk:
 async def _distorted(
     request: web.Request, response: web.StreamResponse, body: RestBody
 ) -> web.StreamResponse:
-    """What stands in an answer's place: no JSON, half of it, or an octet now and then."""
+    """Send a distorted body: no JSON, half of it, or a byte now and then."""
     whole = (
         response.body
         if isinstance(response, web.Response) and isinstance(response.body, bytes)
@@ -175,7 +177,7 @@ async def _distorted(
     partial = web.StreamResponse(
         headers={"Content-Type": "application/json", "Content-Length": str(len(whole))}
     )
-    # Whoever waits for such an answer leaves in the middle of it.
+    # The client may disconnect before the end of such an answer.
     with suppress(ConnectionResetError):
         await partial.prepare(request)
         async for octets in _octets(whole, body):
@@ -218,9 +220,11 @@ def _details(stock: ListedStock, log: StockLog) -> dict[str, Any]:
 
 
 def _quotes(stock: ListedStock, trade: Trade) -> dict[str, Any]:
-    """Ten levels of each side about the last price, inside the day's limits; made up, and the same until the price changes."""
+    """Return ten invented price levels of each side within the limits, constant until the price
+    changes.
+    """
     limits = daily_price_range(trade.base, stock.kind, stock.market)
-    draw = Random(f"{stock.code}:{trade.price}:{trade.totals.volume}")
+    rng = Random(f"{stock.code}:{trade.price}:{trade.totals.volume}")
     asks, bids = [], []
     ask, bid = ceil_to_grid(trade.price + 1, stock.kind), floor_to_grid(trade.price, stock.kind)
     for _ in range(LEVELS):
@@ -230,7 +234,7 @@ def _quotes(stock: ListedStock, trade: Trade) -> dict[str, Any]:
             bids.append(bid)
         ask += tick_size(ask, stock.kind)
         bid -= tick_size(bid - 1, stock.kind)
-    offers, wants = [[draw.randint(1, 5_000) for _ in side] for side in (asks, bids)]
+    offers, wants = [[rng.randint(1, 5_000) for _ in side] for side in (asks, bids)]
     return {
         "close": trade.price,
         "offerPrices": asks,

@@ -1,7 +1,8 @@
-"""A stand-in for Toss on one port: the guest token over HTTP, and the market's feed as STOMP over a WebSocket.
+"""Stand-in for Toss on one port: guest tokens over HTTP, and the feed as STOMP over WebSocket.
 
-It behaves as the real one is known to: no ``destination`` in a MESSAGE, beats of exactly one line feed, no snapshot on subscribing.
-Where the real one's behaviour is unknown it follows the STOMP specification. What it does wrong, its ``faults`` say.
+It behaves as Toss is known to: no `destination` in a MESSAGE, heart-beats of exactly one line feed,
+no snapshot on subscription. Elsewhere it follows the STOMP specification. `faults` sets what goes
+wrong.
 """
 
 import asyncio
@@ -41,13 +42,13 @@ SUBPROTOCOL = Subprotocol("v12.stomp")
 HEART_BEAT_MS = 5_000
 MESSAGE_OCTETS_MAX = 1024 * 1024
 TOKENS_MAX = 1_000
-# Messages that may wait for one slow client before it is cut off.
+# Number of messages that may wait for a slow client before it is disconnected.
 BACKLOG_MAX = 10_000
 WAIT_S = 0.25
 
 
 class TossServer:
-    """Tokens, clients and who listens to what. ``faults`` may be replaced or changed at any time."""
+    """Tokens, clients and subscriptions. `faults` may be replaced or changed at any time."""
 
     def __init__(self, *, heart_beat_ms: int = HEART_BEAT_MS) -> None:
         self.faults = Faults()
@@ -64,7 +65,9 @@ class TossServer:
 
     @asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncIterator[int]:
-        """Serve until the context ends; gives the port, which the system chooses for 0. OSError when it is taken."""
+        """Serve until the context ends. Yield the port, chosen by the system for 0. Raise OSError
+        if in use.
+        """
         async with serve(
             self._serve_client,
             host,
@@ -79,12 +82,12 @@ class TossServer:
             try:
                 yield _port(server)
             finally:
-                # The server waits until its farewell is written, for some for ever.
+                # The server waits until its close frame is written, which may never happen.
                 for client in self._clients:
                     client.release()
 
     def publish(self, trade: Trade) -> None:
-        """Give a trade to everyone who listens to its stock."""
+        """Send a trade to all subscribers of its stock."""
         destination = trade_topic(trade.code)
         if self.faults.retold:
             self._told[destination].append(trade.body())
@@ -93,37 +96,39 @@ class TossServer:
                 self.publish_body(destination, body)
 
     def publish_body(self, destination: str, body: bytes) -> None:
-        """Give any octets to everyone who listens to a destination, as they are."""
+        """Send raw bytes to all subscribers of a destination."""
         for client, subscription in list(self._listeners.get(destination, {}).items()):
             client.offer(subscription, body)
 
     def retold(self, destination: str) -> list[bytes]:
-        """The last trades that a new listener is told, oldest first; none without this fault."""
+        """Return the last trades that a new subscriber receives, oldest first; none without this
+        fault.
+        """
         return list(self._told[destination])[-self.faults.retold :] if self.faults.retold else []
 
     async def wait_for_listener(self, destination: str) -> None:
-        """Wait until someone has subscribed to the destination for the first time."""
+        """Wait for the first subscription to the destination."""
         await self._first_listener[destination].wait()
 
     def destinations(self) -> set[str]:
-        """Every destination that someone listens to now."""
+        """Return all destinations with a subscriber."""
         return {destination for destination, listeners in self._listeners.items() if listeners}
 
     def expire_tokens(self) -> None:
-        """Forget every token: the next CONNECT with one of them is refused."""
+        """Invalidate all tokens: the next CONNECT with one of them is refused."""
         self._tokens.clear()
 
     def drop_connections(self) -> None:
-        """Cut every client's connection without a word, as a network does."""
+        """Abort all connections without a close frame."""
         for client in list(self._clients):
             client.abort()
 
     def knows_token(self, token: str | None) -> bool:
-        """Whether the token came from here and has not expired."""
+        """Return True if the token was issued here and is valid."""
         return token in self._tokens
 
     def promised_heart_beat(self) -> HeartBeat:
-        """What a new connection is told and kept to."""
+        """Return the heart-beat interval for new connections."""
         if self.faults.heart_beat_ms is None:
             return self._heart_beat
         send_ms, want_ms = self.faults.heart_beat_ms
@@ -172,7 +177,7 @@ class TossServer:
 
 
 class _Client:
-    """One connection: a STOMP session, fed from the socket and by the market."""
+    """One connection: a STOMP session with its socket and the market's trades."""
 
     def __init__(self, server: TossServer, socket: ServerConnection) -> None:
         self._server = server
@@ -186,13 +191,15 @@ class _Client:
         self._sending = asyncio.Lock()
 
     async def run(self) -> None:
-        """Serve until the client leaves, errs or falls silent, or a fault ends the connection."""
+        """Serve until the client disconnects, sends an error or is silent, or a fault ends the
+        connection.
+        """
         sender = asyncio.create_task(self._send_offered())
         try:
             while not self._session.closed:
                 await self._receive_some()
                 for event in self._session.events():
-                    # What came before a client's fault in the same message died with the session.
+                    # Frames before a client's error in the same message are lost with the session.
                     if not self._session.closed and self._ending is None:
                         self._handle(event)
                 await self._flush()
@@ -204,14 +211,14 @@ class _Client:
         await self._socket.close()
 
     def offer(self, subscription: str, body: bytes) -> None:
-        """Queue a message. A client that takes nothing for 10,000 messages is cut off."""
+        """Queue a message. Disconnect a client with 10,000 waiting messages."""
         if self._ending is not None or self._session.state is not State.CONNECTED:
             return
         self._backlog += 1
         if self._backlog > BACKLOG_MAX:
             self.abort()
             return
-        if not self._breaks_off(Moment.MESSAGE):
+        if not self._break_off(Moment.MESSAGE):
             self._session.message(subscription, body, now=_now())
         self._offered.set()
 
@@ -220,7 +227,7 @@ class _Client:
         self._socket.transport.abort()
 
     def release(self) -> None:
-        """Give up a connection that takes nothing at this moment, or that a fault holds open."""
+        """End a connection that accepts no data, or that a fault keeps open."""
         if self._sending.locked():
             self.abort()
 
@@ -253,7 +260,7 @@ class _Client:
 
     def _connect(self, event: ConnectRequested, now: float) -> None:
         self._token = event.authorization or ""
-        if self._breaks_off(Moment.CONNECT):
+        if self._break_off(Moment.CONNECT):
             return
         if self._server.knows_token(self._token):
             self._session.accept(now=now)
@@ -261,7 +268,7 @@ class _Client:
             self._session.refuse("authorization is missing or unknown", now=now)
 
     def _subscribe(self, event: SubscribeRequested, now: float) -> None:
-        if self._breaks_off(Moment.SUBSCRIBE, event.receipt):
+        if self._break_off(Moment.SUBSCRIBE, event.receipt):
             return
         if event.destination in self._server.faults.refused_destinations:
             self._session.refuse("the destination is unknown", now=now, receipt=event.receipt)
@@ -285,8 +292,8 @@ class _Client:
             self._session.acknowledge(receipt, now=_now())
             self._offered.set()
 
-    def _breaks_off(self, moment: Moment, receipt: str | None = None) -> bool:
-        """Whether the stand-in breaks off here; what it writes instead is queued then."""
+    def _break_off(self, moment: Moment, receipt: str | None = None) -> bool:
+        """Return True if the connection breaks off here, after queueing the fault's output."""
         broken = self._server.faults.breaks
         if broken is None or broken.at is not moment:
             return False
@@ -309,7 +316,7 @@ class _Client:
             await self._flush()
 
     async def _flush(self) -> None:
-        # One at a time: two that take turns on the socket would put messages out of order.
+        # One sender at a time keeps messages in order.
         async with self._sending:
             faults = self._server.faults
             self._queue_frames()
@@ -334,7 +341,9 @@ class _Client:
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """STOMP 1.2 where the client offers it; a client that offers nothing is served all the same, as Toss's older ones were."""
+    """Select STOMP 1.2 if offered. A client without a subprotocol is accepted, as by older Toss
+    servers.
+    """
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
@@ -350,5 +359,5 @@ def _port(server: Server) -> int:
 
 
 def _now() -> float:
-    """The event loop's clock in seconds."""
+    """Return the event loop's clock in seconds."""
     return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""A trade as the sandbox's market makes it and as Toss's feed writes it down."""
+"""A trade of the simulated market in the format of Toss's feed."""
 
 import json
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ Side = Literal["BUY", "SELL"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayTotals:
-    """What a day has seen so far: shares, won, and the shares by the side that struck the trade."""
+    """A day's shares, won, and shares by the side that initiated the trade."""
 
     volume: int = 0
     amount: int = 0
@@ -18,7 +18,7 @@ class DayTotals:
     sold: int = 0
 
     def plus(self, price: int, volume: int, side: Side) -> Self:
-        """The totals after one more trade."""
+        """Return the totals after one more trade."""
         return replace(
             self,
             volume=self.volume + volume,
@@ -29,13 +29,13 @@ class DayTotals:
 
     @property
     def strength(self) -> float:
-        """체결강도: bought per sold shares in percent, two decimals; 100 until something was sold."""
+        """체결강도: bought per sold shares in percent, two decimals; 100 before the first sale."""
         return round(100 * self.bought / self.sold, 2) if self.sold else 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:
-    """One trade. Price and base are won; ``totals`` include it."""
+    """One trade. Price and base price are in won; `totals` include it."""
 
     code: str
     traded_at: datetime
@@ -46,11 +46,11 @@ class Trade:
     totals: DayTotals
 
     def body(self) -> bytes:
-        """The body of a MESSAGE."""
+        """Return the body of a MESSAGE."""
         return json.dumps(self.record(), separators=(",", ":")).encode()
 
     def record(self) -> dict[str, object]:
-        """The fields of a live Korean trade and no others."""
+        """Return the fields of a Korean trade message."""
         change = "FLAT" if self.price == self.base else "UP" if self.price > self.base else "DOWN"
         return {
             "code": self.code,

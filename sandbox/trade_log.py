@@ -1,4 +1,4 @@
-"""What was traded in the play market since it started: all that its REST API tells of."""
+"""Trades of the simulated market since its start, for the REST API."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,12 +13,12 @@ from trading.stocks.listing import ListedStock
 TRADES_KEPT = 100
 MINUTES_KEPT = 3 * 24 * 60
 DAYS_KEPT = 400
-# What the play market's indices stand at when it starts, in points.
+# Index levels at the start of the simulated market, in points.
 INDEX_LEVELS = {"KOSPI": 4_000.0, "KOSDAQ": 900.0}
 
 
 class StockLog:
-    """One stock's trades: the last ones, newest first, and the candles of its minutes and days, newest first."""
+    """One stock's last trades, and its minute and day candles, all newest first."""
 
     def __init__(self) -> None:
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
@@ -33,7 +33,7 @@ class StockLog:
 
     @property
     def day(self) -> Candle:
-        """The day of the last trade."""
+        """The candle of the last trade's day."""
         return self._candles[CandleInterval.DAY][0]
 
     def add(self, trade: Trade) -> None:
@@ -51,14 +51,17 @@ class StockLog:
                 )
 
     def candles(self, interval: CandleInterval, *, before: datetime | None) -> Iterator[Candle]:
-        """Candles that begin before an instant, newest first."""
+        """Yield candles that start before an instant, newest first."""
         for candle in aggregate_candles(self._candles[interval.stored], interval):
             if before is None or candle.starts_at < before:
                 yield candle
 
 
 class IndexLog:
-    """An index of the play market: its stocks' prices weighted by their shares. A day's base is the close of the day before, in points."""
+    """An index of the simulated market: prices weighted by listed shares, in points.
+
+    A day's base is the close of the day before.
+    """
 
     def __init__(self, level: float, shares: dict[str, int]) -> None:
         self._shares = shares
@@ -70,7 +73,7 @@ class IndexLog:
         self.volume = self.amount = 0
 
     def add(self, trade: Trade) -> None:
-        """Count a trade of one of its stocks. One of a day that is over, as a replay prints them, is none of its own."""
+        """Count a trade of a member stock. Ignore trades of an earlier day, as in a replay."""
         day = trade_date(trade.traded_at)
         if self.day is not None and day < self.day:
             return
@@ -83,18 +86,18 @@ class IndexLog:
         self.traded_at = trade.traded_at
         self.volume += trade.volume
         self.amount += trade.volume * trade.price
-        worth = {
+        market_value = {
             name: sum(
                 prices.get(code, base) * self._shares[code] for code, base in self._bases.items()
             )
             for name, prices in (("now", self._prices), ("base", self._bases))
         }
-        self.close = round(self.base * worth["now"] / worth["base"], 2)
+        self.close = round(self.base * market_value["now"] / market_value["base"], 2)
         self.high, self.low = max(self.high, self.close), min(self.low, self.close)
 
 
 class TradeLog:
-    """All stocks and indices of the play market."""
+    """All stocks and indices of the simulated market."""
 
     def __init__(self, stocks: Iterable[ListedStock]) -> None:
         self.listed = {stock.code: stock for stock in stocks}
@@ -114,7 +117,7 @@ class TradeLog:
     def add(self, trade: Trade) -> None:
         log = self._stocks.get(trade.code)
         if log is None or trade.traded_at < log.last.traded_at - timedelta(minutes=1):
-            # The first trade, or that of a replay which begins again: what it told before lies in its future.
+            # The first trade, or the first of a restarted replay: the earlier log is in its future.
             log = self._stocks[trade.code] = StockLog()
         log.add(trade)
         stock = self.listed.get(trade.code)
@@ -122,10 +125,10 @@ class TradeLog:
             self.indices[stock.market].add(trade)
 
     def stock(self, code: str) -> StockLog | None:
-        """What was traded of a stock; None before its first trade."""
+        """Return the log of a stock; None before its first trade."""
         return self._stocks.get(code)
 
     def most_traded(self, limit: int) -> list[str]:
-        """The codes with the largest amounts of their days, the largest first."""
+        """Return the codes with the largest amounts of their day, largest first."""
         by_amount = sorted(self._stocks.items(), key=lambda item: -item[1].last.totals.amount)
         return [code for code, _ in islice(by_amount, limit)]

@@ -1,1 +1,1 @@
-"""A stand-in for PortOne: its REST API (V2) with payments that move when they are told to. No money, and never in production."""
+"""Stand-in for PortOne's REST API (V2). Payments change only on request; no money moves."""

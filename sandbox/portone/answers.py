@@ -1,4 +1,4 @@
-"""JSON in and out, and how a refusal is told."""
+"""JSON requests, answers and errors."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -7,12 +7,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from sandbox.control import complaints_of
+from sandbox.control import validation_problems
 from sandbox.portone.payments import Refusal
 
 
-def members_of(body: bytes | str) -> dict[str, Any]:
-    """The members of a JSON object; INVALID_REQUEST for anything else."""
+def parse_object(body: bytes | str) -> dict[str, Any]:
+    """Return a JSON object's members. Raise INVALID_REQUEST for anything else."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -23,7 +23,7 @@ def members_of(body: bytes | str) -> dict[str, Any]:
 
 
 def amount_in(members: dict[str, Any], name: str, *, least: int = 1) -> int | None:
-    """A whole amount that may be left out."""
+    """Return an optional whole amount."""
     amount = members.get(name)
     if amount is not None and (type(amount) is not int or not least <= amount < 2**63):
         raise Refusal(400, "INVALID_REQUEST")
@@ -31,7 +31,7 @@ def amount_in(members: dict[str, Any], name: str, *, least: int = 1) -> int | No
 
 
 def text_in(members: dict[str, Any], name: str, *, required: bool = False) -> str | None:
-    """A text that may be left out, or that may not."""
+    """Return an optional or required text."""
     text = members.get(name)
     if not (isinstance(text, str) and text) and (required or text is not None):
         raise Refusal(400, "INVALID_REQUEST")
@@ -39,8 +39,8 @@ def text_in(members: dict[str, Any], name: str, *, required: bool = False) -> st
 
 
 def answer(status: int, members: Any) -> web.Response:
-    """Any JSON value as an answer."""
-    # What a browser sent may hold half a character, which only escaped goes out as it came in.
+    """Return a JSON answer."""
+    # Text from a browser may contain a lone surrogate, which must be escaped.
     try:
         body = json.dumps(members, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -48,29 +48,35 @@ def answer(status: int, members: Any) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json")
 
 
-def refused(refusal: Refusal) -> web.Response:
-    """PortOne's form of a refusal."""
+def error_answer(refusal: Refusal) -> web.Response:
+    """Return an error in PortOne's format."""
     return answer(refusal.status, {"type": refusal.kind, "message": refusal.kind})
 
 
-def told(
+def error_answers(
     call: Callable[[web.Request], Awaitable[web.Response]],
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The handler, with what it refuses told in PortOne's form."""
+    """Wrap a handler so that a Refusal becomes an error in PortOne's format."""
 
     async def handle(request: web.Request) -> web.Response:
         try:
             return await call(request)
         except Refusal as refusal:
-            return refused(refusal)
+            return error_answer(refusal)
         except ValidationError as invalid:
-            return answer(400, {"type": "INVALID_REQUEST", "complaints": complaints_of(invalid)})
+            return answer(
+                400, {"type": "INVALID_REQUEST", "complaints": validation_problems(invalid)}
+            )
 
     return handle
 
 
 async def json_body(request: web.Request) -> bytes:
-    """A body that says it is JSON. A page in a browser may not send this type to another site unasked, so none can turn knobs here."""
+    """Return the body of a request declared as JSON.
+
+    A web page of another origin cannot send this type without a preflight request, so it cannot set
+    faults.
+    """
     if request.content_type != "application/json":
         raise Refusal(415, "NOT_JSON")
     return await request.read()

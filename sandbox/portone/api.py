@@ -1,4 +1,4 @@
-"""PortOne's REST API (V2) as far as taking and giving back money needs it; what it has besides answers 501, never a polite 404."""
+"""PortOne's REST API (V2) for payments and cancellations. Other endpoints answer 501."""
 
 import asyncio
 import re
@@ -8,13 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.portone.answers import amount_in, answer, members_of, refused, text_in
+from sandbox.portone.answers import amount_in, answer, error_answer, parse_object, text_in
 from sandbox.portone.documents import time
 from sandbox.portone.faults import Rule, patched
 from sandbox.portone.merchant import API_SECRET, DEFAULT_STORE_ID, STORE_ID
 from sandbox.portone.payments import Refusal
 from sandbox.portone.search import find_by_cursor, find_page
-from sandbox.portone.server_state import Done, StandIn, stand_in_of
+from sandbox.portone.server_state import StandIn, StoredAnswer, stand_in_of
 from sandbox.sockets import reset
 
 BODY_OCTETS_MAX = 64 * 1024
@@ -27,7 +27,7 @@ _Answer = Callable[[StandIn, str, Members], Members | Awaitable[Members]]
 
 
 def routes() -> list[web.RouteDef]:
-    """The API's routes."""
+    """Return the API's routes."""
     payment = "/payments/{id}"
     return [
         web.post("/login/api-secret", _handler(_login, signed_in=False)),
@@ -43,16 +43,18 @@ def routes() -> list[web.RouteDef]:
 
 
 async def missing(_: web.Request) -> web.Response:
-    """What the stand-in does not have."""
-    return refused(Refusal(501, "SANDBOX_NOT_IMPLEMENTED"))
+    """Answer 501 for an endpoint that the stand-in lacks."""
+    return error_answer(Refusal(501, "SANDBOX_NOT_IMPLEMENTED"))
 
 
 def _handler(
     call: _Answer, *, signed_in: bool = True, in_query: bool = False
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler of the API: faults first, then who asks, under which key, what, of which store, and only then the call.
+    """Return an API handler that applies faults, authentication, idempotency, validation and store
+    checks.
 
-    What is asked stands in the body, or with ``in_query`` in the address, and then a body is not read.
+    Parameters are read from the body, or with `in_query` from the query string, which then ignores
+    the body.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -67,7 +69,7 @@ def _handler(
         if rule.drop == "before":
             return _dropped(request)
         if rule.answer is not None:
-            await _dawdle(rule)
+            await _delay_answer(rule)
             given: web.StreamResponse = web.Response(
                 status=rule.answer.status, text=rule.answer.body, headers=rule.answer.headers
             )
@@ -75,12 +77,15 @@ def _handler(
             try:
                 if signed_in:
                     _check_credentials(stand_in, request)
-                asked = None if in_query else body
-                given = await _once(
-                    stand_in, request, body, lambda: _answer(stand_in, call, request, asked, rule)
+                parameters = None if in_query else body
+                given = await _answer_once(
+                    stand_in,
+                    request,
+                    body,
+                    lambda: _answer(stand_in, call, request, parameters, rule),
                 )
             except Refusal as refusal:
-                given = refused(refusal)
+                given = error_answer(refusal)
         record["status"] = given.status
         if rule.drop == "after":
             return _dropped(request)
@@ -111,13 +116,13 @@ def _check_credentials(stand_in: StandIn, request: web.Request) -> None:
         raise Refusal(401, "UNAUTHORIZED")
 
 
-async def _once(
+async def _answer_once(
     stand_in: StandIn,
     request: web.Request,
     body: bytes,
     work: Callable[[], Awaitable[web.Response]],
 ) -> web.Response:
-    """The answer to the work, or the one that its idempotency key was answered with before, to the octet."""
+    """Return the answer of `work`, or the identical answer stored under the idempotency key."""
     header = request.headers.get("Idempotency-Key")
     if header is None or request.method == "GET":
         return await work()
@@ -128,36 +133,36 @@ async def _once(
     done = stand_in.done.get(key)
     if done is not None and stand_in.clock() - done.at <= KEY_LIFE:
         if done.fingerprint != fingerprint:
-            # What the real one does is not known; a client that gets here has a fault that should show.
+            # PortOne's behaviour is unknown; this makes a client's mistake visible.
             raise Refusal(422, "SANDBOX_IDEMPOTENCY_KEY_REUSED")
         if done.body is None:
             raise Refusal(409, "IDEMPOTENCY_OUTSTANDING_REQUEST")
         return web.Response(status=done.status, body=done.body, content_type="application/json")
-    stand_in.done[key] = Done(fingerprint, stand_in.clock())
+    stand_in.done[key] = StoredAnswer(fingerprint, stand_in.clock())
     given = await work()
     if not isinstance(given.body, bytes):
         raise TypeError("An answer of the stand-in is whole before it is sent.")
-    stand_in.done[key] = Done(fingerprint, stand_in.clock(), given.status, given.body)
+    stand_in.done[key] = StoredAnswer(fingerprint, stand_in.clock(), given.status, given.body)
     return given
 
 
 async def _answer(
     stand_in: StandIn, call: _Answer, request: web.Request, body: bytes | None, rule: Rule
 ) -> web.Response:
-    await _dawdle(rule)
+    await _delay_answer(rule)
     payment_id = request.match_info.get("id", "")
     try:
         members: Members = (
-            {**request.query, "stale": rule.stale} if body is None else members_of(body)
+            {**request.query, "stale": rule.stale} if body is None else parse_object(body)
         )
         if payment_id:
             _check_store(members)
         result = call(stand_in, payment_id, members)
-        told = await result if isinstance(result, Awaitable) else result
+        document = await result if isinstance(result, Awaitable) else result
     except Refusal as refusal:
-        return refused(refusal)
+        return error_answer(refusal)
     stand_in.announce()
-    return answer(200, patched(told, rule))
+    return answer(200, patched(document, rule))
 
 
 def _check_store(members: Members) -> None:
@@ -165,7 +170,7 @@ def _check_store(members: Members) -> None:
         raise Refusal(404, "PAYMENT_NOT_FOUND")
 
 
-async def _dawdle(rule: Rule) -> None:
+async def _delay_answer(rule: Rule) -> None:
     await asyncio.sleep(HANG_S if rule.hang else rule.delay_ms / 1000)
 
 
@@ -189,7 +194,7 @@ async def _truncated(request: web.Request, given: web.StreamResponse) -> web.Str
 def _login(stand_in: StandIn, _: str, members: Members) -> Members:
     if members.get("apiSecret") != API_SECRET:
         raise Refusal(401, "UNAUTHORIZED")
-    # Nothing here renews a token, so the second opens nothing.
+    # The refresh token cannot be used.
     return {"accessToken": stand_in.issue_token(), "refreshToken": stand_in.payments.identifier()}
 
 
@@ -198,11 +203,11 @@ def _show(stand_in: StandIn, payment_id: str, members: Members) -> Members:
 
 
 def _search(stand_in: StandIn, _: str, members: Members) -> Members:
-    return find_page(stand_in, members_of(members.get("requestBody", "{}")))
+    return find_page(stand_in, parse_object(members.get("requestBody", "{}")))
 
 
 def _read_on(stand_in: StandIn, _: str, members: Members) -> Members:
-    return find_by_cursor(stand_in, members_of(members.get("requestBody", "{}")))
+    return find_by_cursor(stand_in, parse_object(members.get("requestBody", "{}")))
 
 
 def _pre_register(stand_in: StandIn, payment_id: str, members: Members) -> Members:
@@ -233,7 +238,7 @@ def _cancel(stand_in: StandIn, payment_id: str, members: Members) -> Members:
         vat=amount_in(members, "vatAmount", least=0),
         cancellable=amount_in(members, "currentCancellableAmount"),
         has_refund_account=_has_refund_account(members),
-        silent=members.get("skipWebhook") is True,
+        without_webhook=members.get("skipWebhook") is True,
     )
     return {"cancellation": cancellation}
 

@@ -1,4 +1,4 @@
-"""The browser's side of PortOne: the SDK that a shop's page loads, and the window in which a person plays at paying."""
+"""PortOne's browser side: the SDK for a shop's page and the simulated payment window."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,14 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from sandbox.portone.answers import amount_in, answer, json_body, members_of, text_in, told
+from sandbox.portone.answers import (
+    amount_in,
+    answer,
+    error_answers,
+    json_body,
+    parse_object,
+    text_in,
+)
 from sandbox.portone.documents import Payment
 from sandbox.portone.faults import WebhookDelivery
 from sandbox.portone.merchant import LOOPBACK_HOSTS, STORE_ID
@@ -33,8 +40,8 @@ PAY_METHODS = frozenset(
         "ALIPAY_PLUS",
     }
 )
-# What the window's buttons do to the payment, one move after the other.
-DEEDS: dict[str, tuple[str, ...]] = {
+# Transitions of the payment for each button of the window.
+WINDOW_ACTIONS: dict[str, tuple[str, ...]] = {
     "pay": ("pay",),
     "fail": ("fail",),
     "close": ("close",),
@@ -43,24 +50,25 @@ DEEDS: dict[str, tuple[str, ...]] = {
     "close-and-approve-late": ("close", "approve-late"),
     "pay-and-die": ("pay",),
 }
-# Only pages of this machine may put the window into a frame, and it loads nothing from elsewhere.
+# Only local pages may frame the window, and it loads nothing from other origins.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; "
     "frame-ancestors http://127.0.0.1:* http://localhost:*"
 )
 
 
 def routes() -> list[web.RouteDef]:
-    """What a browser asks for."""
+    """Return the browser's routes."""
     return [
         web.get(SDK_PATH, _file("browser-sdk.js", "text/javascript")),
-        web.options(REQUEST_PAYMENT, told(_preflight)),
-        web.post(REQUEST_PAYMENT, told(_request_payment)),
+        web.options(REQUEST_PAYMENT, error_answers(_preflight)),
+        web.post(REQUEST_PAYMENT, error_answers(_request_payment)),
         web.get(CHECKOUT + "/assets/checkout.js", _file("checkout.js", "text/javascript")),
         web.get(CHECKOUT + "/assets/checkout.css", _file("checkout.css", "text/css")),
         web.get(CHECKOUT + "/{tx}", _window),
-        web.get(CHECKOUT + "/{tx}/order", told(_order)),
-        web.post(CHECKOUT + "/{tx}/{deed}", told(_deed)),
+        web.get(CHECKOUT + "/{tx}/order", error_answers(_order)),
+        web.post(CHECKOUT + "/{tx}/{action}", error_answers(_apply_action)),
     ]
 
 
@@ -74,7 +82,7 @@ def _file(name: str, content_type: str) -> Callable[[web.Request], Awaitable[web
 
 
 def _origin(request: web.Request) -> str:
-    """The page's origin, which must be one of this machine: the stand-in serves nobody else."""
+    """Return the page's origin. Raise Refusal unless it is local."""
     origin = request.headers.get("Origin", "")
     try:
         host = urlsplit(origin).hostname
@@ -96,21 +104,23 @@ async def _preflight(request: web.Request) -> web.Response:
 
 
 async def _request_payment(request: web.Request) -> web.Response:
-    """Begin a payment as the SDK asks for it: the window's address, or ``refusal`` with the way in which the SDK is to tell it."""
+    """Start a payment for the SDK. Answer the window's address, or `refusal` and how the SDK
+    reports it.
+    """
     stand_in, origin = stand_in_of(request), _origin(request)
-    members = members_of(await json_body(request))
+    members = parse_object(await json_body(request))
     try:
-        payment, redirect_url = _begun(stand_in, members)
+        payment, redirect_url = _start_payment(stand_in, members)
     except Refusal as refusal:
         code = "RequestParseFailed" if refusal.kind == "INVALID_REQUEST" else refusal.kind
-        words = {
+        refusal_body = {
             "transactionType": "PAYMENT",
             "code": code,
             "message": code,
             "paymentId": members.get("paymentId"),
         }
         given = answer(
-            200, {"refusal": words, "rejects": stand_in.faults.browser_refusals == "reject"}
+            200, {"refusal": refusal_body, "rejects": stand_in.faults.browser_refusals == "reject"}
         )
     else:
         stand_in.checkouts[payment.transaction_id] = Checkout(payment.id, origin, redirect_url)
@@ -122,7 +132,7 @@ async def _request_payment(request: web.Request) -> web.Response:
     return given
 
 
-def _begun(stand_in: StandIn, members: dict[str, Any]) -> tuple[Payment, str | None]:
+def _start_payment(stand_in: StandIn, members: dict[str, Any]) -> tuple[Payment, str | None]:
     if members.get("storeId") != STORE_ID:
         raise Refusal(404, "StoreNotFound")
     amount, pay_method = amount_in(members, "totalAmount"), members.get("payMethod")
@@ -157,9 +167,9 @@ async def _window(_: web.Request) -> web.Response:
 
 
 async def _order(request: web.Request) -> web.Response:
-    """What the window shows of the payment."""
+    """Return what the window shows of the payment."""
     payment = stand_in_of(request).payments.attempt(request.match_info["tx"])
-    shown = {
+    window_data = {
         "orderName": payment.order_name,
         "totalAmount": payment.total,
         "currency": payment.currency,
@@ -167,28 +177,30 @@ async def _order(request: web.Request) -> web.Response:
         "channel": payment.channel.document(),
         "status": payment.status,
     }
-    return answer(200, shown)
+    return answer(200, window_data)
 
 
-async def _deed(request: web.Request) -> web.Response:
-    """What the payer does: the moves of a button, and what the shop's page is told of it. Nothing where its browser dies."""
-    stand_in, deed = stand_in_of(request), request.match_info["deed"]
-    members = members_of(await json_body(request))
+async def _apply_action(request: web.Request) -> web.Response:
+    """Apply a button's transitions and answer the result for the shop's page. None if the browser
+    crashed.
+    """
+    stand_in, action = stand_in_of(request), request.match_info["action"]
+    members = parse_object(await json_body(request))
     mailing, amount = members.get("webhook", WebhookDelivery.AUTO), amount_in(members, "amount")
-    if deed not in DEEDS or mailing not in tuple(WebhookDelivery):
+    if action not in WINDOW_ACTIONS or mailing not in tuple(WebhookDelivery):
         raise Refusal(400, "INVALID_REQUEST")
     payment = stand_in.payments.attempt(request.match_info["tx"])
     checkout = stand_in.checkouts.get(payment.transaction_id)
     if checkout is None:
         raise Refusal(404, "TransactionNotFound")
-    for move in DEEDS[deed]:
+    for move in WINDOW_ACTIONS[action]:
         stand_in.payments.move(payment.id, move, amount=amount)
     stand_in.announce(WebhookDelivery(mailing))
-    if deed == "pay-and-die":
+    if action == "pay-and-die":
         return answer(200, {"result": None})
-    # A late approval is no longer the window's to tell: it was closed, and said so.
+    # A late approval is not reported by the window, which was closed before.
     result = _result(
-        payment, next((FAILURES[move] for move in DEEDS[deed] if move in FAILURES), None)
+        payment, next((FAILURES[move] for move in WINDOW_ACTIONS[action] if move in FAILURES), None)
     )
     redirect = None if checkout.redirect_url is None else _with_query(checkout.redirect_url, result)
     return answer(200, {"result": result, "origin": checkout.origin, "redirect": redirect})

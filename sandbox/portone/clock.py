@@ -1,4 +1,4 @@
-"""The stand-in's time: it runs as the world's does, and can be moved on."""
+"""Clock of the stand-in: real time that can be advanced."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 
 def now() -> datetime:
-    """The world's time, aware."""
+    """Return the real time, timezone-aware."""
     return datetime.now(UTC)
 
 
 class Clock:
-    """``base`` gives aware UTC times; what ``advance`` adds also ends the waits that it makes due."""
+    """Clock on top of `base`, which returns aware UTC times. `advance` also ends waits that become
+    due.
+    """
 
     def __init__(self, base: Callable[[], datetime] = now) -> None:
         self.base = base
@@ -22,13 +24,13 @@ class Clock:
         return self.base() + self._ahead
 
     def advance(self, span: timedelta) -> None:
-        """Move on, and wake who waits."""
+        """Advance the clock and wake waiting tasks."""
         self._ahead += span
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
     async def wait(self, span: timedelta) -> None:
-        """Return when this much time has passed here."""
+        """Wait for this much time on this clock."""
         due = self() + span
         while (left := (due - self()).total_seconds()) > 0:
             try:

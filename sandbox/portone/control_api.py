@@ -1,4 +1,4 @@
-"""The desk, which is not PortOne's: what the payer, his bank and an operator do, what goes wrong, and a look behind the counter."""
+"""Control API, not part of PortOne: payer, bank and operator actions, faults and internal state."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
-from sandbox.portone.answers import amount_in, answer, json_body, members_of, told
+from sandbox.portone.answers import amount_in, answer, error_answers, json_body, parse_object
 from sandbox.portone.faults import COPIES_MAX, Faults, Rule, Tampering, WebhookDelivery
 from sandbox.portone.payments import Refusal
 from sandbox.portone.server_state import StandIn, stand_in_of
@@ -41,7 +41,7 @@ class _Flush(_Body):
 
 
 class _Send(_Body):
-    """Any webhook at all: ``octets`` are the body as it is, else it is made of ``type`` and ``data``."""
+    """An arbitrary webhook: `octets` are the raw body, else it is built from `type` and `data`."""
 
     type: str = "Transaction.Paid"
     data: Any = None
@@ -52,42 +52,44 @@ class _Send(_Body):
 
 
 def routes() -> list[web.RouteDef]:
-    """The desk's routes."""
+    """Return the routes of the control API."""
     return [
-        web.post(CONTROL_PREFIX + "/payments/{id}/{move}", _asked(_move)),
-        web.post(CONTROL_PREFIX + "/reset", _asked(_reset)),
-        web.post(CONTROL_PREFIX + "/clock/advance", _asked(_advance)),
-        web.get(CONTROL_PREFIX + "/state", _looked_at(_state)),
-        web.get(CONTROL_PREFIX + "/requests", _looked_at(_requests)),
-        web.get(CONTROL_PREFIX + "/faults", _looked_at(_faults)),
-        web.put(CONTROL_PREFIX + "/faults", _asked(_set_faults)),
-        web.post(CONTROL_PREFIX + "/faults", _asked(_add_rule)),
-        web.get(CONTROL_PREFIX + "/webhooks", _looked_at(_webhooks)),
-        web.post(CONTROL_PREFIX + "/webhooks/flush", _asked(_flush)),
-        web.post(CONTROL_PREFIX + "/webhooks/send", _asked(_send)),
-        web.post(CONTROL_PREFIX + "/webhooks/{webhook}/redeliver", _asked(_redeliver)),
+        web.post(CONTROL_PREFIX + "/payments/{id}/{move}", _write_handler(_move)),
+        web.post(CONTROL_PREFIX + "/reset", _write_handler(_reset)),
+        web.post(CONTROL_PREFIX + "/clock/advance", _write_handler(_advance)),
+        web.get(CONTROL_PREFIX + "/state", _read_handler(_state)),
+        web.get(CONTROL_PREFIX + "/requests", _read_handler(_requests)),
+        web.get(CONTROL_PREFIX + "/faults", _read_handler(_faults)),
+        web.put(CONTROL_PREFIX + "/faults", _write_handler(_set_faults)),
+        web.post(CONTROL_PREFIX + "/faults", _write_handler(_add_rule)),
+        web.get(CONTROL_PREFIX + "/webhooks", _read_handler(_webhooks)),
+        web.post(CONTROL_PREFIX + "/webhooks/flush", _write_handler(_flush)),
+        web.post(CONTROL_PREFIX + "/webhooks/send", _write_handler(_send)),
+        web.post(CONTROL_PREFIX + "/webhooks/{webhook}/redeliver", _write_handler(_redeliver)),
     ]
 
 
-def _asked(call: Callable[[StandIn, web.Request, bytes], Awaitable[Any]]) -> Handler:
+def _write_handler(call: Callable[[StandIn, web.Request, bytes], Awaitable[Any]]) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         body = await json_body(request)
         return answer(200, await call(stand_in_of(request), request, body))
 
-    return told(handle)
+    return error_answers(handle)
 
 
-def _looked_at(call: Callable[[StandIn], Any]) -> Handler:
+def _read_handler(call: Callable[[StandIn], Any]) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         return answer(200, call(stand_in_of(request)))
 
-    return told(handle)
+    return error_answers(handle)
 
 
 async def _move(stand_in: StandIn, request: web.Request, body: bytes) -> dict[str, Any]:
-    """What somebody does to a payment; answers it as it is then. ``webhook`` says what becomes of what is told of it."""
+    """Apply a transition to a payment and return the payment. `webhook` sets the delivery of its
+    webhook.
+    """
     payment_id, move = request.match_info["id"], request.match_info["move"]
-    members = members_of(body)
+    members = parse_object(body)
     mailing = members.pop("webhook", None)
     if mailing not in (None, *WebhookDelivery):
         raise Refusal(400, "INVALID_REQUEST")
@@ -144,7 +146,7 @@ def _state(stand_in: StandIn) -> dict[str, Any]:
 
 
 def _requests(stand_in: StandIn) -> dict[str, Any]:
-    """The API's last requests, oldest first, without the secret."""
+    """Return the API's last requests, oldest first, without the secret."""
     return {"requests": list(stand_in.requests)}
 
 
@@ -176,19 +178,19 @@ async def _flush(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, An
 
 
 async def _send(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, Any]:
-    """Send a webhook of any content once and wait for the answer."""
-    asked = _Send.model_validate_json(body)
-    url = asked.url or stand_in.mail.url
+    """Send a webhook with any content once, and return the receiver's answer."""
+    parameters = _Send.model_validate_json(body)
+    url = parameters.url or stand_in.mail.url
     if url is None:
         raise Refusal(400, "INVALID_REQUEST")
-    made = webhook_body(asked.type, asked.data, at=stand_in.clock())
+    made = webhook_body(parameters.type, parameters.data, at=stand_in.clock())
     delivery = Delivery(
         id=stand_in.payments.identifier(),
-        type=asked.type,
+        type=parameters.type,
         url=url,
-        body=made if asked.octets is None else asked.octets,
-        content_type=asked.content_type,
-        tampering=asked.tampering,
+        body=made if parameters.octets is None else parameters.octets,
+        content_type=parameters.content_type,
+        tampering=parameters.tampering,
     )
     stand_in.sender.dispatch(delivery, WebhookDelivery.HOLD)
     if delivery.state == "HELD":

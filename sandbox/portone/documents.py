@@ -1,7 +1,8 @@
-"""A payment as PortOne keeps it, and as its API tells it in JSON.
+"""A payment as PortOne stores it and as its API returns it.
 
-Written from PortOne's documents alone and sharing nothing with the code that talks to it, so that neither confirms a mistake of the
-other. Absent members are left out, never null, and times have nine fractional digits or none, as the real ones do.
+Written from PortOne's documents alone and sharing no code with the product's client, so that
+neither confirms a mistake of the other. Absent members are omitted, never null, and times have nine
+fractional digits or none, as in PortOne's answers.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +25,10 @@ _CARD = {
 
 @dataclass(slots=True, kw_only=True)
 class Payment:
-    """The last attempt at a payment. Amounts are in the currency's minor unit, times aware; ``earlier`` holds its documents before this one."""
+    """The last attempt at a payment. Amounts are in the currency's minor unit, times are aware.
+
+    `earlier` holds the documents before the last change.
+    """
 
     id: str
     transaction_id: str
@@ -49,7 +53,7 @@ class Payment:
 
     @property
     def cancelled(self) -> int:
-        """What was given back."""
+        """Total of all cancellations."""
         return sum(
             entry["totalAmount"] for entry in self.cancellations if entry["status"] == "SUCCEEDED"
         )
@@ -61,7 +65,7 @@ class Payment:
 
 
 def document(payment: Payment) -> dict[str, Any]:
-    """The JSON object of ``GET /payments/{id}``, without the log of its webhooks."""
+    """Return the JSON object of `GET /payments/{id}`, without the webhook log."""
     changed_at = payment.changed_at or payment.requested_at
     members: dict[str, Any] = {
         "status": payment.status,
@@ -102,12 +106,12 @@ def document(payment: Payment) -> dict[str, Any]:
 
 
 def eleventh(amount: int) -> int:
-    """The value-added tax inside an amount, rounded to the nearest."""
+    """Return the value-added tax included in an amount, rounded to the nearest unit."""
     return (2 * amount + 11) // 22
 
 
 def time(at: datetime, *, fraction: bool = False) -> str:
-    """An instant in UTC as PortOne writes it."""
+    """Format an instant in UTC as PortOne does."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.%f000Z" if fraction else "%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -119,7 +123,7 @@ def _amount(payment: Payment) -> dict[str, int]:
         "vat": vat,
         "supply": payment.total - vat,
         "discount": 0,
-        "paid": payment.total,  # Of a payment that failed, too: nobody may take it for money.
+        "paid": payment.total,  # Also for a failed payment, so clients must not rely on it.
         "cancelled": payment.cancelled,
         "cancelledTaxFree": 0,
     }

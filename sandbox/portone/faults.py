@@ -1,6 +1,6 @@
-"""What the stand-in for PortOne does wrong on purpose, as knobs that are all set at once: those not named are turned back.
+"""Faults of the PortOne stand-in. They are set together; omitted ones are switched off.
 
-``Faults()`` does nothing wrong; ValidationError for an impossible value.
+`Faults()` has no fault. Impossible values raise ValidationError.
 """
 
 import re
@@ -22,7 +22,7 @@ Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])*)+$", max_
 
 
 class Tampering(StrEnum):
-    """What is wrong with the signature of a webhook or with what is signed, as the matrix of verifiers has it."""
+    """Manipulation of a webhook's signature or signed content."""
 
     WRONG_SECRET = "wrong-secret"  # noqa: S105
     ALTERED_BODY = "altered-body"
@@ -40,7 +40,7 @@ class Tampering(StrEnum):
 
 
 class WebhookDelivery(StrEnum):
-    """What becomes of a webhook: AUTO sends it at once, HOLD keeps it until it is flushed, NONE never sends it."""
+    """Delivery of a webhook: AUTO sends it at once, HOLD waits for a flush, NONE never sends it."""
 
     AUTO = "auto"
     HOLD = "hold"
@@ -52,7 +52,7 @@ class _Knobs(BaseModel):
 
 
 class Canned(_Knobs):
-    """An answer given in place of PortOne's own."""
+    """Answer that replaces PortOne's own."""
 
     status: int = Field(ge=200, le=599)
     body: str = Field(default="", max_length=TEXT_MAX)
@@ -60,12 +60,13 @@ class Canned(_Knobs):
 
 
 class Rule(_Knobs):
-    """Which requests of the API go wrong, and how. ``path`` is a regular expression that the whole path must match.
+    """Which API requests fail, and how. `path` is a regular expression for the whole path.
 
-    Of the requests that match, the ``nth`` and those after it go wrong, ``times`` of them (None: all), each with ``probability``. Actions
-    combine: ``delay_ms`` or ``hang`` before anything is done, while the idempotency key counts as running; ``drop`` resets the connection
-    before or after the effect; ``answer`` replaces PortOne's; ``stale`` shows a payment as it was before its last change; ``patch`` sets
-    and ``remove`` takes out members by JSON pointer; ``truncate`` sends half the body.
+    Of the matching requests, the `nth` and later ones fail, `times` of them (None: all), each with
+    `probability`. Actions can be combined: `delay_ms` or `hang` before processing, while the
+    idempotency key counts as in progress; `drop` resets the connection before or after the effect;
+    `answer` replaces the answer; `stale` returns the payment before its last change; `patch` sets
+    and `remove` deletes members by JSON pointer; `truncate` sends half of the body.
     """
 
     method: Literal["GET", "POST"] | None = None
@@ -95,7 +96,9 @@ class Rule(_Knobs):
         return value
 
     def applies(self, method: str, path: str, chance: float) -> bool:
-        """Whether this request goes wrong; it counts. ``chance`` is drawn from 0 to 1."""
+        """Return True if this request fails. Counts the request. `chance` is a random number in
+        0..1.
+        """
         if self.method not in (None, method) or not re.fullmatch(self.path, path):
             return False
         self._matched += 1
@@ -108,8 +111,11 @@ class Rule(_Knobs):
 
 
 class WebhookFaults(_Knobs):
-    """``mailing`` is what becomes of webhooks; of each, the first ``lost`` attempts go astray; ``copies`` of the first attempt that does not
-    are sent one after the other, or ``at_once``; ``tampering`` spoils them."""
+    """Faults of webhooks.
+
+    `mailing` sets their delivery. Of each, the first `lost` attempts get lost; `copies` of the next
+    are sent one after the other, or `at_once`. `tampering` manipulates the signature.
+    """
 
     mailing: WebhookDelivery = WebhookDelivery.AUTO
     lost: int = Field(default=0, ge=0, le=6)
@@ -119,8 +125,11 @@ class WebhookFaults(_Knobs):
 
 
 class Faults(_Knobs):
-    """All knobs. The first rule of ``rest`` that applies is followed. ``browser_refusals`` says how the browser SDK tells what was refused
-    before a window opened, as PortOne's documents do not: by rejecting its promise, or by resolving it with a code."""
+    """All faults. The first rule of `rest` that applies is used.
+
+    `browser_refusals` sets how the SDK reports a refusal before the window opens, which PortOne's
+    documents leave open: by rejecting its promise, or by resolving it with a code.
+    """
 
     rest: list[Rule] = Field(default_factory=list, max_length=RULES_MAX)
     webhooks: WebhookFaults = Field(default_factory=WebhookFaults)
@@ -128,12 +137,12 @@ class Faults(_Knobs):
     cancellations_max: int = Field(default=CANCELLATIONS_MAX, ge=0, le=CANCELLATIONS_MAX)
 
     def rule_for(self, method: str, path: str, chance: float) -> Rule | None:
-        """The rule that this request falls under."""
+        """Return the first rule that applies to a request."""
         return next((rule for rule in self.rest if rule.applies(method, path, chance)), None)
 
 
 def patched(document: Any, rule: Rule) -> Any:
-    """A JSON document with the rule's members set and taken out; a pointer that leads nowhere changes nothing."""
+    """Return a JSON document with the rule's changes. Unknown pointers change nothing."""
     if rule.patch or rule.remove:
         document = deepcopy(document)
     for pointer, value in rule.patch.items():

@@ -1,4 +1,4 @@
-"""What PortOne's console would show of this shop: its store, its secrets and the channels to its payment gateways."""
+"""The shop's data in PortOne's console: stores, secrets and channels to payment gateways."""
 
 from dataclasses import dataclass
 
@@ -20,14 +20,17 @@ __all__ = [
 ]
 
 MERCHANT_ID = "merchant-00000000-0000-4000-8000-000000000001"
-# The store of a secret that says none. A client that forgets to name ours finds nothing there.
+# The store of a secret without one. A client that does not name its store finds no payment there.
 DEFAULT_STORE_ID = "store-00000000-0000-4000-8000-00000000000d"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A way to a payment gateway. ``slow_cancellations``: it decides on cancellations later. ``manual``: the shop confirms payments."""
+    """A channel to a payment gateway.
+
+    `slow_cancellations`: it decides on cancellations later. `manual`: the shop confirms payments.
+    """
 
     key: str
     number: int
@@ -36,7 +39,7 @@ class Channel:
     manual: bool = False
 
     def document(self) -> dict[str, str]:
-        """The channel as a payment's JSON tells it."""
+        """Return the channel as part of a payment's JSON."""
         return {
             "type": self.type,
             "id": f"channel-id-00000000-0000-4000-8000-{self.number:012}",

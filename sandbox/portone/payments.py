@@ -1,4 +1,4 @@
-"""What moves payments from one status to another, and what PortOne tells of it by webhooks."""
+"""Transitions of payments, and the webhook events that they cause."""
 
 import random
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from sandbox.portone.merchant import CHANNELS, LIVE_CHANNEL_KEY, STORE_ID
 CANCELLATIONS_MAX = 50
 ACCOUNT_LIFE = timedelta(days=3)
 
-# What the payer, his bank or an operator does: from which status to which.
+# Target status by action of the payer, the bank or an operator, and present status.
 MOVES: dict[tuple[str, str], str] = {
     ("READY", "pay"): "PAID",
     ("READY", "fail"): "FAILED",
@@ -31,7 +31,7 @@ FAILURES = {
     "close": ("PAY_PROCESS_CANCELED", "사용자가 결제를 취소하였습니다"),
     "close-account": ("ACCOUNT_CLOSED", "가상계좌가 말소되었습니다"),
 }
-TOLD = {
+EVENT_TYPES = {
     "READY": "Transaction.Ready",
     "PAY_PENDING": "Transaction.PayPending",
     "VIRTUAL_ACCOUNT_ISSUED": "Transaction.VirtualAccountIssued",
@@ -40,7 +40,7 @@ TOLD = {
     "PARTIAL_CANCELLED": "Transaction.PartialCancelled",
     "CANCELLED": "Transaction.Cancelled",
 }
-# What PortOne says of why it sends a webhook that no request of the shop's or the browser's caused.
+# PortOne's reason for a webhook that no request of the shop or the browser caused.
 TRIGGERS = {
     "deposit": "VIRTUAL_ACCOUNT_DEPOSIT",
     "approve": "ASYNC_PAY_APPROVED",
@@ -51,7 +51,7 @@ _PAID = ("PAID", "PARTIAL_CANCELLED", "CANCELLED")
 
 
 class Refusal(Exception):
-    """What PortOne answers instead: an HTTP status and a type."""
+    """Error answer of PortOne: an HTTP status and a type."""
 
     def __init__(self, status: int, kind: str) -> None:
         super().__init__(status, kind)
@@ -61,7 +61,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something to tell the shop: a webhook's type and data, and the payment's status at that moment."""
+    """Webhook event: its type and data, and the payment's status at that moment."""
 
     type: str
     data: dict[str, str]
@@ -73,7 +73,10 @@ class Event:
 
 
 class Payments:
-    """All payments of one store, by id. ``clock`` gives aware UTC times; ``rng`` makes ids. What happened waits in ``events`` to be told."""
+    """All payments of one store by id. `clock` returns aware UTC times, `rng` generates ids.
+
+    Events wait in `events` until they are sent.
+    """
 
     def __init__(self, clock: Callable[[], datetime], rng: random.Random) -> None:
         self._clock = clock
@@ -84,7 +87,9 @@ class Payments:
         self.cancellations_max = CANCELLATIONS_MAX
 
     def pre_register(self, payment_id: str, amount: int | None, currency: str | None) -> None:
-        """Pin what the browser may begin the payment with; None pins nothing."""
+        """Set the amount and currency that the browser may start the payment with. None leaves it
+        open.
+        """
         payment = self._payments.get(payment_id)
         if payment is not None and payment.status in _PAID:
             raise Refusal(409, "ALREADY_PAID")
@@ -103,7 +108,9 @@ class Payments:
         custom_data: str | None = None,
         notice_urls: tuple[str, ...] = (),
     ) -> Payment:
-        """The browser opens the payment's window: a new attempt, unless it was paid or differs from what was pinned."""
+        """Open the payment window: start an attempt unless it is paid or differs from the
+        pre-registration.
+        """
         before = self._payments.get(payment_id)
         if before is not None and before.status not in {"READY", "FAILED"}:
             raise Refusal(409, "PaymentAlreadyPaid")
@@ -131,11 +138,11 @@ class Payments:
             notice_urls=notice_urls,
             earlier=[] if before is None else [*before.earlier, document(before)],
         )
-        self._tell(payment, "Transaction.Ready")
+        self._record_event(payment, "Transaction.Ready")
         return payment
 
     def move(self, payment_id: str, name: str, *, amount: int | None = None) -> None:
-        """One of MOVES; 409 where it leads nowhere. ``amount`` is what is paid in place of what the window was opened with."""
+        """Apply one of MOVES; 409 if it is not possible. `amount` replaces the window's amount."""
         payment = self.payment(payment_id)
         if (payment.status, name) not in MOVES:
             raise Refusal(409, "NO_SUCH_MOVE")
@@ -145,12 +152,14 @@ class Payments:
         self._change(payment, name)
         if amount is not None:
             payment.total = amount
-        # What becomes of an account that is closed no webhook tells.
+        # No webhook reports a closed account.
         if name != "close-account":
-            self._tell(payment, TOLD[payment.status], trigger=TRIGGERS.get(name))
+            self._record_event(payment, EVENT_TYPES[payment.status], trigger=TRIGGERS.get(name))
 
     def confirm(self, payment_id: str, *, token: str, **claims: object) -> dict[str, str]:
-        """The shop confirms a payment of a manual channel. ``claims`` are what it thinks of it, None for what it does not say."""
+        """Confirm a payment of a manual channel. `claims` are the shop's expectations; None is no
+        claim.
+        """
         payment = self.payment(payment_id)
         if payment.status in _PAID:
             raise Refusal(409, "ALREADY_PAID")
@@ -169,7 +178,7 @@ class Payments:
         return {"pgTxId": payment.pg_transaction_id, "paidAt": time(self._clock())}
 
     def close_account(self, payment_id: str) -> None:
-        """Close an account that waits for its deposit."""
+        """Close a virtual account that waits for its deposit."""
         if self.payment(payment_id).status != "VIRTUAL_ACCOUNT_ISSUED":
             raise Refusal(409, "PAYMENT_NOT_WAITING_FOR_DEPOSIT")
         self.move(payment_id, "close-account")
@@ -185,9 +194,9 @@ class Payments:
         cancellable: int | None = None,
         has_refund_account: bool = False,
         trigger: str = "API",
-        silent: bool = False,
+        without_webhook: bool = False,
     ) -> dict[str, Any]:
-        """The cancellation of ``amount``, or of all that is left; ``cancellable`` is what the caller thinks is left."""
+        """Cancel `amount`, or the whole rest. `cancellable` is the rest that the caller expects."""
         payment = self.payment(payment_id)
         if payment.status not in _PAID:
             raise Refusal(409, "PAYMENT_NOT_PAID")
@@ -221,13 +230,18 @@ class Payments:
         payment.cancellations.append(entry)
         if payment.slow_cancellations and trigger == "API":
             payment.changed_at = self._clock()
-            self._tell(payment, "Transaction.CancelPending", cancellation=entry, silent=silent)
+            self._record_event(
+                payment,
+                "Transaction.CancelPending",
+                cancellation=entry,
+                without_webhook=without_webhook,
+            )
         else:
-            self._succeed(payment, entry, silent=silent)
+            self._succeed(payment, entry, without_webhook=without_webhook)
         return dict(entry)
 
     def settle_cancellation(self, payment_id: str, *, succeeds: bool) -> None:
-        """The payment gateway's word on the oldest cancellation that waits for it."""
+        """Decide on the oldest waiting cancellation as the payment gateway does."""
         payment = self.payment(payment_id)
         waiting = [entry for entry in payment.cancellations if entry["status"] == "REQUESTED"]
         if not waiting:
@@ -236,12 +250,12 @@ class Payments:
         if succeeds and waiting[0]["totalAmount"] <= payment.total - payment.cancelled:
             self._succeed(payment, waiting[0], trigger="ASYNC_CANCEL_APPROVED")
         else:
-            # PortOne has a word for why a webhook of this would be sent, but no type for such a webhook.
+            # PortOne has a trigger for this case, but no type of webhook.
             waiting[0]["status"] = "FAILED"
             payment.changed_at = self._clock()
 
     def dispute(self, payment_id: str, *, resolved: bool) -> None:
-        """The payer disputes a payment with his bank, or his newest dispute is settled."""
+        """Open a dispute of the payer with the bank, or resolve the newest one."""
         payment = self.payment(payment_id)
         opened = [entry for entry in payment.disputes if entry["status"] == "UNRESOLVED"]
         if payment.status != "PAID" or (resolved and not opened):
@@ -258,10 +272,10 @@ class Payments:
             }
             payment.disputes.append(entry)
         kind, trigger = ("Resolved", "RESOLVED") if resolved else ("Created", "CREATED")
-        self._tell(payment, f"Transaction.Dispute{kind}", trigger=f"DISPUTE_{trigger}")
+        self._record_event(payment, f"Transaction.Dispute{kind}", trigger=f"DISPUTE_{trigger}")
 
     def document(self, payment_id: str, *, stale: bool = False) -> dict[str, Any]:
-        """The payment as ``GET /payments/{id}`` answers it; ``stale``: as it did before the last change."""
+        """Return the payment as `GET /payments/{id}` does; or with `stale` its earlier state."""
         payment = self.payment(payment_id)
         if not stale:
             return document(payment)
@@ -270,7 +284,7 @@ class Payments:
         return payment.earlier[-1]
 
     def payment(self, payment_id: str) -> Payment:
-        """The payment's last attempt, its account closed when its time is over."""
+        """Return the payment's last attempt. Its virtual account is closed if it has expired."""
         payment = self._payments.get(payment_id)
         if payment is None:
             raise Refusal(404, "PAYMENT_NOT_FOUND")
@@ -284,22 +298,22 @@ class Payments:
         return payment
 
     def attempt(self, transaction_id: str) -> Payment:
-        """The payment whose last attempt has this id."""
+        """Return the payment whose last attempt has this id."""
         for payment in self._payments.values():
             if payment.transaction_id == transaction_id:
                 return payment
         raise Refusal(404, "TransactionNotFound")
 
     def all(self) -> list[Payment]:
-        """Every payment that was begun, in the order in which their ids were first seen."""
+        """Return all started payments in order of the first use of their ids."""
         return [self.payment(payment_id) for payment_id in self._payments]
 
     def pinned(self) -> dict[str, dict[str, Any]]:
-        """What was announced, by payment."""
+        """Return the pre-registrations by payment."""
         return dict(self._pinned)
 
     def identifier(self) -> str:
-        """An id as PortOne's look: the time in milliseconds, then 80 random bits."""
+        """Return an id in PortOne's format: the time in milliseconds, then 80 random bits."""
         milliseconds = int(self._clock().timestamp() * 1000)
         digits = f"{milliseconds:012x}{self._rng.getrandbits(80):020x}"
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
@@ -321,28 +335,32 @@ class Payments:
         entry: dict[str, Any],
         *,
         trigger: str | None = None,
-        silent: bool = False,
+        without_webhook: bool = False,
     ) -> None:
         payment.changed_at = self._clock()
         entry["status"], entry["cancelledAt"] = "SUCCEEDED", time(payment.changed_at)
         payment.status = "CANCELLED" if payment.cancelled == payment.total else "PARTIAL_CANCELLED"
-        self._tell(
-            payment, TOLD[payment.status], cancellation=entry, trigger=trigger, silent=silent
+        self._record_event(
+            payment,
+            EVENT_TYPES[payment.status],
+            cancellation=entry,
+            trigger=trigger,
+            without_webhook=without_webhook,
         )
 
     def _remember(self, payment: Payment) -> None:
         payment.earlier.append(document(payment))
 
-    def _tell(
+    def _record_event(
         self,
         payment: Payment,
         kind: str,
         *,
         cancellation: dict[str, Any] | None = None,
         trigger: str | None = None,
-        silent: bool = False,
+        without_webhook: bool = False,
     ) -> None:
-        if silent:
+        if without_webhook:
             return
         data = {
             "paymentId": payment.id,

@@ -1,4 +1,4 @@
-"""The stand-in's HTTP, on loopback unless it is told otherwise: PortOne's REST API, the browser's side of it, and a desk that is not PortOne's."""
+"""The stand-in's HTTP server, on loopback by default: REST API, browser side and control API."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -12,13 +12,13 @@ from sandbox.portone import api, browser, control_api
 from sandbox.portone.api import BODY_OCTETS_MAX
 from sandbox.portone.clock import Clock, now
 from sandbox.portone.merchant import API_SECRET, DEFAULT_STORE_ID
-from sandbox.portone.server_state import STAND_IN, Mail, StandIn
-from sandbox.serving import served
+from sandbox.portone.server_state import STAND_IN, StandIn, WebhookSettings
+from sandbox.serving import running_server
 
 __all__ = ["API_SECRET", "BODY_OCTETS_MAX", "DEFAULT_STORE_ID", "LOOPBACK", "now", "portone"]
 
-# The desk may be handed a webhook that is too large for anybody.
-DESK_OCTETS_MAX = 4 * 1024 * 1024
+# The control API accepts a webhook that is larger than receivers allow.
+CONTROL_BODY_BYTES_MAX = 4 * 1024 * 1024
 MARK = "X-PortOne-Stand-In"
 
 
@@ -28,15 +28,16 @@ async def portone(
     *,
     host: str = LOOPBACK,
     clock: Callable[[], datetime] = now,
-    mail: Mail | None = None,
+    mail: WebhookSettings | None = None,
     seed: int | None = None,
 ) -> AsyncIterator[int]:
-    """Serve until the context ends; gives the port, which the system chooses for 0. OSError when it is taken.
+    """Serve until the context ends. Yield the port, chosen by the system for 0. Raise OSError if in
+    use.
 
-    ``mail`` says where webhooks go; without it none are sent. With a ``seed`` chance plays the same again.
+    `mail` configures webhooks; without it none are sent. A `seed` makes random values repeatable.
     """
-    stand_in = StandIn(clock=Clock(clock), rng=random.Random(seed), mail=mail or Mail())
-    application = web.Application(client_max_size=DESK_OCTETS_MAX)
+    stand_in = StandIn(clock=Clock(clock), rng=random.Random(seed), mail=mail or WebhookSettings())
+    application = web.Application(client_max_size=CONTROL_BODY_BYTES_MAX)
     application[STAND_IN] = stand_in
     application.add_routes(
         [
@@ -48,12 +49,12 @@ async def portone(
     )
     application.on_response_prepare.append(_mark)
     try:
-        async with served(application, host, port) as bound:
+        async with running_server(application, host, port) as bound:
             yield bound
     finally:
         await stand_in.sender.close()
 
 
 async def _mark(_: web.Request, response: web.StreamResponse) -> None:
-    """Nobody may take an answer of the stand-in for one of PortOne's."""
+    """Mark every answer as the stand-in's."""
     response.headers[MARK] = "1"

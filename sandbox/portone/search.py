@@ -1,4 +1,4 @@
-"""The two ways to look for many payments: a page of those that a filter lets through, and all of a store's one after the other."""
+"""Searches for payments: a filtered page, and all payments of a store by cursor."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,15 +13,15 @@ WINDOW = timedelta(days=90)
 PAGED_MAX = 60_000
 SIZE_MAX = 1_000
 SIZE = 10
-# The filter has a word of its own for one status, and nothing else uses that word.
+# The filter uses another name for this status.
 _FILTERED_AS = {"PAY_PENDING": "PENDING"}
 
 Members = dict[str, Any]
 
 
-def find_page(stand_in: StandIn, asked: Members) -> Members:
-    """``GET /payments``: newest first; without a store in the filter, those of all the merchant's stores."""
-    page, wanted = _object(asked, "page"), _object(asked, "filter")
+def find_page(stand_in: StandIn, parameters: Members) -> Members:
+    """Answer `GET /payments`: newest first; without a store in the filter, those of all stores."""
+    page, wanted = _object(parameters, "page"), _object(parameters, "filter")
     number, size = amount_in(page, "number", least=0) or 0, amount_in(page, "size") or SIZE
     if size > SIZE_MAX or (number + 1) * size > PAGED_MAX:
         raise Refusal(400, "INVALID_REQUEST")
@@ -48,12 +48,18 @@ def find_page(stand_in: StandIn, asked: Members) -> Members:
     return {"items": items, "page": {"number": number, "size": size, "totalCount": len(found)}}
 
 
-def find_by_cursor(stand_in: StandIn, asked: Members) -> Members:
-    """``GET /payments-by-cursor``: oldest first, from behind the cursor on. A cursor is a payment's id here."""
-    size, cursor = amount_in(asked, "size") or SIZE, text_in(asked, "cursor")
+def find_by_cursor(stand_in: StandIn, parameters: Members) -> Members:
+    """Answer `GET /payments-by-cursor`: oldest first, after the cursor, which is a payment's id
+    here.
+    """
+    size, cursor = amount_in(parameters, "size") or SIZE, text_in(parameters, "cursor")
     if size > SIZE_MAX:
         raise Refusal(400, "INVALID_REQUEST")
-    found = _between(stand_in, asked) if asked.get("storeId", DEFAULT_STORE_ID) == STORE_ID else []
+    found = (
+        _between(stand_in, parameters)
+        if parameters.get("storeId", DEFAULT_STORE_ID) == STORE_ID
+        else []
+    )
     if cursor is not None:
         places = [place for place, payment in enumerate(found) if payment.id == cursor]
         if not places:

@@ -1,4 +1,4 @@
-"""Everything that the stand-in keeps in memory, from its start or its last reset on."""
+"""State of the stand-in in memory, since its start or last reset."""
 
 import random
 import secrets
@@ -21,8 +21,8 @@ REQUESTS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
-    """Where webhooks go, what signs them, which hosts they may go to, and what PortOne's waits between attempts are multiplied by."""
+class WebhookSettings:
+    """Webhook settings: URL, secrets, allowed hosts, and a factor for waits between attempts."""
 
     url: str | None = None
     secrets: Sequence[str] = (WEBHOOK_SECRET,)
@@ -31,8 +31,8 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What was asked under an idempotency key, and its answer: None while it is worked on."""
+class StoredAnswer:
+    """Request under an idempotency key, and its answer; None while it is processed."""
 
     fingerprint: tuple[str, str, bytes]
     at: datetime
@@ -42,7 +42,7 @@ class Done:
 
 @dataclass
 class Checkout:
-    """A window that a page opened: whose result goes to a page of this origin, or with the browser to an address."""
+    """An opened payment window, whose result goes to the opening origin or to a redirect URL."""
 
     payment_id: str
     origin: str
@@ -51,13 +51,13 @@ class Checkout:
 
 @dataclass
 class StandIn:
-    """The state that the API, the browser's side and the desk share."""
+    """State shared by the API, the browser side and the control API."""
 
     clock: Clock
     rng: random.Random
-    mail: Mail
+    mail: WebhookSettings
     faults: Faults = field(default_factory=Faults)
-    done: dict[str, Done] = field(default_factory=dict)
+    done: dict[str, StoredAnswer] = field(default_factory=dict)
     tokens: dict[str, datetime] = field(default_factory=dict)
     checkouts: dict[str, Checkout] = field(default_factory=dict)
     requests: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REQUESTS_MAX))
@@ -74,14 +74,14 @@ class StandIn:
         )
 
     def set_faults(self, faults: Faults) -> None:
-        """All knobs at once."""
+        """Replace all faults."""
         self.faults = faults
         self.sender.faults = faults.webhooks
         self.payments.cancellations_max = faults.cancellations_max
 
     async def reset(self) -> None:
-        """As it was at its start."""
-        await self.sender.forget()
+        """Restore the state at the start."""
+        await self.sender.clear()
         self.payments = Payments(self.clock, self.rng)
         for kept in (self.done, self.tokens, self.checkouts, self.requests):
             kept.clear()
@@ -89,26 +89,26 @@ class StandIn:
         self.clock.advance(self.clock.base() - self.clock())
 
     def issue_token(self) -> str:
-        """An access token for half an hour."""
+        """Return an access token that is valid for half an hour."""
         token = secrets.token_urlsafe(24)
         self.tokens[token] = self.clock() + TOKEN_LIFE
         return token
 
     def announce(self, mailing: WebhookDelivery | None = None) -> None:
-        """Send webhooks of what happened since the last time."""
+        """Send webhooks for events since the last call."""
         for event in self.payments.events:
             self.sender.announce(event, identifier=self.payments.identifier(), mailing=mailing)
         self.payments.events.clear()
 
     def document(self, payment_id: str, *, stale: bool = False) -> dict[str, Any]:
-        """A payment with the log of its webhooks, as the API tells it."""
+        """Return a payment with its webhook log, as the API does."""
         members = self.payments.document(payment_id, stale=stale)
         webhooks = self.sender.log(payment_id)
         return {**members, "webhooks": webhooks} if webhooks else members
 
 
 def stand_in_of(request: web.Request) -> StandIn:
-    """The state behind the server that a request came to."""
+    """Return the state of the server that received the request."""
     return request.app[STAND_IN]
 
 

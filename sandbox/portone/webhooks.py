@@ -1,4 +1,4 @@
-"""Webhooks as PortOne sends them: signed by Standard Webhooks, up to six times, in no order that anybody may count on."""
+"""PortOne's webhooks: signed by Standard Webhooks, up to six attempts, in no guaranteed order."""
 
 import asyncio
 import base64
@@ -20,17 +20,17 @@ from sandbox.portone.faults import Tampering, WebhookDelivery, WebhookFaults
 from sandbox.portone.merchant import LOOPBACK_HOSTS, WEBHOOK_SECRET
 from sandbox.portone.payments import Event, Refusal
 
-# What may pass before each attempt: anything up to this.
+# Maximum wait before each attempt.
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (0, 1, 4, 16, 64, 256))
 MANUAL_MAX = 10
 ANSWER_OCTETS_MAX = 16 * 1024
 TIMEOUT_S = 30
-# Receivers allow 300; a webhook that is on its way for a while must not come into its time by it.
-TOO_FAR_S = 330
+# Receivers allow 300 s. The margin keeps a delayed webhook from becoming valid.
+TIMESTAMP_ERROR_S = 330
 _OTHER_SECRET = "whsec_" + base64.b64encode(b"not the secret of this shop").decode()
 _TIMES: dict[Tampering, Callable[[int], str]] = {
-    Tampering.TIMESTAMP_EARLY: lambda seconds: str(seconds - TOO_FAR_S),
-    Tampering.TIMESTAMP_LATE: lambda seconds: str(seconds + TOO_FAR_S),
+    Tampering.TIMESTAMP_EARLY: lambda seconds: str(seconds - TIMESTAMP_ERROR_S),
+    Tampering.TIMESTAMP_LATE: lambda seconds: str(seconds + TIMESTAMP_ERROR_S),
     Tampering.TIMESTAMP_FRACTION: lambda seconds: f"{seconds}.0",
     Tampering.TIMESTAMP_TEXT: lambda _: "now",
 }
@@ -38,7 +38,7 @@ _TIMES: dict[Tampering, Callable[[int], str]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Delivery:
-    """One webhook on its way to one address: the same octets at every attempt."""
+    """One webhook for one address, with the same bytes at every attempt."""
 
     id: str
     type: str
@@ -54,7 +54,10 @@ class Delivery:
     attempts: list[dict[str, Any]] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """What the desk shows: ``state`` is HELD, NEVER_SENT, NOT_ALLOWED, PENDING, or PortOne's word for the last attempt."""
+        """Return the delivery for the control API.
+
+        `state` is HELD, NEVER_SENT, NOT_ALLOWED, PENDING, or PortOne's status of the last attempt.
+        """
         return {
             "id": self.id,
             "type": self.type,
@@ -65,7 +68,7 @@ class Delivery:
         }
 
     def entry(self) -> dict[str, Any]:
-        """The webhook in a payment's ``webhooks``."""
+        """Return the entry in a payment's `webhooks`."""
         members: dict[str, Any] = {
             "id": self.id,
             "url": self.url,
@@ -86,9 +89,10 @@ class Delivery:
 
 
 class WebhookSender:
-    """Sends what happened to ``url`` or to where a payment says, if that is one of ``hosts``; each delivery by itself.
+    """Sends events to `url` or to a payment's own addresses, if their host is in `hosts`.
 
-    ``scale`` is what PortOne's waits are multiplied by. ``faults`` may be exchanged at any time.
+    Deliveries are independent. `scale` multiplies PortOne's waits. `faults` may be replaced at any
+    time.
     """
 
     def __init__(
@@ -113,13 +117,13 @@ class WebhookSender:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Give up what is under way."""
-        await self.forget()
+        """Cancel deliveries in progress."""
+        await self.clear()
         if self._session is not None:
             await self._session.close()
 
-    async def forget(self) -> None:
-        """Give up what is under way, and forget every delivery."""
+    async def clear(self) -> None:
+        """Cancel deliveries in progress and delete all."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -128,7 +132,9 @@ class WebhookSender:
     def announce(
         self, event: Event, *, identifier: str, mailing: WebhookDelivery | None = None
     ) -> None:
-        """Send what happened: to the payment's own addresses, or to the shop's. ``mailing`` goes before the faults' own."""
+        """Send an event to the payment's own addresses, or to the shop's. `mailing` overrides the
+        faults.
+        """
         mailing = mailing or self.faults.mailing
         body = webhook_body(event.type, event.data, at=event.at)
         for number, url in enumerate(event.notice_urls or filter(None, (self._url,))):
@@ -145,7 +151,9 @@ class WebhookSender:
             self.dispatch(delivery, mailing)
 
     def dispatch(self, delivery: Delivery, mailing: WebhookDelivery = WebhookDelivery.AUTO) -> None:
-        """Take a delivery over; it is begun unless it is held, never sent, or addressed to a host that is not allowed."""
+        """Register a delivery, and start it unless it is held, never sent or its host is not
+        allowed.
+        """
         self.deliveries[delivery.id] = delivery
         if urlsplit(delivery.url).hostname not in self._hosts:
             delivery.state = "NOT_ALLOWED"
@@ -155,7 +163,11 @@ class WebhookSender:
             delivery.state = "HELD" if mailing is WebhookDelivery.HOLD else "NEVER_SENT"
 
     async def flush(self, order: Sequence[str] | None = None, times: int = 1) -> list[Delivery]:
-        """Send what is held, or these ids in this order: each ``times``, the next after the answer. Retries go on by themselves."""
+        """Send held deliveries, or these ids in this order, each `times`, one after the other's
+        answer.
+
+        Retries continue by themselves.
+        """
         held = [delivery for delivery in self.deliveries.values() if delivery.state == "HELD"]
         chosen = held if order is None else [self._found(identifier) for identifier in order]
         for delivery in chosen:
@@ -166,13 +178,13 @@ class WebhookSender:
         return chosen
 
     async def redeliver(self, identifier: str) -> Delivery:
-        """One more attempt of any delivery, and its answer waited for."""
+        """Make one more attempt of a delivery and wait for its answer."""
         delivery = self._found(identifier)
         await self.attempt(delivery)
         return delivery
 
     async def resend(self, payment_id: str, identifier: str | None) -> dict[str, Any]:
-        """A person sends a payment's webhook again, the newest unless one is named: the same id, the same octets."""
+        """Resend a payment's webhook, by default the newest, with the same id and bytes."""
         own = [
             delivery for delivery in self.deliveries.values() if delivery.payment_id == payment_id
         ]
@@ -186,14 +198,14 @@ class WebhookSender:
         return chosen[-1].entry()
 
     def log(self, payment_id: str) -> list[dict[str, Any]]:
-        """A payment's webhooks, as its JSON tells them."""
+        """Return a payment's webhooks as in its JSON."""
         own = (
             delivery for delivery in self.deliveries.values() if delivery.payment_id == payment_id
         )
         return [delivery.entry() for delivery in own if delivery.attempts]
 
     async def attempt(self, delivery: Delivery) -> None:
-        """Send a delivery once and record what came of it."""
+        """Send a delivery once and record the result."""
         headers, body = self._signed(delivery)
         sent_at = self._clock.base()
         request = {
@@ -242,7 +254,9 @@ class WebhookSender:
             copies = 1
 
     def _signed(self, delivery: Delivery) -> tuple[dict[str, str], bytes]:
-        """Headers and octets of an attempt now. The time is the world's, as the receiver compares it with his own."""
+        """Return headers and body of an attempt. The time is real, as the receiver compares it with
+        its own.
+        """
         seconds = int(self._clock.base().timestamp())
         tampering, body = delivery.tampering, delivery.body
         timestamp = (
@@ -291,7 +305,7 @@ class WebhookSender:
 
 
 def signature(identifier: str, timestamp: str, body: bytes, secrets: Sequence[str]) -> str:
-    """The header ``webhook-signature``: one signature for each secret, the newest secret first."""
+    """Return the header `webhook-signature` with a signature per secret, newest first."""
     content = f"{identifier}.{timestamp}.".encode() + body
     keys = (base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets)
     signed = (base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode() for key in keys)
@@ -299,7 +313,7 @@ def signature(identifier: str, timestamp: str, body: bytes, secrets: Sequence[st
 
 
 def webhook_body(kind: str, data: Any, *, at: datetime) -> bytes:
-    """The octets of a webhook about something that happened ``at`` this time."""
+    """Return the body of a webhook about an event at `at`."""
     stamp = at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z"
     members = {"type": kind, "timestamp": stamp, "data": data}
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """The page about payments tells what the code does."""
 
 from launcher.plan import ROOT
-from sandbox.portone.browser import DEEDS
+from sandbox.portone.browser import WINDOW_ACTIONS
 from sandbox.portone.faults import Faults, Rule, Tampering, WebhookDelivery, WebhookFaults
 from sandbox.portone.payments import MOVES
 from sandbox.portone.rest import API_SECRET
@@ -46,7 +46,7 @@ def test_every_word_that_somebody_may_meet_is_explained() -> None:
         *PaymentAlertKind,
         *RefundFailure,
         *(move for _, move in MOVES),
-        *DEEDS,
+        *WINDOW_ACTIONS,
         *WebhookDelivery,
         *Tampering,
         *knobs,

@@ -1,4 +1,4 @@
-"""A front door with everything behind it, on free ports."""
+"""A front door with the processes behind it, on free ports."""
 
 import os
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Stack:
         return f"http://{LOOPBACK}:{self.port}"
 
     def answers(self) -> bool:
-        """Whether the API answers through the front door."""
+        """Return True if the API answers through the front door."""
         with suppress(requests.RequestException):
             return requests.get(f"{self.url}/healthz", timeout=30).status_code == 200
         return False
@@ -58,7 +58,7 @@ class Stack:
 def stack(
     database_uri: str, redis_url: str, home: Path, *, gateway: bool = True, **variables: str
 ) -> Iterator[Stack]:
-    """Start everything, with these variables for all of it, and stop it at the end."""
+    """Run the stack until the block ends, with `variables` in the environment of all processes."""
     running = Stack(free_port(), free_port(), free_port())
     shared = {"JWT_SECRET_KEY": SECRET, "RATE_LIMITS": "0", **variables}
     environment = {"PATH": os.environ["PATH"], "REDIS_URL": redis_url, **shared}
@@ -92,7 +92,7 @@ def stack(
 def door(
     migrated_sqlite: str, valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """One for all tests of a module that break nothing in it."""
+    """A stack shared by the tests of a module that leave it intact."""
     home = tmp_path_factory.mktemp("front_door")
     with stack(migrated_sqlite, valkey_server.url, home) as running:
         yield running

@@ -1,4 +1,4 @@
-"""From where a request comes: the connection's address, whatever its headers say."""
+"""The client's address is that of its connection, whatever the headers say."""
 
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -15,7 +15,7 @@ FORGED = {"X-Forwarded-For": "198.51.100.7", "X-Real-IP": "198.51.100.7"}
 def counting(
     migrated_sqlite: str, module_valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """Two requests an hour are answered to a stranger's address, and 127.0.0.9 is a proxy."""
+    """A stack that allows two requests an hour per address and has a proxy at 127.0.0.9."""
     with stack(
         migrated_sqlite,
         module_valkey_url,
@@ -28,7 +28,7 @@ def counting(
         yield running
 
 
-def ask(stack: Stack, source: str, **headers: str) -> int:
+def request_status(stack: Stack, source: str, **headers: str) -> int:
     """Return the status of a request from this address."""
     connection = HTTPConnection(LOOPBACK, stack.port, timeout=30, source_address=(source, 0))
     connection.request("GET", "/api/v1/market/clock", headers=headers)
@@ -37,21 +37,21 @@ def ask(stack: Stack, source: str, **headers: str) -> int:
     return status
 
 
-def test_each_address_is_a_client_of_its_own(counting: Stack) -> None:
+def test_each_address_is_a_separate_client(counting: Stack) -> None:
     for source in ("127.0.0.2", "127.0.0.3"):
-        assert [ask(counting, source) for _ in range(3)] == [200, 200, 429]
+        assert [request_status(counting, source) for _ in range(3)] == [200, 200, 429]
 
 
-def test_a_forged_header_changes_nothing(counting: Stack) -> None:
-    assert [ask(counting, "127.0.0.4", **FORGED) for _ in range(3)] == [200, 200, 429]
+def test_forged_header_does_not_change_the_client(counting: Stack) -> None:
+    assert [request_status(counting, "127.0.0.4", **FORGED) for _ in range(3)] == [200, 200, 429]
     forged = {"X-Forwarded-For": "127.0.0.5"}
-    assert ask(counting, "127.0.0.4", **forged) == 429
-    assert ask(counting, "127.0.0.5") == 200
+    assert request_status(counting, "127.0.0.4", **forged) == 429
+    assert request_status(counting, "127.0.0.5") == 200
 
 
-def test_a_proxy_before_it_names_the_client(counting: Stack) -> None:
-    """The last entry that is no proxy's; what stands before it the client may have written."""
+def test_client_behind_a_proxy_is_taken_from_the_header(counting: Stack) -> None:
+    """It is the last entry that is not a proxy. A client may have written the entries before it."""
     named = {"X-Forwarded-For": "203.0.113.1, 203.0.113.2"}
-    assert [ask(counting, "127.0.0.9", **named) for _ in range(3)] == [200, 200, 429]
-    assert ask(counting, "127.0.0.9", **{"X-Forwarded-For": "203.0.113.2"}) == 429
-    assert ask(counting, "127.0.0.9", **{"X-Forwarded-For": "203.0.113.1"}) == 200
+    assert [request_status(counting, "127.0.0.9", **named) for _ in range(3)] == [200, 200, 429]
+    assert request_status(counting, "127.0.0.9", **{"X-Forwarded-For": "203.0.113.2"}) == 429
+    assert request_status(counting, "127.0.0.9", **{"X-Forwarded-For": "203.0.113.1"}) == 200

@@ -1,4 +1,4 @@
-"""What every answer tells a browser, whoever gives it."""
+"""Security and caching headers of every answer."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -65,7 +65,7 @@ def headers_of(answer: requests.Response) -> dict[str, str | None]:
         (422, "POST", "/api/v1/users", {"data": "{}", "headers": JSON}),
     ],
 )
-def test_answers_and_refusals_have_them(
+def test_answers_and_errors_have_the_headers(
     door: Stack, status: int, method: str, path: str, more: dict[str, Any]
 ) -> None:
     answer = requests.request(method, door.url + path, allow_redirects=False, timeout=60, **more)
@@ -74,15 +74,15 @@ def test_answers_and_refusals_have_them(
     assert headers_of(answer) == HEADERS
 
 
-def test_event_streams_have_them(door: Stack) -> None:
+def test_event_streams_have_the_headers(door: Stack) -> None:
     headers = {"Authorization": f"Bearer {User().token()}"}
     with requests.get(door.url + STREAM, headers=headers, timeout=30, stream=True) as answer:
         assert answer.status_code == 200
         assert headers_of(answer) == HEADERS
 
 
-def test_parts_of_pages_are_asked_for_again(door: Stack) -> None:
-    """A browser may keep them, and asks whether they are still the same before it uses them."""
+def test_parts_of_pages_are_revalidated(door: Stack) -> None:
+    """A browser may cache them but must revalidate them before use."""
     part = requests.get(f"{door.url}/docs/swagger-ui.css", timeout=60)
     assert part.headers["Cache-Control"] == "no-cache"
     again = requests.get(part.url, headers={"If-None-Match": part.headers["ETag"]}, timeout=60)
@@ -90,8 +90,8 @@ def test_parts_of_pages_are_asked_for_again(door: Stack) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_allows_its_own_files_only(door: Stack, path: str) -> None:
-    """No script and no style in the text of a page, and no frame around it."""
+def test_page_allows_only_its_own_files(door: Stack, path: str) -> None:
+    """Pages have no inline script, no inline style and no frames."""
     page = requests.get(door.url + path, timeout=60)
     policy = dict(
         part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; ")
@@ -108,7 +108,7 @@ def test_a_page_allows_its_own_files_only(door: Stack, path: str) -> None:
 
 
 def test_swagger_ui_runs_under_its_policy(door: Stack) -> None:
-    """In a real browser: every operation is shown, and the policy held nothing back."""
+    """In a real browser every operation is shown, and the policy blocks nothing."""
     path, driver = require_chromium()
     options = ChromeOptions()
     options.binary_location = path
@@ -139,8 +139,8 @@ def test_swagger_ui_runs_under_its_policy(door: Stack) -> None:
         chrome.quit()
 
 
-def test_https_is_demanded_with_tls(tmp_path: Path) -> None:
-    """On a site with a host name, whose certificate is made without asking; HTTP leads to HTTPS."""
+def test_https_is_enforced_with_tls(tmp_path: Path) -> None:
+    """A site with a host name gets a certificate automatically, and HTTP redirects to HTTPS."""
     ports = {"HTTP_PORT": str(free_port()), "HTTPS_PORT": str(free_port())}
     site = f"https://localhost:{ports['HTTPS_PORT']}"
     variables = front_door_variables(1, api_port=1, home=tmp_path)

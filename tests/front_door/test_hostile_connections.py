@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or speak no HTTP: nobody else notices them."""
+"""Slow, silent and malformed clients do not affect other clients."""
 
 import http.client
 import json
@@ -20,8 +20,8 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /api/v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
-# What a client begins with, what it adds each second, and what it gets: nothing before it is cut,
-# or a status, 400 in Caddy's own words. read_header and read_body end all of them after 10 s.
+# For each kind: the first bytes, the bytes added each second, and the answer: nothing before the
+# disconnect, or a status (400 is Caddy's own). read_header and read_body end all after 10 s.
 SLOW = {
     "half a request line": (b"GET /heal", b"", 400),
     "a header without an end": (GET + b"X-Slow: ", b"a", None),
@@ -45,7 +45,7 @@ def connected(port: int, octets: bytes = b"") -> socket.socket:
 def answer_to(port: int, octets: bytes) -> tuple[int, bytes]:
     """Return status and body of the first answer."""
     with closing(connected(port)) as connection:
-        with suppress(ConnectionError):  # It may be refused before all of it is sent.
+        with suppress(ConnectionError):  # The answer may come before all is sent.
             connection.sendall(octets)
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -57,7 +57,7 @@ def answer_to(port: int, octets: bytes) -> tuple[int, bytes]:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Return what comes until the other side closes."""
+    """Return the data until the other side closes."""
     received = b""
     with suppress(ConnectionError):
         while octets := connection.recv(65_536):
@@ -66,8 +66,8 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("kind", SLOW)
-def test_sixteen_slow_clients_hold_no_thread_and_are_ended(door: Stack, kind: str) -> None:
-    """With two threads behind the door; were one of these to take a thread, nobody would be answered."""
+def test_16_slow_clients_occupy_no_thread_and_are_disconnected(door: Stack, kind: str) -> None:
+    """With two API threads, other requests would not be answered if slow clients occupied them."""
     begun, more, status = SLOW[kind]
     with ExitStack() as stack:
         slow = [stack.enter_context(closing(connected(door.port, begun))) for _ in range(16)]
@@ -86,8 +86,8 @@ def test_sixteen_slow_clients_hold_no_thread_and_are_ended(door: Stack, kind: st
     assert door.answers()
 
 
-def test_a_client_that_never_pauses_long_is_ended_too(door: Stack) -> None:
-    """The deadline is the whole body's, and no octet puts it off."""
+def test_client_that_sends_slowly_without_pauses_is_disconnected(door: Stack) -> None:
+    """The deadline is that of the whole body; single bytes do not extend it."""
     with closing(connected(door.port, POST + b"Content-Length: 60000\r\n\r\n")) as connection:
         connection.settimeout(0.2)
         began, received = time.monotonic(), b""
@@ -98,7 +98,7 @@ def test_a_client_that_never_pauses_long_is_ended_too(door: Stack) -> None:
     assert received.startswith(b"HTTP/1.1 408 ")
 
 
-def test_idle_connections_hold_nobody_up(door: Stack) -> None:
+def test_idle_connections_do_not_block_others(door: Stack) -> None:
     with ExitStack() as stack:
         for _ in range(200):
             stack.enter_context(closing(connected(door.port)))
@@ -107,8 +107,8 @@ def test_idle_connections_hold_nobody_up(door: Stack) -> None:
         assert door.answers()
 
 
-def test_readers_that_take_nothing_hold_no_thread(door: Stack) -> None:
-    """Answers of any usual length are kept for them here, above what the kernel holds."""
+def test_clients_that_read_nothing_occupy_no_thread(door: Stack) -> None:
+    """The front door buffers answers of usual length beyond the kernel's buffers."""
     with ExitStack() as stack:
         for _ in range(8 * THREADS):
             connection = socket.socket()
@@ -145,7 +145,7 @@ def test_readers_that_take_nothing_hold_no_thread(door: Stack) -> None:
     ),
 )
 def test_malformed_requests_never_reach_the_api(door: Stack, octets: bytes, status: int) -> None:
-    """Caddy refuses them in words of its own, and tells nothing of what is behind it."""
+    """Caddy answers them itself and discloses nothing of the API."""
     found, body = answer_to(door.port, octets)
 
     assert found == status
@@ -172,7 +172,7 @@ def test_malformed_requests_never_reach_the_api(door: Stack, octets: bytes, stat
     ],
     ids=str,
 )
-def test_every_other_request_is_answered_as_the_product_does(
+def test_unusual_requests_are_answered_by_the_api(
     door: Stack, octets: bytes, status: int, code: str | None
 ) -> None:
     found, body = answer_to(door.port, octets)
@@ -194,7 +194,7 @@ def test_every_other_request_is_answered_as_the_product_does(
     ],
     ids=str,
 )
-def test_malformed_chunks_are_the_clients_fault(door: Stack, octets: bytes) -> None:
+def test_malformed_chunks_are_a_client_error(door: Stack, octets: bytes) -> None:
     status, body = answer_to(door.port, octets)
 
     assert (status, json.loads(body)["code"]) == (400, "malformed-request")
@@ -202,7 +202,7 @@ def test_malformed_chunks_are_the_clients_fault(door: Stack, octets: bytes) -> N
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 2\r\n\r\n{}", b"Content-Length: 0\r\n\r\n"])
-def test_an_expectation_is_met_once_and_by_the_front_door(door: Stack, framing: bytes) -> None:
+def test_expectation_is_met_once_by_the_front_door(door: Stack, framing: bytes) -> None:
     with closing(connected(door.port, POST + b"Expect: 100-continue\r\n" + framing)) as connection:
         received = b""
         while b"HTTP/1.1 4" not in received:
@@ -230,8 +230,10 @@ def problems(door: Stack) -> dict[str, float]:
     ],
     ids=str,
 )
-def test_an_ambiguous_length_mixes_up_no_requests(door: Stack, framing: bytes) -> None:
-    """It is refused, or chunks win (RFC 9112 6.3); requests after it get their own answers."""
+def test_ambiguous_length_does_not_mix_up_requests(door: Stack, framing: bytes) -> None:
+    """It is rejected, or chunked encoding wins (RFC 9112 6.3). Later requests get their own
+    answers.
+    """
     hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-ID: hidden-1\r\n\r\n"
     with closing(connected(door.port, POST + framing + b"0\r\n\r\n" + hidden)) as connection:
         received = connection.recv(65_536)
@@ -246,7 +248,7 @@ def test_an_ambiguous_length_mixes_up_no_requests(door: Stack, framing: bytes) -
 
 
 def test_bare_line_feeds_end_lines(door: Stack) -> None:
-    """Go takes them so (RFC 9112 2.2), and sends the API what it has understood."""
+    """Go accepts them (RFC 9112 2.2) and sends the API the parsed request."""
     octets = b"GET /healthz HTTP/1.1\nHost: x\nX-Request-ID: bare-1234\n\n"
     with closing(connected(door.port, octets)) as connection:
         received = connection.recv(65_536)
@@ -254,15 +256,15 @@ def test_bare_line_feeds_end_lines(door: Stack) -> None:
     assert b"bare-1234" in received
 
 
-def test_a_header_mounts_the_application_nowhere(door: Stack) -> None:
-    """A path that is hidden from strangers is not reached through a header that renames it."""
+def test_header_cannot_change_the_mount_path(door: Stack) -> None:
+    """A hidden path is not reachable by a header that renames it."""
     octets = b"GET /x/readyz HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /x\r\nScript-Name: /x\r\n\r\n"
 
     assert answer_to(door.port, octets)[0] == 404
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000])
-def test_requests_behind_one_another_are_all_answered(door: Stack, size: int) -> None:
+def test_pipelined_requests_are_all_answered(door: Stack, size: int) -> None:
     three = (
         POST + b"Content-Length: 2\r\n\r\n{}" + GET + b"\r\n" + CHUNKED + b"2\r\n{}\r\n0\r\n\r\n"
     )
@@ -286,7 +288,9 @@ def processor_s(door: Stack) -> float:
 
 @pytest.mark.parametrize("extension", [b"", b";" + b"a" * 100], ids=["none", "100 octets"])
 def test_tiny_chunks_cost_linear_time(door: Stack, extension: bytes) -> None:
-    """Four times the chunks cost less than eight times as much; by the square, sixteen times."""
+    """Four times the chunks take less than eight times the time; quadratic cost would be sixteen
+    times.
+    """
     chunk = b"1" + extension + b"\r\n \r\n"
 
     def cost_of(chunks: int) -> float:

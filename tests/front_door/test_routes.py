@@ -1,4 +1,4 @@
-"""Which path is served by whom, what is hidden, and what is answered while a server is away."""
+"""Routes of the front door, hidden paths, and answers while a server is down."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ STREAM = "/api/v1/trading/realtime/stream"
 
 
 def problem(answer: requests.Response, status: int, code: str) -> None:
-    """Check a refusal's form."""
+    """Check the form of an error."""
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, MIMETYPE), answer.text
     body = answer.json()
     assert (body["status"], body["code"]) == (status, code)
@@ -33,8 +33,8 @@ def problem(answer: requests.Response, status: int, code: str) -> None:
     assert body["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_words_of_refusals_are_those_of_the_api() -> None:
-    """The Caddyfile repeats them, as it can't read the table."""
+def test_errors_have_the_texts_of_the_api() -> None:
+    """The Caddyfile repeats them because it cannot read the table."""
     text = (ROOT / "deploy/Caddyfile").read_text()
     rows = re.findall(r'^\t+(?:"~.+"|default) (\d+) ([a-z-]+) "(.+)" "(.+)"$', text, re.MULTILINE)
 
@@ -54,9 +54,7 @@ def test_one_origin_serves_everything(door: Stack) -> None:
     assert requests.post(f"{door.url}/", timeout=30).status_code == 404
 
 
-def test_files_of_the_web_client_are_served_where_they_are_built(
-    migrated_sqlite: str, valkey_url: str, tmp_path: Path
-) -> None:
+def test_built_web_client_is_served(migrated_sqlite: str, valkey_url: str, tmp_path: Path) -> None:
     root = tmp_path / "built here"
     (root / "assets").mkdir(parents=True)
     (root / "index.html").write_text("<!doctype html><title>client</title>")
@@ -70,7 +68,7 @@ def test_files_of_the_web_client_are_served_where_they_are_built(
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "//metrics", "/%6detrics", "/METRICS"])
-def test_operators_paths_are_hidden(door: Stack, path: str) -> None:
+def test_operator_paths_are_hidden(door: Stack, path: str) -> None:
     answer = requests.get(door.url + path, timeout=30)
 
     assert answer.status_code == 404
@@ -79,7 +77,7 @@ def test_operators_paths_are_hidden(door: Stack, path: str) -> None:
     assert requests.get(direct, timeout=30).status_code == 200
 
 
-def test_answers_are_compressed_but_for_event_streams(door: Stack) -> None:
+def test_answers_except_event_streams_are_compressed(door: Stack) -> None:
     with requests.get(f"{door.url}/openapi.json", timeout=60, stream=True) as answer:
         packed = answer.raw.read(decode_content=False)
     assert answer.headers["Content-Encoding"] == "gzip"
@@ -90,16 +88,16 @@ def test_answers_are_compressed_but_for_event_streams(door: Stack) -> None:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
 
 
-def test_events_are_passed_on_at_once(door: Stack) -> None:
-    """The first event arrives although the stream has not ended and fills no buffer."""
+def test_events_are_forwarded_at_once(door: Stack) -> None:
+    """The first event arrives although the stream is open and no buffer is full."""
     headers = {"Authorization": f"Bearer {User().token()}"}
     with requests.get(door.url + STREAM, headers=headers, timeout=30, stream=True) as answer:
         lines = answer.iter_lines()
         assert next(line for line in lines if line.startswith(b"event")) == b"event: ready"
 
 
-def test_a_client_that_leaves_frees_its_place(door: Stack) -> None:
-    """Soon, and not when the next keep-alive comment can't be written."""
+def test_disconnect_of_a_client_frees_its_connection(door: Stack) -> None:
+    """At once, and not only when the next keep-alive comment fails."""
     health = f"http://127.0.0.1:{door.gateway_port}/healthz"
     headers = {"Authorization": f"Bearer {User().token()}"}
     before = requests.get(health, timeout=30).json()["clients"]
@@ -112,15 +110,14 @@ def test_a_client_that_leaves_frees_its_place(door: Stack) -> None:
     )
 
 
-def test_a_websocket_is_passed_on(door: Stack) -> None:
+def test_websocket_is_forwarded(door: Stack) -> None:
     url = door.url.replace("http", "ws") + "/ws"
     with connect(url, origin=door.url, open_timeout=30) as websocket:
         websocket.send(json.dumps({"type": "auth", "token": User().token()}))
         assert json.loads(websocket.recv(timeout=30))["type"] == "ready"
 
 
-def test_request_ids_are_the_clients_own_or_new_ones(door: Stack) -> None:
-    """A proper one stays, whoever answers; every other is replaced."""
+def test_valid_request_ids_are_kept_and_others_replaced(door: Stack) -> None:
     for path in ("/healthz", "/metrics", "/", STREAM):
         own = requests.get(door.url + path, headers={"X-Request-ID": "mine-12345"}, timeout=30)
         assert own.headers["X-Request-ID"] == "mine-12345"
@@ -129,8 +126,8 @@ def test_request_ids_are_the_clients_own_or_new_ones(door: Stack) -> None:
 
 
 @pytest.mark.parametrize("method", ["M" * 33, "M" * 20_000], ids=["33", "20000"])
-def test_a_method_that_caddy_refuses_itself_is_a_problem(door: Stack, method: str) -> None:
-    """Caddy does so before it runs any directive of the site."""
+def test_method_that_caddy_rejects_is_a_problem(door: Stack, method: str) -> None:
+    """Caddy rejects it before it runs the site's directives."""
     for headers in ({}, {"X-Request-ID": "mine-12345"}):
         answer = requests.request(method, f"{door.url}/healthz", headers=headers, timeout=30)
         problem(answer, 405, "method-not-allowed")
@@ -138,8 +135,8 @@ def test_a_method_that_caddy_refuses_itself_is_a_problem(door: Stack, method: st
         assert own == headers["X-Request-ID"] if headers else UUID(own)
 
 
-def test_refusals_quote_the_path_as_json(door: Stack) -> None:
-    """What a client writes there is neither JSON nor a template."""
+def test_errors_escape_the_path_as_json(door: Stack) -> None:
+    """The path may contain quotes and template placeholders."""
     path = "/%22%7B%7B1%7D%7D%0A/%ff"
     answer = requests.post(door.url + path, data=b"x" * 70_000, timeout=30)
 
@@ -147,9 +144,7 @@ def test_refusals_quote_the_path_as_json(door: Stack) -> None:
     assert answer.json()["instance"].startswith('/"{{1}}\n/')
 
 
-def test_a_server_that_is_down_is_a_problem(
-    migrated_sqlite: str, valkey_url: str, tmp_path: Path
-) -> None:
+def test_stopped_server_is_a_problem(migrated_sqlite: str, valkey_url: str, tmp_path: Path) -> None:
     with stack(migrated_sqlite, valkey_url, tmp_path, gateway=False) as running:
         answer = requests.get(running.url + STREAM, timeout=30)
         problem(answer, 503, "service-unavailable")
@@ -165,10 +160,8 @@ def test_a_server_that_is_down_is_a_problem(
 
 
 @pytest.mark.full
-def test_a_server_that_hangs_is_a_problem(
-    migrated_sqlite: str, valkey_url: str, tmp_path: Path
-) -> None:
-    """Within response_header_timeout, 30 s."""
+def test_hanging_server_is_a_problem(migrated_sqlite: str, valkey_url: str, tmp_path: Path) -> None:
+    """After response_header_timeout, 30 s."""
     with stack(migrated_sqlite, valkey_url, tmp_path, gateway=False) as running:
         stopped = running.api_pids()
         for pid in stopped:
@@ -184,10 +177,10 @@ def test_a_server_that_hangs_is_a_problem(
                 os.kill(pid, signal.SIGCONT)
 
 
-def test_it_stops_within_the_launchers_grace(
+def test_front_door_stops_within_its_grace_period(
     migrated_sqlite: str, valkey_url: str, tmp_path: Path
 ) -> None:
-    """With an event stream open, which has no end of its own."""
+    """Even with an open event stream."""
     with stack(migrated_sqlite, valkey_url, tmp_path) as running:
         headers = {"Authorization": f"Bearer {User().token()}"}
         with requests.get(running.url + STREAM, headers=headers, timeout=30, stream=True) as answer:

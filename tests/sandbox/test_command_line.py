@@ -1,4 +1,4 @@
-"""``python -m sandbox``: one clear sentence for a mistake, a working stand-in otherwise."""
+"""`python -m sandbox`: one sentence for an error, otherwise a running stand-in."""
 
 import signal
 import subprocess
@@ -21,7 +21,7 @@ BARS = "datetime,open,high,low,close,volume\n2026-01-15 09:01:00,70000,70000,700
 
 @contextmanager
 def sandbox(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """A sandbox process; killed by its pid if the test leaves it behind."""
+    """Run a sandbox process, and kill it at the end if it still runs."""
     running = subprocess.Popen(
         [sys.executable, "-m", "sandbox", *arguments],
         cwd=ROOT,
@@ -43,8 +43,7 @@ def is_up(port: int) -> bool:
         return False
 
 
-def test_the_rest_api_is_told_from_the_same_market() -> None:
-    """On a port of its own, and with the prices of the feed's market."""
+def test_rest_api_has_the_prices_of_the_feed() -> None:
     port, rest_port = free_port(), free_port()
     with sandbox("--port", str(port), "--rest-port", str(rest_port), "--rate", "500") as running:
         wait_until(lambda: is_up(rest_port), what="the REST API answers")
@@ -58,10 +57,10 @@ def test_the_rest_api_is_told_from_the_same_market() -> None:
         output, _ = running.communicate(timeout=DEADLINE_S)
 
     assert details["lowerLimit"] <= details["close"] <= details["upperLimit"]
-    assert f"Toss's REST API is told on http://127.0.0.1:{rest_port}\n" in output
+    assert f"Toss's REST API listens on http://127.0.0.1:{rest_port}\n" in output
 
 
-def test_it_serves_until_told_to_stop() -> None:
+def test_sandbox_runs_until_sigterm() -> None:
     port = free_port()
     with sandbox("--port", str(port)) as running:
         wait_until(lambda: is_up(port), what="the sandbox answers")
@@ -74,7 +73,7 @@ def test_it_serves_until_told_to_stop() -> None:
     )
 
 
-def test_a_replay_waits_for_its_first_subscriber(tmp_path: Path) -> None:
+def test_replay_waits_for_its_first_subscriber(tmp_path: Path) -> None:
     bars = tmp_path / "bars.csv"
     bars.write_text(BARS, encoding="utf-8")
     port = free_port()
@@ -87,7 +86,7 @@ def test_a_replay_waits_for_its_first_subscriber(tmp_path: Path) -> None:
     assert output.splitlines()[1:] == ["replay A0126Z0 waits for its first subscriber"]
 
 
-def test_faults_can_be_set_on_a_port_of_their_own() -> None:
+def test_faults_can_be_set_on_the_control_port() -> None:
     port, control_port = free_port(), free_port()
     with sandbox("--port", str(port), "--control-port", str(control_port)) as running:
         wait_until(lambda: is_up(port), what="the sandbox answers")
@@ -109,7 +108,7 @@ def test_faults_can_be_set_on_a_port_of_their_own() -> None:
     assert (running.returncode, output) == (0, "")
 
 
-def test_a_taken_port_is_named() -> None:
+def test_busy_port_is_reported() -> None:
     port = free_port()
     with sandbox("--port", str(port)):
         wait_until(lambda: is_up(port), what="the first sandbox answers")
@@ -139,7 +138,7 @@ def test_a_taken_port_is_named() -> None:
         (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )
-def test_a_mistake_costs_one_sentence(
+def test_invalid_argument_is_reported_in_one_sentence(
     arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bars = tmp_path / "bars.csv"
@@ -152,7 +151,7 @@ def test_a_mistake_costs_one_sentence(
     assert capsys.readouterr().err == f"sandbox: {sentence}\n"
 
 
-def test_a_file_that_is_no_list_of_bars_is_named(
+def test_invalid_file_of_bars_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "bars.csv"
@@ -162,11 +161,12 @@ def test_a_file_that_is_no_list_of_bars_is_named(
         main(["--replay", str(file)])
 
     assert capsys.readouterr().err == (
-        f"sandbox: {file} can't be played: line 1: the columns must be datetime,open,high,low,close,volume.\n"
+        f"sandbox: {file} can't be played: line 1: the columns must be "
+        "datetime,open,high,low,close,volume.\n"
     )
 
 
-def test_it_does_not_start_in_production(
+def test_sandbox_refuses_production(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")

@@ -1,4 +1,4 @@
-"""Faults over HTTP: shown, replaced as a whole, and never set to what they can't be."""
+"""HTTP control of faults: read, replace, validate."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox.control import BODY_OCTETS_MAX, COMPLAINTS_MAX, LOOPBACK, control
+from sandbox.control import BODY_OCTETS_MAX, LOOPBACK, PROBLEMS_MAX, control
 from sandbox.faults import Break, ConnectionEnd, Faults, Moment
 from sandbox.toss_server import TossServer
 from tests.support.deadlines import DEADLINE_S
@@ -19,7 +19,7 @@ JSON = {"Content-Type": "application/json"}
 def visit(
     call: Callable[[str], requests.Response], server: TossServer | None = None
 ) -> requests.Response:
-    """The answer to a call of the control port's resource."""
+    """Return the answer of the control resource."""
 
     async def scene() -> requests.Response:
         async with control(server or TossServer(), 0) as port:
@@ -34,7 +34,7 @@ def put(url: str, body: bytes | str, headers: dict[str, str] | None = None) -> r
     )
 
 
-def test_at_first_there_are_none() -> None:
+def test_there_are_no_faults_at_the_start() -> None:
     answer = visit(lambda url: requests.get(url, timeout=DEADLINE_S))
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (
@@ -45,7 +45,7 @@ def test_at_first_there_are_none() -> None:
 
 
 def test_faults_are_replaced_as_a_whole() -> None:
-    """What is not named is turned back."""
+    """Omitted faults are switched off."""
     server = TossServer()
     server.faults.beats = False
     knobs = {
@@ -112,7 +112,7 @@ def test_an_empty_object_ends_all_faults() -> None:
         ),
     ],
 )
-def test_what_is_no_set_of_faults_changes_nothing(body: bytes | str, place: str) -> None:
+def test_invalid_faults_change_nothing(body: bytes | str, place: str) -> None:
     server = TossServer()
     server.faults = before = Faults(beats=False)
 
@@ -124,10 +124,10 @@ def test_what_is_no_set_of_faults_changes_nothing(body: bytes | str, place: str)
     assert server.faults is before
 
 
-def test_complaints_have_an_end() -> None:
+def test_number_of_reported_problems_is_limited() -> None:
     answer = visit(lambda url: put(url, json.dumps({"refused_destinations": [1] * 1_000})))
 
-    assert len(answer.json()["error"]["complaints"]) == COMPLAINTS_MAX
+    assert len(answer.json()["error"]["complaints"]) == PROBLEMS_MAX
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_complaints_have_an_end() -> None:
         ),
     ],
 )
-def test_what_is_not_offered_is_refused(
+def test_unsupported_requests_are_rejected(
     call: Callable[[str], requests.Response], status: int
 ) -> None:
     assert visit(call).status_code == status

@@ -1,4 +1,4 @@
-"""Distorted trades are what they claim to be: trades in other words, or none at all."""
+"""Distorted trades are either still valid trades or invalid, as intended."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=KST)
 
 
 def trade(total: int) -> Trade:
-    """The trade after which so many shares were traded today."""
+    """Return a trade with this day's total number of shares."""
     totals = DayTotals(volume=total, amount=total * 70_050, bought=total)
     return Trade(
         code="A005930",
@@ -30,15 +30,15 @@ def trade(total: int) -> Trade:
 
 
 @pytest.mark.parametrize("body", malformed(trade(1)), ids=range(len(malformed(trade(1)))))
-def test_a_malformed_trade_is_none(body: bytes) -> None:
+def test_malformed_trade_is_invalid(body: bytes) -> None:
     intake = TickFilter(TickSequence(), clock=lambda: NOON)
 
     assert intake.accept(trade_topic("A005930"), body) is None
     assert intake.malformed_total == 1
 
 
-def test_an_unfamiliar_trade_is_the_same_trade() -> None:
-    """And its text is cut inside characters where messages are cut, since it is not ASCII."""
+def test_unfamiliar_trade_has_the_same_values() -> None:
+    """It is not ASCII, so cut messages cut its characters."""
     plain, strange = (
         TickFilter(TickSequence(), clock=lambda: NOON).accept(trade_topic("A005930"), body)
         for body in (trade(1).body(), unfamiliar(trade(1)))
@@ -54,12 +54,12 @@ def test_an_unfamiliar_trade_is_the_same_trade() -> None:
     assert not unfamiliar(trade(1)).isascii()
 
 
-def test_copies_follow_one_another() -> None:
+def test_copies_are_consecutive() -> None:
     assert Distorter().bodies(trade(1), Faults(copies=3)) == [trade(1).body()] * 3
 
 
-def test_groups_come_in_reverse_and_end_with_the_fault() -> None:
-    """A trade that still waits when the fault ends is not lost."""
+def test_groups_are_reversed_until_the_fault_ends() -> None:
+    """A trade that waits when the fault ends is not lost."""
     distorter, reverse = Distorter(), Faults(reversed_in=2)
 
     assert distorter.bodies(trade(1), reverse) == []

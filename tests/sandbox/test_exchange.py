@@ -1,9 +1,9 @@
-"""The clockwork: trades at the asked rate, and a replay bar by bar."""
+"""Rate of the simulated market, and the replay of bars."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from sandbox.exchange import Replay, play, trade_at_random
+from sandbox.exchange import Replay, play, run_market
 from sandbox.market import Market
 from sandbox.replay import Bar
 from sandbox.trade import Trade
@@ -35,12 +35,12 @@ BARS = [
 ]
 
 
-async def test_trades_come_no_faster_than_the_asked_rate() -> None:
+async def test_trades_do_not_exceed_the_rate() -> None:
     trades: list[Trade] = []
     loop = asyncio.get_running_loop()
     market = Market(STOCKS, seed=1, at=datetime.now(UTC))
     started_at = loop.time()
-    trading = asyncio.create_task(trade_at_random(market, rate=400, publish=trades.append))
+    trading = asyncio.create_task(run_market(market, rate=400, publish=trades.append))
     await until(lambda: len(trades) >= 400, what="400 trades")
     trading.cancel()
     result = loop.time() - started_at
@@ -48,12 +48,12 @@ async def test_trades_come_no_faster_than_the_asked_rate() -> None:
 
 
 def replayed(replay: Replay, trades_wanted: int) -> tuple[list[Trade], list[str]]:
-    """The first trades of a replay and what it said."""
+    """Return the first trades of a replay and its log."""
 
     async def listen() -> tuple[list[Trade], list[str]]:
         trades: list[Trade] = []
         said: list[str] = []
-        playing = asyncio.create_task(play(replay, publish=trades.append, say=said.append))
+        playing = asyncio.create_task(play(replay, publish=trades.append, log=said.append))
         await until(lambda: len(trades) >= trades_wanted, what=f"{trades_wanted} trades")
         playing.cancel()
         return trades, said
@@ -61,8 +61,8 @@ def replayed(replay: Replay, trades_wanted: int) -> tuple[list[Trade], list[str]
     return asyncio.run(listen())
 
 
-def test_a_replay_plays_bar_after_bar_and_then_holds_its_last_close() -> None:
-    """A bar without volume prints nothing; after the end one share at a time keeps the stock alive."""
+def test_replay_plays_all_bars_and_then_keeps_the_last_close() -> None:
+    """A bar without volume has no print. After the end, single shares keep the stock live."""
     trades, said = replayed(
         Replay(bars=BARS, stock=STOCKS[0], speed=1_200, seed=1), trades_wanted=39
     )
@@ -74,8 +74,8 @@ def test_a_replay_plays_bar_after_bar_and_then_holds_its_last_close() -> None:
     assert [line.split()[2] for line in said] == ["starts:", "bar", "bar", "bar", "is"]
 
 
-def test_a_looped_replay_begins_again_with_growing_totals() -> None:
-    """The relayer takes a total that falls for an old trade."""
+def test_looped_replay_starts_again_with_growing_totals() -> None:
+    """The relayer discards a trade whose total is lower as an old one."""
     trades, said = replayed(
         Replay(bars=BARS, stock=STOCKS[0], speed=6_000, seed=1, loop=True), trades_wanted=80
     )

@@ -1,4 +1,4 @@
-"""The knobs themselves, and the page that tells of them."""
+"""The faults and their documentation."""
 
 import re
 
@@ -13,14 +13,13 @@ ROW = re.compile(r"^\| `([a-z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 
 
 def page() -> str:
-    """What docs/relayer.md says of the knobs."""
+    """Return the text of docs/relayer.md about faults."""
     return (
         (ROOT / "docs" / "relayer.md").read_text("utf-8").partition(HEADING)[2].partition("\n#")[0]
     )
 
 
-def test_the_page_tells_every_knob_with_its_default() -> None:
-    """Whoever tries something by hand knows only what is written down."""
+def test_page_lists_every_fault_with_its_default() -> None:
     told = {name: default.strip("`") for name, default in ROW.findall(page())}
 
     none_set = Faults().model_dump(mode="json")
@@ -29,12 +28,12 @@ def test_the_page_tells_every_knob_with_its_default() -> None:
     }
 
 
-def test_the_page_tells_every_moment_and_ending() -> None:
+def test_page_lists_every_moment_and_ending() -> None:
     assert [word for word in (*Moment, *ConnectionEnd) if f"`{word}`" not in page()] == []
 
 
-def test_an_impossible_value_is_refused_where_it_is_set() -> None:
-    """A knob that is turned too far while the server runs would otherwise fail in a connection."""
+def test_impossible_value_is_rejected() -> None:
+    """It would otherwise fail later, in a connection."""
     faults = Faults()
 
     with pytest.raises(ValidationError):
@@ -43,6 +42,6 @@ def test_an_impossible_value_is_refused_where_it_is_set() -> None:
 
 
 @pytest.mark.parametrize("code", [999, 1005, 1006, 1015, 2999, 5000])
-def test_a_close_code_that_no_frame_may_carry_is_refused(code: int) -> None:
+def test_close_code_that_cannot_be_sent_is_rejected(code: int) -> None:
     with pytest.raises(ValidationError, match="close frame"):
         Break(at=Moment.MESSAGE, ending=ConnectionEnd.CLOSE, close_code=code)

@@ -1,4 +1,4 @@
-"""The play market keeps the exchange's rules, whatever its dice show."""
+"""The simulated market obeys the exchange's rules."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -18,10 +18,8 @@ MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
 @given(stock=st.sampled_from(STOCKS), share=st.integers(-30, 30), seed=st.integers(0, 2**32))
-def test_every_price_is_one_that_the_exchange_could_print(
-    stock: ListedStock, share: int, seed: int
-) -> None:
-    """Inside the day's limits, on the grid or half a step above it, from anywhere in the range."""
+def test_every_price_is_possible_at_the_exchange(stock: ListedStock, share: int, seed: int) -> None:
+    """From any price: inside the limits, on the grid or half a tick above it."""
     state = opening_state(stock, NOON)
     limits = daily_price_range(state.base, stock.kind, stock.market)
     wished = state.base * (100 + share) // 100
@@ -40,7 +38,7 @@ def test_every_price_is_one_that_the_exchange_could_print(
         assert trade.totals == before.plus(trade.price, trade.volume, trade.side)
 
 
-def test_some_prints_lie_between_two_steps_and_both_sides_strike() -> None:
+def test_some_prints_are_between_ticks_and_both_sides_trade() -> None:
     market = Market(STOCKS, seed=1, at=NOON)
 
     trades = [market.trade(NOON) for _ in range(3_000)]
@@ -49,7 +47,7 @@ def test_some_prints_lie_between_two_steps_and_both_sides_strike() -> None:
     assert any(trade.price % tick_size(trade.price) for trade in trades if trade.price >= 2_000)
 
 
-def test_the_same_seed_gives_the_same_market() -> None:
+def test_same_seed_gives_the_same_market() -> None:
     def tape(seed: int) -> list[bytes]:
         market = Market(STOCKS, seed=seed, at=NOON)
         return [market.trade(NOON + timedelta(milliseconds=10 * n)).body() for n in range(500)]
@@ -58,7 +56,7 @@ def test_the_same_seed_gives_the_same_market() -> None:
 
 
 def test_no_stock_is_quiet_for_three_seconds() -> None:
-    """At the usual 60 trades a second; the largest trade most."""
+    """At the default rate of 60 trades per second; the largest stock trades most."""
     market = Market(STOCKS, seed=1, at=NOON)
     last = {stock.code: NOON for stock in STOCKS}
     counts: Counter[str] = Counter()
@@ -76,8 +74,8 @@ def test_no_stock_is_quiet_for_three_seconds() -> None:
     assert counts.most_common(1)[0][0] == STOCKS[0].code
 
 
-def test_the_day_turns_at_midnight_in_korea() -> None:
-    """The last price becomes the base, and the totals begin anew."""
+def test_day_changes_at_midnight_in_korea() -> None:
+    """The last price becomes the base price, and the totals start at zero."""
     state = opening_state(STOCKS[0], NOON)
     draw = Random(1)
     for _ in range(100):
@@ -90,8 +88,8 @@ def test_the_day_turns_at_midnight_in_korea() -> None:
     assert trade.totals.volume == trade.volume
 
 
-def test_a_restarted_market_counts_no_lower_than_the_one_before() -> None:
-    """Otherwise the relayer would take its trades for old ones."""
+def test_restarted_market_has_no_lower_totals() -> None:
+    """The relayer would discard its trades as old."""
     first = Market(STOCKS, seed=1, at=NOON)
     later = NOON + timedelta(minutes=1)
     totals = {trade.code: trade.totals for trade in (first.trade(NOON) for _ in range(3_600))}

@@ -1,4 +1,4 @@
-"""Minute bars become trades that never leave them."""
+"""Minute bars become trades within their ranges."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -31,7 +31,7 @@ REAL_BARS = ROOT.parent / "shared" / "data" / "samsung_minute_2026-01-15.csv"
 
 @st.composite
 def bars(draw: st.DrawFn) -> Bar:
-    """Bars on the half grid of stocks between 50,000 and 200,000 won, where real ones lie."""
+    """Bars on half ticks for stocks between 50,000 and 200,000 won, like real ones."""
     low, high = sorted(draw(st.integers(1_000, 3_000)) * 50 for _ in range(2))
     inside = st.integers(low // 50, high // 50).map(lambda half_steps: half_steps * 50)
     return Bar(
@@ -45,7 +45,7 @@ def bars(draw: st.DrawFn) -> Bar:
 
 
 def play(bars: list[Bar], *, base: int | None = None) -> list[Trade]:
-    """All trades of the bars, played at 60 times life from midnight."""
+    """Return all trades of the bars, replayed at 60 times their speed from midnight."""
     at = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
     tape = opening_tape(bars, SAMSUNG, base=base, speed=60, at=at)
     trades = []
@@ -58,8 +58,10 @@ def play(bars: list[Bar], *, base: int | None = None) -> list[Trade]:
 
 
 @given(bar=bars())
-def test_a_bars_trades_are_the_bar(bar: Bar) -> None:
-    """From open to close, within low and high, on the grid or half of it, with the bar's stamp and exactly its volume."""
+def test_trades_of_a_bar_reproduce_the_bar(bar: Bar) -> None:
+    """From open to close within low and high, on the grid or half a tick above, with the bar's time
+    and volume.
+    """
     trades = play([bar])
 
     prices = [trade.price for trade in trades]
@@ -74,7 +76,7 @@ def test_a_bars_trades_are_the_bar(bar: Bar) -> None:
     assert totals == sorted(set(totals))
 
 
-def test_a_rising_bar_falls_first_and_a_falling_one_rises_first() -> None:
+def test_rising_bar_falls_first_and_falling_bar_rises_first() -> None:
     rising = Bar(stamp=STAMP, open=70_100, high=70_500, low=70_000, close=70_400, volume=4)
     falling = Bar(stamp=STAMP, open=70_400, high=70_500, low=70_000, close=70_100, volume=4)
 
@@ -82,7 +84,7 @@ def test_a_rising_bar_falls_first_and_a_falling_one_rises_first() -> None:
     assert price_path(falling, SAMSUNG) == [70_400, 70_500, 70_000, 70_100]
 
 
-def test_a_price_falls_and_rises_over_steps_in_between() -> None:
+def test_price_path_has_steps_between_the_corners() -> None:
     bar = Bar(stamp=STAMP, open=70_000, high=71_200, low=69_400, close=70_000, volume=1_000)
 
     path = price_path(bar, SAMSUNG)
@@ -94,7 +96,7 @@ def test_a_price_falls_and_rises_over_steps_in_between() -> None:
 
 
 @given(volume=st.integers(1, 10**6), data=st.data())
-def test_a_split_volume_sums_exactly(volume: int, data: st.DataObject) -> None:
+def test_split_volume_has_the_exact_sum(volume: int, data: st.DataObject) -> None:
     parts = data.draw(st.integers(1, min(volume, 30)))
 
     shares = split_volume(volume, parts, Random(1))
@@ -102,7 +104,7 @@ def test_a_split_volume_sums_exactly(volume: int, data: st.DataObject) -> None:
     assert (len(shares), sum(shares), min(shares) > 0) == (parts, volume, True)
 
 
-def test_a_new_day_in_the_file_has_its_own_base_and_totals() -> None:
+def test_new_day_in_the_file_has_its_own_base_and_totals() -> None:
     first = Bar(stamp=STAMP, open=70_050, high=70_050, low=70_050, close=70_050, volume=5)
     second = Bar(
         stamp=STAMP + timedelta(days=1),
@@ -119,14 +121,14 @@ def test_a_new_day_in_the_file_has_its_own_base_and_totals() -> None:
     assert trades[-1].totals.volume == 7
 
 
-def test_the_base_may_be_given() -> None:
+def test_base_price_can_be_given() -> None:
     bar = Bar(stamp=STAMP, open=70_050, high=70_050, low=70_050, close=70_050, volume=5)
 
     assert {trade.base for trade in play([bar], base=65_000)} == {65_000}
 
 
-def test_a_file_is_read(tmp_path: Path) -> None:
-    """Stamps without an offset are Korean time."""
+def test_file_of_bars_is_read(tmp_path: Path) -> None:
+    """Times without an offset are Korean time."""
     file = tmp_path / "bars.csv"
     file.write_text(
         "datetime,open,high,low,close,volume\n2026-01-15 09:01:00,1,3,1,2,10\n", encoding="utf-8"
@@ -166,7 +168,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_faulty_file_is_named_with_its_line(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_file_is_reported_with_its_line(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "bars.csv"
     file.write_text(content, encoding="utf-8")
 
@@ -175,7 +177,7 @@ def test_a_faulty_file_is_named_with_its_line(tmp_path: Path, content: str, mess
     assert str(fault.value) == message
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_binary_file_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "bars.csv"
     file.write_bytes(b"\xff\xfe\x00")
 
@@ -184,7 +186,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not REAL_BARS.exists(), reason="the real bars are not on this machine")
-def test_real_bars_play() -> None:
+def test_real_bars_can_be_replayed() -> None:
     bars = read_bars(REAL_BARS)
 
     trades = play(bars)

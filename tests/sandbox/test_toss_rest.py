@@ -1,4 +1,4 @@
-"""The stand-in for Toss's REST API, asked by the product's own client and gateway: true to the play market, and wrong where it is told to be."""
+"""The Toss REST stand-in with the product's client: answers of the simulated market, and faults."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ HASTY = Timeouts(connect_s=30.0, read_s=0.5, total_s=0.5)
 
 @dataclass
 class Play:
-    """A play market with some minutes behind it, and its stand-in."""
+    """A simulated market with some minutes of trades, and its stand-in."""
 
     server: TossServer
     log: TradeLog
@@ -94,7 +94,7 @@ def get(play: Play, path: str, **more: Any) -> requests.Response:
     return asyncio.run(scene())
 
 
-def test_a_price_is_that_of_the_last_trade(play: Play) -> None:
+def test_price_is_that_of_the_last_trade(play: Play) -> None:
     trades = play.of(SAMSUNG)
     details = ask(play, lambda client: client.price_details(SAMSUNG))
 
@@ -109,7 +109,7 @@ def test_a_price_is_that_of_the_last_trade(play: Play) -> None:
     assert details.traded_at == trades[-1].traded_at.replace(microsecond=0)
 
 
-def test_the_book_lies_about_the_price_on_the_grid(play: Play) -> None:
+def test_order_book_is_around_the_price_on_the_grid(play: Play) -> None:
     for stock in STOCKS[:10]:
         book = ask(play, lambda client, code=stock.code: client.order_book(code))
         assert len(book.asks) == len(book.bids) == LEVELS
@@ -121,7 +121,7 @@ def test_the_book_lies_about_the_price_on_the_grid(play: Play) -> None:
         assert len({level.price for level in (*book.asks, *book.bids)}) == 2 * LEVELS
 
 
-def test_at_the_limit_nobody_offers_beyond_it() -> None:
+def test_order_book_has_no_levels_beyond_the_limits() -> None:
     log, limits = TradeLog(STOCKS), daily_price_range(70_000)
     log.add(
         Trade(
@@ -139,7 +139,7 @@ def test_at_the_limit_nobody_offers_beyond_it() -> None:
     assert (book.asks, len(book.bids)) == ((), LEVELS)
 
 
-def test_trades_come_newest_first(play: Play) -> None:
+def test_trades_are_newest_first(play: Play) -> None:
     told = ask(play, lambda client: client.trades(SAMSUNG, count=5))
 
     made = play.of(SAMSUNG)[-5:][::-1]
@@ -149,8 +149,8 @@ def test_trades_come_newest_first(play: Play) -> None:
 
 
 @pytest.mark.parametrize("interval", list(CandleInterval))
-def test_candles_are_of_the_trades(play: Play, interval: CandleInterval) -> None:
-    """Held against the trades themselves, spanned naively."""
+def test_candles_match_the_trades(play: Play, interval: CandleInterval) -> None:
+    """Compared with candles computed naively from the trades."""
     spans: dict[datetime, list[Trade]] = {}
     for trade in play.of(SAMSUNG):
         spans.setdefault(interval.start(trade.traded_at), []).append(trade)
@@ -174,7 +174,7 @@ def test_candles_are_of_the_trades(play: Play, interval: CandleInterval) -> None
     assert not page.has_more
 
 
-def test_a_chart_is_read_to_its_beginning_page_by_page(play: Play) -> None:
+def test_chart_is_read_page_by_page_to_its_start(play: Play) -> None:
     everything = ask(
         play, lambda client: client.candles(SAMSUNG, CandleInterval.MINUTE, count=200, before=None)
     )
@@ -193,7 +193,7 @@ def test_a_chart_is_read_to_its_beginning_page_by_page(play: Play) -> None:
     assert tuple(ask(play, read)) == everything.candles
 
 
-def test_an_index_moves_with_its_stocks(play: Play) -> None:
+def test_index_moves_with_its_stocks(play: Play) -> None:
     kospi = ask(play, lambda client: client.index_price(Index.KOSPI))
 
     assert kospi.low <= min(kospi.open, kospi.close) <= max(kospi.open, kospi.close) <= kospi.high
@@ -206,7 +206,7 @@ def test_an_index_moves_with_its_stocks(play: Play) -> None:
         )
 
 
-def test_an_index_begins_a_day_at_the_close_of_the_last() -> None:
+def test_index_starts_a_day_at_the_last_close() -> None:
     index, totals = IndexLog(1_000.0, {"A": 3, "B": 1}), DayTotals()
 
     def trade(code: str, price: int, day: int) -> None:
@@ -233,7 +233,7 @@ def test_an_index_begins_a_day_at_the_close_of_the_last() -> None:
     assert index.low > 1_000
 
 
-def test_a_rate_and_a_ranking(play: Play) -> None:
+def test_exchange_rate_and_ranking(play: Play) -> None:
     rate = ask(play, lambda client: client.exchange_rate())
     ranking = ask(play, lambda client: client.ranking(RankedBy.AMOUNT))
 
@@ -243,7 +243,7 @@ def test_a_rate_and_a_ranking(play: Play) -> None:
     assert amounts == sorted(amounts, reverse=True)
 
 
-def test_a_replay_that_begins_again_begins_its_chart_again() -> None:
+def test_restarted_replay_restarts_its_chart() -> None:
     log, draw = TradeLog(STOCKS), Random(1)
 
     def trade(minute: int) -> None:
@@ -279,19 +279,19 @@ def test_a_replay_that_begins_again_begins_its_chart_again() -> None:
         "/",
     ],
 )
-def test_what_is_unknown_is_missing(play: Play, path: str) -> None:
+def test_unknown_items_are_missing(play: Play, path: str) -> None:
     assert get(play, path).status_code == 404
 
 
 @pytest.mark.parametrize(
     "tail", ["1D", "hour:1", "min:1?from=noon", "min:1?from=0001-01-01T00:00:00%2B23:00"]
 )
-def test_a_chart_that_nobody_has_is_refused(play: Play, tail: str) -> None:
+def test_unknown_chart_is_rejected(play: Play, tail: str) -> None:
     assert get(play, f"/api/v1/c-chart/kr-s/{SAMSUNG}/{tail}").status_code == 400
 
 
 @pytest.mark.parametrize("count", ["", "-1", "x", "9" * 50])
-def test_an_odd_count_is_none(play: Play, count: str) -> None:
+def test_invalid_count_is_rejected(play: Play, count: str) -> None:
     answer = get(play, f"/api/v2/stock-prices/{SAMSUNG}/ticks?count={count}")
     assert (answer.status_code, len(answer.json()["result"])) == (
         200,
@@ -300,12 +300,12 @@ def test_an_odd_count_is_none(play: Play, count: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"[" * 50_000, b'{"id":"gainers","tag":"kr"}'])
-def test_a_ranking_of_nothing_known_is_refused(play: Play, body: bytes) -> None:
+def test_unknown_ranking_is_rejected(play: Play, body: bytes) -> None:
     answer = get(play, "/api/v2/dashboard/wts/overview/ranking", method="POST", data=body)
     assert answer.status_code == 400
 
 
-def test_unknown_codes_are_left_out_of_a_list(play: Play) -> None:
+def test_unknown_codes_are_omitted_from_a_list(play: Play) -> None:
     answer = get(play, f"/api/v3/stock-prices/details?productCodes={SAMSUNG},A999999")
     assert [item["code"] for item in answer.json()["result"]] == [SAMSUNG]
 
@@ -324,7 +324,7 @@ def test_unknown_codes_are_left_out_of_a_list(play: Play) -> None:
         ({"rest_body": RestBody.DRIP}, TossTimeout),
     ],
 )
-def test_every_fault_is_met_by_the_client(
+def test_client_handles_every_fault(
     play: Play, knobs: dict[str, Any], error: type[TossError]
 ) -> None:
     play.server.faults = Faults(**knobs)
@@ -337,7 +337,7 @@ def test_every_fault_is_met_by_the_client(
         assert fault.value.retry_after_s == knobs.get("rest_retry_after_s", 300)
 
 
-def test_a_fault_that_is_turned_back_is_over(play: Play) -> None:
+def test_fault_ends_when_it_is_switched_off(play: Play) -> None:
     play.server.faults = Faults(rest_status=500)
     with suppress(TossFailed):
         ask(play, lambda client: client.exchange_rate())

@@ -1,4 +1,4 @@
-"""The stand-in behaves on the wire as Toss is known to."""
+"""The stand-in's behaviour on the wire matches Toss's."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ TOPIC = trade_topic(SAMSUNG)
 
 
 def get(port: int, path: str) -> tuple[HTTPResponse, bytes]:
-    """The answer to a plain HTTP request."""
+    """Return the answer to a plain HTTP request and its body."""
     connection = HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
     try:
         connection.request("GET", path)
@@ -45,14 +45,14 @@ async def socket_to(stand_in: Toss) -> AsyncIterator[ClientConnection]:
 
 
 async def connect_as(socket: ClientConnection, token: str, *, heart_beat: str = "0,0") -> str:
-    """Send CONNECT, with the line feed behind the NUL that some clients write; the first answer."""
+    """Send CONNECT, with a line feed after NUL like some clients. Return the first answer."""
     await socket.send(
         f"CONNECT\naccept-version:1.2,1.1,1.0\nheart-beat:{heart_beat}\nauthorization:{token}\n\n\0\n"
     )
     return str(await socket.recv())
 
 
-async def test_the_token_endpoint_answers_as_the_real_one() -> None:
+async def test_token_endpoint_answers_like_toss() -> None:
     async with toss() as stand_in:
         response, body = await asyncio.to_thread(get, stand_in.port, "/api/v1/refresh-utk")
         token = json.loads(body)["result"]
@@ -64,7 +64,7 @@ async def test_the_token_endpoint_answers_as_the_real_one() -> None:
         assert (health.status, missing.status) == (200, 404)
 
 
-async def test_a_subscription_is_confirmed_and_served_without_a_destination() -> None:
+async def test_subscription_is_confirmed_and_served_without_a_destination() -> None:
     async with toss() as stand_in, socket_to(stand_in) as socket:
         assert socket.subprotocol == "v12.stomp"
         connected = await connect_as(socket, await fetch_token(stand_in))
@@ -93,7 +93,7 @@ async def test_a_subscription_is_confirmed_and_served_without_a_destination() ->
 
 
 @pytest.mark.parametrize("authorization", ["", "authorization:made up\n"])
-async def test_without_a_token_of_its_own_it_refuses(authorization: str) -> None:
+async def test_unknown_token_is_refused(authorization: str) -> None:
     async with toss() as stand_in, socket_to(stand_in) as socket:
         await socket.send(f"CONNECT\naccept-version:1.2\n{authorization}\n\0")
         assert str(await socket.recv()).startswith(
@@ -103,14 +103,14 @@ async def test_without_a_token_of_its_own_it_refuses(authorization: str) -> None
             await socket.recv()
 
 
-async def test_an_expired_token_is_refused() -> None:
+async def test_expired_token_is_refused() -> None:
     async with toss() as stand_in, socket_to(stand_in) as socket:
         token = await fetch_token(stand_in)
         stand_in.server.expire_tokens()
         assert (await connect_as(socket, token)).startswith("ERROR\n")
 
 
-async def test_beats_are_one_line_feed_and_a_silent_client_is_left() -> None:
+async def test_heart_beats_are_one_line_feed_and_a_silent_client_is_disconnected() -> None:
     async with toss(heart_beat_ms=BEAT_MS) as stand_in, socket_to(stand_in) as socket:
         await connect_as(socket, await fetch_token(stand_in), heart_beat="200,200")
         assert await socket.recv() == "\n"
@@ -118,8 +118,8 @@ async def test_beats_are_one_line_feed_and_a_silent_client_is_left() -> None:
         assert heard[-1] == "ERROR\nmessage:no heart-beat came in time\n\n\0"
 
 
-async def test_a_clients_fault_is_answered_and_ends_the_connection() -> None:
-    """Good frames before the fault in the same message die with it."""
+async def test_client_error_is_answered_and_ends_the_connection() -> None:
+    """Valid frames before the error in the same message are lost."""
 
     async with toss() as stand_in, socket_to(stand_in) as socket:
         await connect_as(socket, await fetch_token(stand_in))
@@ -128,8 +128,8 @@ async def test_a_clients_fault_is_answered_and_ends_the_connection() -> None:
         await socket.wait_closed()
 
 
-async def test_a_client_without_a_subprotocol_is_served() -> None:
-    """Toss's older clients asked for none."""
+async def test_client_without_a_subprotocol_is_served() -> None:
+    """Toss's older clients requested none."""
 
     async with (
         toss() as stand_in,
@@ -139,8 +139,8 @@ async def test_a_client_without_a_subprotocol_is_served() -> None:
         assert (await connect_as(socket, await fetch_token(stand_in))).startswith("CONNECTED\n")
 
 
-async def test_a_client_that_takes_nothing_is_cut_off() -> None:
-    """A slow client may not fill the memory of the stand-in."""
+async def test_client_that_reads_nothing_is_disconnected() -> None:
+    """A slow client must not fill the stand-in's memory."""
 
     async with toss() as stand_in, socket_to(stand_in) as socket:
         await connect_as(socket, await fetch_token(stand_in))
@@ -151,7 +151,7 @@ async def test_a_client_that_takes_nothing_is_cut_off() -> None:
         await until(lambda: not stand_in.server.destinations(), what="the client is gone")
 
 
-async def test_the_end_does_not_wait_for_a_client_that_takes_nothing() -> None:
+async def test_stop_does_not_wait_for_a_client_that_reads_nothing() -> None:
     async def visit() -> None:
         async with toss() as stand_in:
             socket = await connect(f"ws://127.0.0.1:{stand_in.port}/ws", ping_interval=None)

@@ -1,4 +1,4 @@
-"""A trade is written down exactly as a live Korean trade is."""
+"""The message format of a trade is that of a real Korean trade."""
 
 import json
 from datetime import datetime
@@ -25,7 +25,7 @@ def trade(price: int = 70_100) -> Trade:
     )
 
 
-def test_the_fields_are_those_of_a_live_trade_and_no_others() -> None:
+def test_fields_are_those_of_a_real_trade() -> None:
     record = json.loads(trade().body())
 
     assert {name for name, value in record.items() if isinstance(value, str)} == STRINGS
@@ -35,7 +35,7 @@ def test_the_fields_are_those_of_a_live_trade_and_no_others() -> None:
     assert record["tradingStrength"] == 150.0
 
 
-def test_the_relayer_reads_it() -> None:
+def test_relayer_parses_it() -> None:
     now = datetime(2026, 11, 20, 9, 0, 2, tzinfo=KST)
 
     tick = parse_toss_trade(
@@ -52,7 +52,7 @@ def test_the_relayer_reads_it() -> None:
 
 
 @pytest.mark.parametrize(("price", "change"), [(69_900, "DOWN"), (70_000, "FLAT"), (70_100, "UP")])
-def test_the_change_is_against_the_base(price: int, change: str) -> None:
+def test_change_is_relative_to_the_base(price: int, change: str) -> None:
     assert json.loads(trade(price).body())["changeType"] == change
 
 

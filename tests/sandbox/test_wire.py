@@ -1,4 +1,4 @@
-"""Frames are laid into messages without a change of their octets, unless lines are to end with CR LF."""
+"""Frames are written to messages unchanged, unless lines must end with CR LF."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ BEAT = b"\n"
 
 
 def frames_of(messages: list[bytes]) -> list[Frame]:
-    """What a parser reads from messages."""
+    """Return the frames that a parser reads from messages."""
     parser = Parser()
     found = []
     for message in messages:
@@ -23,12 +23,12 @@ def frames_of(messages: list[bytes]) -> list[Frame]:
     return found
 
 
-def test_without_faults_each_frame_and_beat_is_a_message() -> None:
+def test_without_faults_each_frame_and_heart_beat_is_one_message() -> None:
     assert list(write_frames([FRAME.encode(), BEAT], Faults())) == [FRAME.encode(), BEAT]
 
 
 @given(octets=st.integers(1, 400), count=st.integers(0, 4))
-def test_a_cut_keeps_the_stream(octets: int, count: int) -> None:
+def test_cut_messages_contain_the_same_stream(octets: int, count: int) -> None:
     messages = list(write_frames([FRAME.encode()] * count, Faults(message_octets=octets)))
 
     assert b"".join(messages) == FRAME.encode() * count
@@ -37,12 +37,12 @@ def test_a_cut_keeps_the_stream(octets: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("octets", [None, 1, 5])
-def test_cr_lf_ends_the_lines_of_the_head_alone(octets: int | None) -> None:
+def test_cr_lf_ends_header_lines_only(octets: int | None) -> None:
     messages = list(write_frames([BEAT, FRAME.encode()], Faults(crlf=True, message_octets=octets)))
 
     assert b"".join(messages).startswith(b"\r\nMESSAGE\r\nsubscription:1\r\n")
     assert frames_of(messages) == frames_of([FRAME.encode()])
 
 
-def test_without_beats_frames_remain() -> None:
+def test_without_heart_beats_only_frames_remain() -> None:
     assert list(write_frames([BEAT, FRAME.encode(), BEAT], Faults(beats=False))) == [FRAME.encode()]

@@ -21,7 +21,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from sandbox.portone.control_api import CONTROL_PREFIX
 from sandbox.portone.rest import portone
-from sandbox.portone.server_state import Mail
+from sandbox.portone.server_state import WebhookSettings
 from tests.support.deadlines import DEADLINE_S
 from tests.support.trading_harness import TestClock, TradingHarness, opened, settings_for
 from tests.webapp.client import PREFIX, Api, Person, api_on, data_of
@@ -47,7 +47,7 @@ class StandInServer:
 
     def __init__(self, clock: TestClock, *, webhook_url: str | None) -> None:
         self._clock = clock
-        self._mail = Mail(url=webhook_url, scale=0.0)
+        self._mail = WebhookSettings(url=webhook_url, scale=0.0)
         self._port: Future[int] = Future()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()

@@ -1,4 +1,4 @@
-"""A stand-in of one's own for a test: the product's client of it, the desk, and what webhooks it sent."""
+"""A private stand-in with the product's client, the control API and the sent webhooks."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from sandbox.portone.browser import REQUEST_PAYMENT
 from sandbox.portone.control_api import CONTROL_PREFIX
 from sandbox.portone.merchant import LIVE_CHANNEL_KEY, STORE_ID
 from sandbox.portone.rest import API_SECRET, LOOPBACK, now, portone
-from sandbox.portone.server_state import Mail
+from sandbox.portone.server_state import WebhookSettings
 from tests.support.deadlines import DEADLINE_S
 from trading.payments.portone.client import PortoneClient, Requester
 from trading.payments.portone_payment import CancellationStatus, Report
@@ -35,19 +35,19 @@ REQUEST = {
 
 
 class Shop:
-    """The client, and the desk beside it."""
+    """The product's client and the stand-in's control API."""
 
     def __init__(self, url: str, client: PortoneClient) -> None:
         self.url, self.client = url, client
 
     def move(self, name: str, *, payment_id: str = ID, **members: Any) -> dict[str, Any]:
-        """The payment after somebody did this."""
+        """Apply a transition and return the payment."""
         done = self.desk(name, members, payment_id=payment_id)
         assert done.status_code == 200, done.text
         return dict(done.json())
 
-    def say(self, path: str, members: object = None, *, method: str = "POST") -> dict[str, Any]:
-        """What the desk answers to anything else that it is asked."""
+    def control(self, path: str, members: object = None, *, method: str = "POST") -> dict[str, Any]:
+        """Call the control API and return its answer."""
         answer = requests.request(
             method, f"{self.url}{CONTROL_PREFIX}/{path}", json=members or {}, timeout=DEADLINE_S
         )
@@ -63,7 +63,7 @@ class Shop:
         )
 
     def begin(self, **changed: object) -> dict[str, Any]:
-        """What the browser SDK is answered to a ``requestPayment`` of REQUEST, so changed."""
+        """Return the stand-in's answer to the SDK's `requestPayment` of REQUEST with changes."""
         sent, headers = {**REQUEST, **changed}, {"Origin": ORIGIN}
         answer = requests.post(
             f"{self.url}{REQUEST_PAYMENT}", json=sent, headers=headers, timeout=DEADLINE_S
@@ -88,7 +88,7 @@ class Shop:
         return report
 
     def cancel(self, amount: int, *, of: int, key: str) -> CancellationStatus:
-        """Give back ``amount`` of what is left."""
+        """Cancel `amount` of the remaining amount `of`."""
         return self.client.cancel(
             ID,
             amount=amount,
@@ -100,9 +100,12 @@ class Shop:
 
 
 def play(
-    scene: Callable[[Shop], None], *, clock: Callable[[], datetime] = now, mail: Mail | None = None
+    scene: Callable[[Shop], None],
+    *,
+    clock: Callable[[], datetime] = now,
+    mail: WebhookSettings | None = None,
 ) -> None:
-    """Play a scene with a stand-in of its own."""
+    """Run a scene with its own stand-in."""
 
     async def stage() -> None:
         async with portone(0, clock=clock, mail=mail) as port:
@@ -127,15 +130,15 @@ WAYS: dict[str, tuple[str, ...]] = {
 
 
 def walk(shop: Shop, *moves: str, payment_id: str = ID) -> None:
-    """Open the payment for 10000 won and move it so; a number behind a move is its amount."""
+    """Open the payment of 10,000 won and apply transitions. A number after one is its amount."""
     shop.move("open", payment_id=payment_id, amount=10_000)
     for move in moves:
         name, _, amount = move.partition(" ")
         shop.move(name, payment_id=payment_id, **({"amount": int(amount)} if amount else {}))
 
 
-def press(window: str, deed: str, **members: object) -> dict[str, Any]:
-    """What a button of a payment's window answers to the page."""
-    answer = requests.post(f"{window}/{deed}", json=members, timeout=DEADLINE_S)
+def press(window: str, action: str, **members: object) -> dict[str, Any]:
+    """Press a button of the payment window and return its result."""
+    answer = requests.post(f"{window}/{action}", json=members, timeout=DEADLINE_S)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())

@@ -1,4 +1,7 @@
-"""The parts of the API besides looking, pinning and cancelling; told by PortOne's own client, which refuses what its documents do not describe."""
+"""API endpoints besides query, pre-registration and cancellation, used with PortOne's SDK.
+
+The SDK rejects undocumented answers.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.portone.merchant import API_SECRET, DEFAULT_STORE_ID, STORE_ID
-from sandbox.portone.server_state import Mail
+from sandbox.portone.server_state import WebhookSettings
 from tests.fixtures.portone import payment
 from tests.sandbox.portone.harness import ID, WAYS, Shop, play, press, walk
 
@@ -23,13 +26,13 @@ errors = import_module("portone_server_sdk.errors")
 @contextmanager
 def official(shop: Shop, *, store_id: str = STORE_ID, secret: str = API_SECRET) -> Iterator[Any]:
     theirs = sdk.PaymentClient(secret=secret, base_url=shop.url, store_id=store_id)
-    with theirs._sync_client:  # It has no way of its own to close its connections.
+    with theirs._sync_client:  # It has no method that closes its connections.
         yield theirs
 
 
 @pytest.mark.parametrize("status", WAYS)
-def test_a_payment_has_the_members_of_the_golden_one(status: str) -> None:
-    """Of each status: all that are always there, and of the same kinds."""
+def test_payment_has_the_documented_members(status: str) -> None:
+    """In each status: all required members, with the documented types."""
     golden = payment(status)
 
     def scene(shop: Shop) -> None:
@@ -44,7 +47,7 @@ def test_a_payment_has_the_members_of_the_golden_one(status: str) -> None:
     play(scene)
 
 
-def test_pages_of_payments_are_found_by_a_filter() -> None:
+def test_filter_returns_pages_of_payments() -> None:
     def scene(shop: Shop) -> None:
         for number, way in enumerate(WAYS.values()):
             walk(shop, *way, payment_id=f"{number:032x}")
@@ -76,8 +79,8 @@ def test_pages_of_payments_are_found_by_a_filter() -> None:
     play(scene)
 
 
-def test_a_stores_payments_are_read_one_after_the_other() -> None:
-    """Each once, whatever the size of the bites; and none for a secret whose own store is another."""
+def test_cursor_returns_every_payment_of_a_store_once() -> None:
+    """With any page size; and none for a secret of another store."""
 
     def scene(shop: Shop) -> None:
         for number in range(5):
@@ -106,7 +109,7 @@ def test_a_stores_payments_are_read_one_after_the_other() -> None:
         '{"filter":{"from":"x"}}',
     ],
 )
-def test_searches_that_are_none_are_refused(asked: str) -> None:
+def test_invalid_searches_are_rejected(asked: str) -> None:
     def scene(shop: Shop) -> None:
         assert (
             shop.call("GET", f"/payments?requestBody={asked}").json()["type"] == "INVALID_REQUEST"
@@ -115,7 +118,7 @@ def test_searches_that_are_none_are_refused(asked: str) -> None:
     play(scene)
 
 
-def test_a_manual_channel_takes_money_when_the_shop_confirms_what_it_knows() -> None:
+def test_manual_channel_is_paid_when_the_claims_of_the_shop_match() -> None:
     def scene(shop: Shop) -> None:
         window = shop.begin(channelKey=MANUAL)["checkoutUrl"]
         token = press(window, "pay")["result"]["paymentToken"]
@@ -140,7 +143,7 @@ def test_a_manual_channel_takes_money_when_the_shop_confirms_what_it_knows() -> 
     play(scene)
 
 
-def test_a_token_is_as_good_as_the_secret_for_half_an_hour() -> None:
+def test_token_is_valid_for_half_an_hour() -> None:
     at = [datetime(2026, 1, 1, tzinfo=UTC)]
 
     def scene(shop: Shop) -> None:
@@ -159,10 +162,10 @@ def test_a_token_is_as_good_as_the_secret_for_half_an_hour() -> None:
     play(scene, clock=lambda: at[0])
 
 
-def test_an_account_closes_by_itself() -> None:
+def test_virtual_account_expires() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "issue-account")
-        shop.say("clock/advance", {"seconds": 3 * 24 * 3_600})
+        shop.control("clock/advance", {"seconds": 3 * 24 * 3_600})
         assert shop.look().status == "FAILED"
         assert shop.desk("deposit", {}).status_code == 409
 
@@ -179,7 +182,7 @@ def refuses(kind: str) -> Callable[[Shop, dict[str, object]], None]:
     return check
 
 
-def test_the_parts_of_a_refund_have_to_fit() -> None:
+def test_amounts_of_a_refund_must_be_consistent() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "issue-account", "deposit")
         account = {"bank": "KOOKMIN", "number": "1", "holderName": "홍길동"}
@@ -192,7 +195,7 @@ def test_the_parts_of_a_refund_have_to_fit() -> None:
         refuses("CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT")(
             shop, {"amount": 9, "taxFreeAmount": 1}
         )
-        shop.say("faults", {"cancellations_max": 1}, method="PUT")
+        shop.control("faults", {"cancellations_max": 1}, method="PUT")
         body = {
             "storeId": STORE_ID,
             "reason": "r",
@@ -206,7 +209,7 @@ def test_the_parts_of_a_refund_have_to_fit() -> None:
     play(scene)
 
 
-def test_a_dispute_is_open_until_it_is_settled() -> None:
+def test_dispute_is_open_until_it_is_resolved() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
         assert shop.desk("dispute-resolve", {}).status_code == 409
@@ -220,12 +223,12 @@ def test_a_dispute_is_open_until_it_is_settled() -> None:
     play(scene)
 
 
-def test_portones_own_client_reads_every_other_answer() -> None:
-    """Announcing and closing, signing in, and the log of the webhooks in a payment."""
+def test_portone_sdk_parses_all_other_answers() -> None:
+    """Pre-registration, account closing, login, and a payment's webhook log."""
     auth = import_module("portone_server_sdk.auth")
 
     def scene(shop: Shop) -> None:
-        shop.say("faults", {"webhooks": {"mailing": "hold"}}, method="PUT")
+        shop.control("faults", {"webhooks": {"mailing": "hold"}}, method="PUT")
         with official(shop) as theirs:
             theirs.pre_register_payment(payment_id=ID, total_amount=10_000, currency="KRW")
             walk(shop, "issue-account")
@@ -236,7 +239,7 @@ def test_portones_own_client_reads_every_other_answer() -> None:
             walk(shop, "pay")
             with pytest.raises(errors.AlreadyPaidError):
                 theirs.pre_register_payment(payment_id=ID, total_amount=10_000)
-            shop.say("webhooks/flush")
+            shop.control("webhooks/flush")
             told = theirs.get_payment(payment_id=ID).webhooks
             words = [(one.status, one.payment_status, one.max_execution_count) for one in told]
             statuses = ("READY", "VIRTUAL_ACCOUNT_ISSUED", "READY", "PAID")
@@ -245,4 +248,4 @@ def test_portones_own_client_reads_every_other_answer() -> None:
         with client._sync_client:
             assert client.login_via_api_secret(api_secret=API_SECRET).access_token
 
-    play(scene, mail=Mail(url="http://127.0.0.1:1/", scale=1))
+    play(scene, mail=WebhookSettings(url="http://127.0.0.1:1/", scale=1))

@@ -1,18 +1,18 @@
-"""The browser's side of the stand-in over HTTP: what the SDK asks for, and what the window's buttons do."""
+"""The browser side over HTTP: requests of the SDK and buttons of the window."""
 
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
 
-from sandbox.portone.browser import DEEDS, REQUEST_PAYMENT
+from sandbox.portone.browser import REQUEST_PAYMENT, WINDOW_ACTIONS
 from sandbox.portone.merchant import STORE_ID
 from tests.sandbox.portone.harness import ID, ORIGIN, REQUEST, Shop, play, press
 from tests.support.deadlines import DEADLINE_S
 
 
 def opened(shop: Shop, **changed: object) -> str:
-    """The address of the window of a payment that was begun."""
+    """Start a payment and return the address of its window."""
     return str(shop.begin(**changed)["checkoutUrl"])
 
 
@@ -26,12 +26,12 @@ AFTER = {
 }
 
 
-@pytest.mark.parametrize("deed", AFTER)
-def test_each_button_does_what_it_says_and_tells_the_page(deed: str) -> None:
+@pytest.mark.parametrize("action", AFTER)
+def test_each_button_has_its_effect_and_result(action: str) -> None:
     def scene(shop: Shop) -> None:
         window = opened(shop)
-        told = press(window, deed)
-        status, code = AFTER[deed]
+        told = press(window, action)
+        status, code = AFTER[action]
         assert shop.look().status == status
         assert (told["origin"], told["redirect"]) == (ORIGIN, None)
         assert told["result"]["paymentId"] == ID
@@ -41,17 +41,17 @@ def test_each_button_does_what_it_says_and_tells_the_page(deed: str) -> None:
     play(scene)
 
 
-def test_a_browser_that_dies_tells_nothing_of_what_was_paid() -> None:
+def test_crashed_browser_reports_no_result() -> None:
     def scene(shop: Shop) -> None:
-        assert set(DEEDS) == {*AFTER, "pay-and-die"}
+        assert set(WINDOW_ACTIONS) == {*AFTER, "pay-and-die"}
         assert press(opened(shop), "pay-and-die") == {"result": None}
         assert shop.look().status == "PAID"
 
     play(scene)
 
 
-def test_the_page_is_left_and_come_back_to_where_it_asks_for_it() -> None:
-    """With the result in the query, behind what stands there."""
+def test_result_is_sent_by_redirect_if_requested() -> None:
+    """The result is appended to the redirect URL's query."""
 
     def scene(shop: Shop) -> None:
         window = opened(shop, redirectUrl=f"{ORIGIN}/back?a=1", forceRedirect=True)
@@ -63,7 +63,7 @@ def test_the_page_is_left_and_come_back_to_where_it_asks_for_it() -> None:
     play(scene)
 
 
-def test_webhooks_may_wait_and_amounts_may_be_forged() -> None:
+def test_webhooks_can_be_held_and_amounts_forged() -> None:
     def scene(shop: Shop) -> None:
         press(opened(shop, customData={"a": "가"}), "pay", webhook="hold", amount=10_001)
         told = shop.look()
@@ -92,23 +92,23 @@ def test_webhooks_may_wait_and_amounts_may_be_forged() -> None:
         ({"noticeUrls": "http://127.0.0.1"}, "RequestParseFailed"),
     ],
 )
-def test_what_is_wrong_is_refused_before_a_window_opens(
+def test_invalid_request_is_refused_before_the_window_opens(
     changed: dict[str, object], code: str
 ) -> None:
-    """In the way that the desk chose, as PortOne's documents do not say in which."""
+    """In the way that the control API has set, because PortOne's documents leave it open."""
 
     def scene(shop: Shop) -> None:
         shop.client.pre_register(ID, amount=10_000)
         refused = shop.begin(**changed)
         assert (refused["refusal"]["code"], refused["rejects"]) == (code, True)
-        shop.say("faults", {"browser_refusals": "resolve"}, method="PUT")
+        shop.control("faults", {"browser_refusals": "resolve"}, method="PUT")
         assert shop.begin(**changed)["rejects"] is False
         assert shop.client.get_payment(ID) is None
 
     play(scene)
 
 
-def test_what_was_paid_is_not_paid_again() -> None:
+def test_paid_payment_cannot_be_paid_again() -> None:
     def scene(shop: Shop) -> None:
         window = opened(shop)
         press(window, "pay")
@@ -119,8 +119,8 @@ def test_what_was_paid_is_not_paid_again() -> None:
     play(scene)
 
 
-def test_only_pages_of_this_machine_are_served() -> None:
-    """No site that a developer looks at may open windows here, or frame one."""
+def test_only_local_pages_are_served() -> None:
+    """Other sites may neither open nor frame the window."""
 
     def scene(shop: Shop) -> None:
         for origin in ("https://evil.example", "null", "http://[", ""):
@@ -145,13 +145,13 @@ def test_only_pages_of_this_machine_are_served() -> None:
         )
         for path, status in (("/order", 200), ("x/order", 404)):
             assert requests.get(window + path, timeout=DEADLINE_S).status_code == status
-        for deed, members, status in (
+        for action, members, status in (
             ("rob", {}, 400),
             ("pay", {"webhook": "x"}, 400),
             ("pay", {"amount": 0}, 400),
         ):
             assert (
-                requests.post(f"{window}/{deed}", json=members, timeout=DEADLINE_S).status_code
+                requests.post(f"{window}/{action}", json=members, timeout=DEADLINE_S).status_code
                 == status
             )
         assert requests.post(f"{window}/pay", data="{}", timeout=DEADLINE_S).status_code == 415
@@ -159,7 +159,7 @@ def test_only_pages_of_this_machine_are_served() -> None:
     play(scene)
 
 
-def test_every_answer_says_that_it_is_the_stand_ins() -> None:
+def test_every_answer_is_marked_as_the_stand_ins() -> None:
     def scene(shop: Shop) -> None:
         window = opened(shop)
         for url in (

@@ -1,4 +1,4 @@
-"""The stand-in's API goes wrong in every way that it is told to, and in no other."""
+"""Faults of the stand-in's API."""
 
 import threading
 from typing import Any
@@ -21,10 +21,10 @@ CANCEL = {"storeId": STORE_ID, "reason": "r", "amount": 1_000}
 
 
 def go_wrong(shop: Shop, *rules: dict[str, Any]) -> None:
-    shop.say("faults", {"rest": list(rules)}, method="PUT")
+    shop.control("faults", {"rest": list(rules)}, method="PUT")
 
 
-def test_answers_of_others_are_given_as_often_as_was_said() -> None:
+def test_canned_answers_are_given_the_configured_number_of_times() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
         page = {"status": 502, "body": "<html>", "headers": {"Content-Type": "text/html"}}
@@ -38,7 +38,7 @@ def test_answers_of_others_are_given_as_often_as_was_said() -> None:
         assert shop.look().status is PortoneStatus.PAID
         busy = {"status": 429, "body": '{"type": "TOO_MANY"}'}
         busy["headers"] = {"Content-Type": "application/json", "Retry-After": "7"}
-        shop.say("faults", {"answer": busy, "path": ".*cancel"})
+        shop.control("faults", {"answer": busy, "path": ".*cancel"})
         with pytest.raises(PortoneApiError) as slow_down:
             shop.cancel(1_000, of=10_000, key="1")
         assert slow_down.value.retry_after_s == 7
@@ -48,8 +48,8 @@ def test_answers_of_others_are_given_as_often_as_was_said() -> None:
 
 
 @pytest.mark.parametrize(("when", "returned"), [("before", 0), ("after", 1_000)])
-def test_a_connection_breaks_off_before_or_after_the_effect(when: str, returned: int) -> None:
-    """Afterwards the same key finds what was done, once."""
+def test_connection_is_dropped_before_or_after_the_effect(when: str, returned: int) -> None:
+    """A repetition with the same key then finds the effect once."""
 
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
@@ -63,7 +63,7 @@ def test_a_connection_breaks_off_before_or_after_the_effect(when: str, returned:
     play(scene)
 
 
-def test_a_body_is_cut_off() -> None:
+def test_body_is_truncated() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
         go_wrong(shop, {"truncate": True})
@@ -74,7 +74,7 @@ def test_a_body_is_cut_off() -> None:
     play(scene)
 
 
-def test_what_happened_is_not_seen_at_once() -> None:
+def test_stale_answer_shows_the_earlier_state() -> None:
     def scene(shop: Shop) -> None:
         walk(shop)
         go_wrong(shop, {"method": "GET", "stale": True, "times": 3})
@@ -85,8 +85,8 @@ def test_what_happened_is_not_seen_at_once() -> None:
     play(scene)
 
 
-def test_members_are_changed_and_taken_out() -> None:
-    """Where they are, and nothing where they are not; what the stand-in keeps stays as it was."""
+def test_members_are_patched_and_removed() -> None:
+    """Pointers to missing members change nothing, and the stored payment is unchanged."""
 
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
@@ -118,14 +118,14 @@ def test_members_are_changed_and_taken_out() -> None:
         ("/new", {"a/b": 0, "c": [{"d": 1}, 2], "new": 9}),
     ],
 )
-def test_pointers_point_as_rfc_6901_says(pointer: str, changed: dict[str, Any]) -> None:
+def test_json_pointers_follow_rfc_6901(pointer: str, changed: dict[str, Any]) -> None:
     document = {"a/b": 0, "c": [{"d": 1}, 2]}
     assert patched(document, Rule(patch={pointer: 9})) == changed
     assert document == {"a/b": 0, "c": [{"d": 1}, 2]}
 
 
-def test_a_key_whose_request_is_still_worked_on_says_so() -> None:
-    """And afterwards gives the answer to both."""
+def test_key_of_a_request_in_progress_is_a_conflict() -> None:
+    """Afterwards both requests get the same answer."""
 
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
@@ -141,7 +141,7 @@ def test_a_key_whose_request_is_still_worked_on_says_so() -> None:
         wait_until(
             lambda: any(
                 r["path"] == f"{PATH}/cancel"
-                for r in shop.say("requests", method="GET")["requests"]
+                for r in shop.control("requests", method="GET")["requests"]
             ),
             what="the first has come",
         )
@@ -158,10 +158,10 @@ def test_a_key_whose_request_is_still_worked_on_says_so() -> None:
     play(scene)
 
 
-def test_the_desk_shows_what_was_asked_but_no_secret() -> None:
+def test_control_api_lists_requests_without_the_secret() -> None:
     def scene(shop: Shop) -> None:
         shop.client.pre_register(ID, amount=10_000)
-        [asked] = shop.say("requests", method="GET")["requests"]
+        [asked] = shop.control("requests", method="GET")["requests"]
         assert (asked["method"], asked["path"], asked["status"]) == (
             "POST",
             f"{PATH}/pre-register",
@@ -172,22 +172,22 @@ def test_the_desk_shows_what_was_asked_but_no_secret() -> None:
     play(scene)
 
 
-def test_after_a_reset_there_is_nothing() -> None:
+def test_reset_removes_everything() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
         go_wrong(shop, {"hang": True, "times": None})
-        shop.say("clock/advance", {"seconds": 3_600})
-        shop.say("reset")
+        shop.control("clock/advance", {"seconds": 3_600})
+        shop.control("reset")
         assert shop.client.get_payment(ID) is None
-        state = shop.say("state", method="GET")
+        state = shop.control("state", method="GET")
         assert (state["payments"], state["pinned"]) == ([], {})
-        assert shop.say("faults", method="GET")["rest"] == []
-        assert shop.say("webhooks", method="GET")["webhooks"] == []
+        assert shop.control("faults", method="GET")["rest"] == []
+        assert shop.control("webhooks", method="GET")["webhooks"] == []
 
     play(scene)
 
 
-def test_knobs_that_are_none_are_refused_with_the_reason() -> None:
+def test_invalid_faults_are_rejected_with_the_reason() -> None:
     def scene(shop: Shop) -> None:
         for knobs in (
             {"rest": [{"path": "("}]},

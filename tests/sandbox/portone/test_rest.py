@@ -1,4 +1,4 @@
-"""The stand-in for PortOne takes and gives back money as the documents say, told by the client that the product has."""
+"""Payments and cancellations of the stand-in, used with the product's client."""
 
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -28,7 +28,7 @@ TERMS = PaymentTerms(
 
 
 @pytest.mark.parametrize("status", WAYS)
-def test_each_status_can_be_reached_and_is_readable(status: str) -> None:
+def test_each_status_can_be_reached_and_parsed(status: str) -> None:
     def scene(shop: Shop) -> None:
         walk(shop, *WAYS[status])
         report = shop.look()
@@ -39,13 +39,13 @@ def test_each_status_can_be_reached_and_is_readable(status: str) -> None:
     play(scene)
 
 
-def test_portones_own_client_reads_every_status() -> None:
-    """It refuses whatever its documents do not describe to the last member, so what it reads is told as they say."""
+def test_portone_sdk_parses_every_status() -> None:
+    """The SDK rejects undocumented answers, so the answers conform to PortOne's documents."""
     sdk = import_module("portone_server_sdk.payment")
 
     def scene(shop: Shop) -> None:
         theirs = sdk.PaymentClient(secret=API_SECRET, base_url=shop.url, store_id=STORE_ID)
-        with theirs._sync_client:  # It has no way of its own to close its connections.
+        with theirs._sync_client:  # It has no method that closes its connections.
             for number, (status, way) in enumerate(WAYS.items()):
                 payment_id = f"{number:032x}"
                 walk(shop, *way, payment_id=payment_id)
@@ -80,10 +80,10 @@ def test_portones_own_client_reads_every_status() -> None:
         (("pay", "console-cancel 3000", "chargeback"), "CANCELLED", 10_000, 10_000),
     ],
 )
-def test_what_happened_there_is_booked_here(
+def test_payment_leads_to_the_right_decision(
     moves: tuple[str, ...], status: str, credit: int, returned: int
 ) -> None:
-    """From the payer's deed to the decision, over a real connection."""
+    """From the payer's action to the product's decision, over a real connection."""
 
     def scene(shop: Shop) -> None:
         walk(shop, *moves)
@@ -95,8 +95,8 @@ def test_what_happened_there_is_booked_here(
     play(scene)
 
 
-def test_before_the_window_opens_there_is_no_payment() -> None:
-    """Also when it was announced already; and none of another store, or for another secret."""
+def test_payment_does_not_exist_before_the_window_opens() -> None:
+    """Even if it is pre-registered. Other stores and secrets do not find it either."""
 
     def scene(shop: Shop) -> None:
         assert shop.client.get_payment(ID) is None
@@ -117,8 +117,8 @@ def test_before_the_window_opens_there_is_no_payment() -> None:
     play(scene)
 
 
-def test_what_was_pinned_is_what_the_window_opens_with() -> None:
-    """And what was paid is neither pinned nor begun again, while what failed is."""
+def test_window_must_open_with_the_pre_registered_amount() -> None:
+    """A paid payment cannot be pre-registered or started again; a failed one can."""
 
     def scene(shop: Shop) -> None:
         shop.client.pre_register(ID, amount=10_000)
@@ -138,8 +138,10 @@ def test_what_was_pinned_is_what_the_window_opens_with() -> None:
     play(scene)
 
 
-def test_refunds_add_up_and_end() -> None:
-    """In two parts, then the rest; not more than is left, not by another's count, and none before the money."""
+def test_refunds_are_limited_to_the_paid_amount() -> None:
+    """In two parts, then the rest; not more than is left, not with a wrong expected rest, and not
+    before payment.
+    """
 
     def scene(shop: Shop) -> None:
         walk(shop)
@@ -166,8 +168,10 @@ def test_refunds_add_up_and_end() -> None:
     play(scene)
 
 
-def test_one_key_is_one_cancellation_for_three_hours() -> None:
-    """Asked again it gives the same answer; with another body it shows the caller's fault; after its life it is forgotten."""
+def test_idempotency_key_makes_one_cancellation_for_three_hours() -> None:
+    """A repetition gets the same answer, another body an error. After three hours the key is
+    forgotten.
+    """
     at = [datetime(2026, 1, 1, tzinfo=UTC)]
 
     def scene(shop: Shop) -> None:
@@ -190,8 +194,8 @@ def test_one_key_is_one_cancellation_for_three_hours() -> None:
 @pytest.mark.parametrize(
     ("word", "status"), [("approve", "PARTIALLY_CANCELLED"), ("reject", "CREDITED")]
 )
-def test_a_slow_cancellation_moves_money_when_the_gateway_says_so(word: str, status: str) -> None:
-    """Until then it is asked for only, and nothing is booked."""
+def test_slow_cancellation_is_decided_by_the_gateway(word: str, status: str) -> None:
+    """Before that it is only requested, and nothing is recorded."""
 
     def scene(shop: Shop) -> None:
         shop.move("open", amount=10_000, slow_cancellations=True)
@@ -206,7 +210,7 @@ def test_a_slow_cancellation_moves_money_when_the_gateway_says_so(word: str, sta
     play(scene)
 
 
-def test_an_account_is_closed_once_and_refunds_need_one() -> None:
+def test_virtual_account_is_closed_once_and_refunds_need_a_refund_account() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "issue-account")
         shop.client.close_virtual_account(ID)
@@ -220,8 +224,8 @@ def test_an_account_is_closed_once_and_refunds_need_one() -> None:
     play(scene)
 
 
-def test_partial_cancellations_are_counted() -> None:
-    """As some payment gateways count them."""
+def test_partial_cancellations_are_limited_in_number() -> None:
+    """As by some payment gateways."""
 
     def scene(shop: Shop) -> None:
         walk(shop, "pay", *["console-cancel 1"] * CANCELLATIONS_MAX)
@@ -232,14 +236,14 @@ def test_partial_cancellations_are_counted() -> None:
     play(scene)
 
 
-def test_no_move_leads_where_the_table_has_none() -> None:
-    """From every status every other move is refused, and the payment stays."""
+def test_undefined_transitions_are_rejected() -> None:
+    """From every status, and the payment does not change."""
 
     def scene(shop: Shop) -> None:
         names = {name for _, name in MOVES}
         for status, way in WAYS.items():
             if status in {"PAID", "PARTIAL_CANCELLED"}:
-                continue  # They end their payment; CANCELLED is the last.
+                continue  # These end the payment; CANCELLED is the last status.
             walk(shop, *way)
             for name in names - {name for before, name in MOVES if before == status}:
                 assert shop.desk(name, {}).status_code == 409
@@ -253,7 +257,7 @@ def test_no_move_leads_where_the_table_has_none() -> None:
     play(scene)
 
 
-def test_bad_requests_are_refused_and_what_is_missing_says_so() -> None:
+def test_invalid_and_unsupported_requests_are_rejected() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
         path = f"/payments/{ID}"

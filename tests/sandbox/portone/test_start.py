@@ -1,4 +1,4 @@
-"""PortOne's stand-in starts with the sandbox when it is asked for, on a port of its own."""
+"""The PortOne stand-in starts with the sandbox on its own port if requested."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import wait_until
 
 
-def test_it_starts_beside_the_feed() -> None:
+def test_stand_in_starts_with_the_feed() -> None:
     port, portone_port = free_port(), free_port()
     with sandbox("--port", str(port), "--portone-port", str(portone_port)) as running:
         wait_until(lambda: is_up(port), what="the sandbox answers")
@@ -35,7 +35,7 @@ def test_it_starts_beside_the_feed() -> None:
     assert running.returncode == 0
 
 
-def test_a_port_that_is_taken_or_none_is_told_in_a_sentence() -> None:
+def test_busy_or_invalid_port_is_reported_in_one_sentence() -> None:
     port = free_port()
     with sandbox("--port", str(port)) as first:
         wait_until(lambda: is_up(port), what="the sandbox answers")
@@ -50,8 +50,8 @@ def test_a_port_that_is_taken_or_none_is_told_in_a_sentence() -> None:
     assert (third.returncode, output) == (2, "sandbox: --portone-port must be from 0 to 65535.\n")
 
 
-def test_it_listens_where_it_is_told_to() -> None:
-    """In a container a published port leads to every address but loopback."""
+def test_stand_in_listens_on_the_given_host() -> None:
+    """In a container, a published port reaches every address but loopback."""
     port = free_port()
     with sandbox(
         "--port", "0", "--portone-port", str(port), "--portone-host", "127.0.0.2"

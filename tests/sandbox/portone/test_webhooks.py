@@ -1,4 +1,4 @@
-"""Webhooks are sent as PortOne sends them, and go wrong as the desk says; told by a receiver on a socket and by two verifiers."""
+"""Webhooks of the stand-in and their faults, checked with a real receiver and two verifiers."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ import standardwebhooks
 
 from sandbox.portone.faults import Tampering
 from sandbox.portone.merchant import API_SECRET, STORE_ID, WEBHOOK_SECRET
-from sandbox.portone.server_state import Mail
+from sandbox.portone.server_state import WebhookSettings
 from sandbox.portone.webhooks import MANUAL_MAX, WAITS, signature
 from tests.fixtures.portone import WEBHOOKS
 from tests.sandbox.portone.harness import ID, Shop, play, walk
@@ -24,11 +24,11 @@ SECOND_SECRET = WEBHOOKS["secrets"]["S2"]
 
 
 def received(scene: Callable[[Shop, Server], None], *, scale: float = 0, **mail: Any) -> None:
-    """Play a scene with a stand-in whose webhooks go to a receiver that answers 200, until the scene lets it answer otherwise."""
+    """Run a scene with a webhook receiver, which answers 200 unless the scene changes that."""
     with serving(lambda _: answer(200, {})) as receiver:
         play(
             lambda shop: scene(shop, receiver),
-            mail=Mail(url=f"{receiver.url}/hook", scale=scale, **mail),
+            mail=WebhookSettings(url=f"{receiver.url}/hook", scale=scale, **mail),
         )
 
 
@@ -38,7 +38,7 @@ def arrived(receiver: Server, count: int) -> list[Request]:
 
 
 def deliveries(shop: Shop) -> list[dict[str, Any]]:
-    return list(shop.say("webhooks", method="GET")["webhooks"])
+    return list(shop.control("webhooks", method="GET")["webhooks"])
 
 
 def settled(shop: Shop) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ def settled(shop: Shop) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("case", WEBHOOKS["cases"], ids=lambda case: case["name"])
-def test_signatures_are_those_of_the_known_answers(case: dict[str, Any]) -> None:
+def test_signatures_match_known_answers(case: dict[str, Any]) -> None:
     secrets = WEBHOOKS["secrets"]
     for name, known in case["signatures"].items():
         signed = signature(
@@ -59,8 +59,8 @@ def test_signatures_are_those_of_the_known_answers(case: dict[str, Any]) -> None
         assert signed == known
 
 
-def test_every_change_is_told_and_two_verifiers_believe_it() -> None:
-    """Each by itself, so in whatever order; with a signature for each of two secrets while one takes the other's place."""
+def test_every_change_sends_a_webhook_that_two_verifiers_accept() -> None:
+    """In any order, and with two signatures while a secret is being replaced."""
     theirs = import_module("portone_server_sdk.webhook")
 
     def scene(shop: Shop, receiver: Server) -> None:
@@ -96,7 +96,7 @@ def test_every_change_is_told_and_two_verifiers_believe_it() -> None:
         ),
     ],
 )
-def test_what_happens_at_the_bank_is_told_too(moves: tuple[str, ...], told: list[str]) -> None:
+def test_bank_events_send_webhooks(moves: tuple[str, ...], told: list[str]) -> None:
     def scene(shop: Shop, receiver: Server) -> None:
         walk(shop, *moves)
         arrived(receiver, len(told))
@@ -105,8 +105,8 @@ def test_what_happens_at_the_bank_is_told_too(moves: tuple[str, ...], told: list
     received(scene)
 
 
-def test_a_webhook_is_sent_six_times_with_the_same_octets() -> None:
-    """And no more; what came of it stands in the payment."""
+def test_webhook_is_sent_six_times_with_the_same_bytes() -> None:
+    """No more than that, and the payment's log has the result."""
 
     def scene(shop: Shop, receiver: Server) -> None:
         receiver.reply = lambda _: answer(500, {})
@@ -131,8 +131,8 @@ def test_a_webhook_is_sent_six_times_with_the_same_octets() -> None:
     received(scene)
 
 
-def test_waits_pass_with_the_stand_ins_clock() -> None:
-    """None is longer than four hours and a quarter, and those pass at once when the clock is moved on."""
+def test_waits_follow_the_clock_of_the_stand_in() -> None:
+    """None is longer than 4 h 16 min, and advancing the clock ends it at once."""
 
     def scene(shop: Shop, receiver: Server) -> None:
         receiver.reply = lambda _: answer(503, {})
@@ -140,7 +140,7 @@ def test_waits_pass_with_the_stand_ins_clock() -> None:
         wait_until(lambda: deliveries(shop)[0]["attempts"], what="it was tried once")
         before = len(receiver.requests)
         receiver.reply = lambda _: answer(200, {})
-        shop.say("clock/advance", {"seconds": int(WAITS[-1].total_seconds())})
+        shop.control("clock/advance", {"seconds": int(WAITS[-1].total_seconds())})
         arrived(receiver, before + 1)
         wait_until(
             lambda: deliveries(shop)[0]["state"] == "SUCCEEDED",
@@ -150,8 +150,8 @@ def test_waits_pass_with_the_stand_ins_clock() -> None:
     received(scene, scale=1)
 
 
-def test_a_payment_may_send_its_webhooks_elsewhere_but_not_anywhere() -> None:
-    """``noticeUrls`` come from a browser, so only hosts that are allowed are ever asked for anything."""
+def test_notice_urls_must_have_an_allowed_host() -> None:
+    """`noticeUrls` come from a browser, so other hosts must never be called."""
 
     def scene(shop: Shop, receiver: Server) -> None:
         shop.begin(
@@ -163,27 +163,29 @@ def test_a_payment_may_send_its_webhooks_elsewhere_but_not_anywhere() -> None:
     received(scene)
 
 
-def test_what_is_held_goes_out_in_any_order_and_any_number() -> None:
+def test_held_webhooks_are_sent_in_any_order_and_number() -> None:
     def scene(shop: Shop, receiver: Server) -> None:
-        shop.say("faults", {"webhooks": {"mailing": "hold"}}, method="PUT")
+        shop.control("faults", {"webhooks": {"mailing": "hold"}}, method="PUT")
         walk(shop, "pay", "console-cancel")
         held = deliveries(shop)
         assert [d["state"] for d in held] == ["HELD"] * 3
         assert receiver.requests == []
         backwards = [d["id"] for d in reversed(held)]
-        shop.say("webhooks/flush", {"order": backwards, "times": 2})
+        shop.control("webhooks/flush", {"order": backwards, "times": 2})
         assert [request.headers["webhook-id"] for request in receiver.requests] == [
             i for i in backwards for _ in "ab"
         ]
-        shop.say(f"webhooks/{backwards[0]}/redeliver")
+        shop.control(f"webhooks/{backwards[0]}/redeliver")
         assert receiver.requests[-1].headers["webhook-id"] == backwards[0]
 
     received(scene)
 
 
-def test_webhooks_get_lost_and_come_twice() -> None:
+def test_webhooks_get_lost_and_duplicated() -> None:
     def scene(shop: Shop, receiver: Server) -> None:
-        shop.say("faults", {"webhooks": {"lost": 2, "copies": 5, "at_once": True}}, method="PUT")
+        shop.control(
+            "faults", {"webhooks": {"lost": 2, "copies": 5, "at_once": True}}, method="PUT"
+        )
         walk(shop)
         arrived(receiver, 5)
         wait_until(
@@ -191,7 +193,7 @@ def test_webhooks_get_lost_and_come_twice() -> None:
             what="it is delivered",
         )
         assert [a.get("fault") for a in deliveries(shop)[0]["attempts"]][:2] == ["lost", "lost"]
-        shop.say("faults", {}, method="PUT")
+        shop.control("faults", {}, method="PUT")
         shop.move("pay", webhook="none")
         assert deliveries(shop)[-1]["state"] == "NEVER_SENT"
 
@@ -215,14 +217,14 @@ FAULTS_OF = {
 }
 
 
-def test_every_way_of_tampering_is_what_its_name_says() -> None:
-    """Told by the product's verifier."""
+def test_every_tampering_has_its_effect() -> None:
+    """Checked with the product's verifier."""
 
     def scene(shop: Shop, receiver: Server) -> None:
         assert set(FAULTS_OF) == set(Tampering)
         for tampering, fault in FAULTS_OF.items():
             now = datetime.now(UTC)
-            shop.say(
+            shop.control(
                 "webhooks/send",
                 {"data": {"paymentId": ID, "storeId": STORE_ID}, "tampering": tampering},
             )
@@ -238,27 +240,27 @@ def test_every_way_of_tampering_is_what_its_name_says() -> None:
     received(scene)
 
 
-def test_anything_can_be_sent_as_a_webhook() -> None:
-    """Any type and data, or octets that are no JSON, signed and not."""
+def test_any_content_can_be_sent_as_a_webhook() -> None:
+    """Any type and data, or bytes that are not JSON, signed or unsigned."""
 
     def scene(shop: Shop, receiver: Server) -> None:
-        shop.say("webhooks/send", {"type": "BillingKey.Issued", "data": [1]})
+        shop.control("webhooks/send", {"type": "BillingKey.Issued", "data": [1]})
         assert receiver.requests[-1].members["data"] == [1]
         octets = b"\xff\xfe payment_id=1"
         form = {
             "octets": base64.b64encode(octets).decode(),
             "content_type": "application/x-www-form-urlencoded",
         }
-        sent = shop.say("webhooks/send", form)
+        sent = shop.control("webhooks/send", form)
         assert (receiver.requests[-1].body, sent["state"]) == (octets, "SUCCEEDED")
         assert receiver.requests[-1].headers["content-type"] == "application/x-www-form-urlencoded"
-        assert shop.say("webhooks/send", {"url": "http://192.0.2.1/"})["state"] == "NOT_ALLOWED"
+        assert shop.control("webhooks/send", {"url": "http://192.0.2.1/"})["state"] == "NOT_ALLOWED"
 
     received(scene)
 
 
-def test_a_person_may_send_one_again_ten_times() -> None:
-    """PortOne's own client asks for it; the id and the octets stay."""
+def test_webhook_can_be_resent_manually_ten_times() -> None:
+    """PortOne's SDK requests it; id and bytes do not change."""
     sdk = import_module("portone_server_sdk.payment")
     errors = import_module("portone_server_sdk.errors")
 
