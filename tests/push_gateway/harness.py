@@ -1,4 +1,4 @@
-"""A gateway in the test's own event loop, clients of both kinds over real sockets, and what the rest of the product does to Redis."""
+"""A gateway in the test's event loop, its clients, and writers to Redis."""
 
 import asyncio
 import json
@@ -34,13 +34,13 @@ SECRET = "a secret of the tests that is long enough for HS256 and for HS512 as w
 
 @dataclass(frozen=True)
 class User:
-    """A signed-in user, as the API would have let him in."""
+    """A signed-in user."""
 
     id: UUID = field(default_factory=uuid4)
     session_id: UUID = field(default_factory=uuid4)
 
     def token(self, **changed: Any) -> str:
-        """An access token with the claims that Flask-JWT-Extended writes; None leaves a claim out."""
+        """Return an access token as Flask-JWT-Extended writes it; None removes a claim."""
         now = datetime.now(UTC)
         claims = {
             "fresh": False,
@@ -64,7 +64,7 @@ def token(
 
 
 class Market:
-    """What the relayer, the workers and the API write to Redis."""
+    """Writes to Redis what the relayer, the workers and the API write."""
 
     def __init__(self, url: str) -> None:
         self.redis = connect(url, timeout_s=5)
@@ -73,7 +73,7 @@ class Market:
         self._ticks = 0
 
     def next_tick(self, price: int, code: str = SAMSUNG) -> Tick:
-        """A trade of now, told to nobody yet."""
+        """Return a tick of now that is not published yet."""
         self._ticks += 1
         now = datetime.now(UTC)
         return Tick(
@@ -86,7 +86,7 @@ class Market:
         )
 
     def tick(self, price: int, code: str = SAMSUNG) -> Tick:
-        """A trade, written as the relayer writes it for clients."""
+        """Publish a tick as the relayer does."""
         tick = self.next_tick(price, code)
         with self.redis.pipeline(transaction=True) as pipeline:
             pipeline.set(keys.last_tick(code), tick.to_json(), ex=keys.TICK_TTL_S)
@@ -95,7 +95,7 @@ class Market:
         return tick
 
     def events(self, user: User, ids: Iterable[int], *, data: dict[str, Any] | None = None) -> None:
-        """Append these events of a user; ``data`` is the event's number unless it is given."""
+        """Append events of a user; ``data`` defaults to the event's number."""
         self.streams.append(
             [
                 AccountEvent(
@@ -115,7 +115,7 @@ class Market:
 
 @dataclass
 class Event:
-    """A message as a client parsed it. ``data`` is None for a comment."""
+    """A message as parsed by a client. ``data`` is None for a comment."""
 
     type: str
     data: Any
@@ -129,7 +129,10 @@ class Stream:
     response: aiohttp.ClientResponse
 
     async def next(self) -> Event:
-        """The next event; comments and ``retry`` are passed over. StopAsyncIteration at the end."""
+        """Return the next event, skipping comments and ``retry``.
+
+        Raises StopAsyncIteration at the end.
+        """
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 fields: dict[str, str] = {}
@@ -145,7 +148,7 @@ class Stream:
                     return Event(fields["event"], json.loads(fields["data"]), number)
 
     async def ended(self) -> bool:
-        """Whether the server ended it, with nothing before."""
+        """Return True if the server ends the stream without another event."""
         try:
             await self.next()
         except (StopAsyncIteration, aiohttp.ClientPayloadError):
@@ -155,7 +158,7 @@ class Stream:
 
 @dataclass
 class Talk:
-    """A client of the WebSocket."""
+    """A WebSocket client."""
 
     websocket: aiohttp.ClientWebSocketResponse
 
@@ -168,7 +171,7 @@ class Talk:
         await self.websocket.send_str(json.dumps(message))
 
     async def closed(self) -> int | None:
-        """The code with which the server closed it, with nothing before."""
+        """Return the server's close code; nothing may come before it."""
         async with asyncio.timeout(DEADLINE_S):
             message = await self.websocket.receive()
         assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}, message
@@ -177,7 +180,7 @@ class Talk:
 
 @dataclass
 class Server:
-    """A running gateway, a client for it, and the market behind it."""
+    """A running gateway, an HTTP client for it, and the market behind it."""
 
     port: int
     http: aiohttp.ClientSession
@@ -197,7 +200,7 @@ class Server:
         claims: dict[str, Any] | None = None,
         **headers: str,
     ) -> AsyncIterator[Stream]:
-        """An answered request for ticks of these stocks and events of the user's account."""
+        """Yield an open event stream of these stocks and the user's account events."""
         bearer = {"Authorization": f"Bearer {user.token(**(claims or {}))}"}
         params = [*[("stock_codes", code) for code in codes], *(query or {}).items()]
         async with self.http.get(
@@ -208,7 +211,7 @@ class Server:
 
     @asynccontextmanager
     async def talk(self, **headers: str) -> AsyncIterator[Talk]:
-        """An open WebSocket."""
+        """Yield an open WebSocket."""
         url = f"ws://127.0.0.1:{self.port}{WEBSOCKET_PATH}"
         async with self.http.ws_connect(url, headers=headers) as websocket:
             yield Talk(websocket)
@@ -230,7 +233,7 @@ class Server:
             return told
 
     async def metrics(self) -> dict[str, float]:
-        """What Prometheus would read: samples by their name, those of problems by their code."""
+        """Return the scraped samples by name; those of problems by code."""
         async with self.http.get(f"http://127.0.0.1:{self.port}{exposition.PATH}") as response:
             assert (response.status, response.headers["Content-Type"]) == (
                 200,
@@ -244,7 +247,7 @@ class Server:
         }
 
     async def until(self, *, what: str, **expected: Any) -> None:
-        """Wait until the gateway's own word on itself says so."""
+        """Wait until the health check reports ``expected``."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 while not expected.items() <= (await self.health()).items():
@@ -263,12 +266,12 @@ def settings(redis_url: str, port: int, **more: str) -> Settings:
 async def gateway(
     redis_url: str, *, live: bool = True, port: int | None = None, **more: str
 ) -> AsyncIterator[Server]:
-    """A gateway that runs until the context ends and must then be gone within five seconds."""
+    """Run a gateway until the context ends; then it must stop before the deadline."""
     stop, port = asyncio.Event(), port or free_port()
     running = asyncio.create_task(Gateway(settings(redis_url, port, **more)).run(stop))
     market = Market(redis_url)
     try:
-        # By default a client waits for one of its connections to be free when it has a hundred.
+        # By default aiohttp limits a client to a hundred connections.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             server = Server(port, http, market)
             async with asyncio.timeout(DEADLINE_S):
@@ -294,6 +297,6 @@ async def _answers(server: Server) -> bool:
 
 
 def flush(redis_url: str) -> None:
-    """Redis loses everything."""
+    """Delete all data in Redis."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()

@@ -1,4 +1,4 @@
-"""The clients of docs/streaming.md, as they stand there, against a real gateway."""
+"""The client programs of docs/streaming.md, unchanged, with a real gateway."""
 
 import asyncio
 import re
@@ -16,20 +16,20 @@ PAGE = (ROOT / "docs" / "streaming.md").read_text(encoding="utf-8")
 
 
 def program(language: str) -> str:
-    """The page's one program in this language."""
+    """Return the page's only program in this language."""
     [text] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
     return str(text)
 
 
 async def lines(client: asyncio.subprocess.Process, count: int) -> list[str]:
-    """What the client prints next."""
+    """Return the next lines that the client prints."""
     assert client.stdout is not None
     async with asyncio.timeout(2 * DEADLINE_S):
         return [(await client.stdout.readline()).decode() for _ in range(count)]
 
 
 async def scene(valkey_url: str, command: list[str], *, websocket: bool) -> None:
-    """It prints what comes, is thrown out by a restart of the gateway, comes again and lacks nothing."""
+    """Check that the client prints events and misses none when the gateway restarts."""
     alice, port = User(), None
     client = None
     try:
@@ -63,13 +63,13 @@ async def scene(valkey_url: str, command: list[str], *, websocket: bool) -> None
             await client.wait()
 
 
-async def test_the_python_client(valkey_url: str, tmp_path: Path) -> None:
+async def test_python_client_of_the_documentation(valkey_url: str, tmp_path: Path) -> None:
     path = tmp_path / "client.py"
     path.write_text(program("python"), encoding="utf-8")
     await scene(valkey_url, [sys.executable, str(path)], websocket=True)
 
 
-async def test_the_javascript_client(valkey_url: str, tmp_path: Path) -> None:
+async def test_javascript_client_of_the_documentation(valkey_url: str, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed, so the JavaScript of docs/streaming.md was not run.")

@@ -1,4 +1,4 @@
-"""Server-sent events of the gateway, as a client meets them."""
+"""Server-sent events of the gateway."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -12,11 +12,11 @@ from trading.redis import keys
 
 
 async def numbers(stream: Stream, count: int) -> list[int | None]:
-    """The ids of the next events."""
+    """Return the ids of the next events."""
     return [(await stream.next()).id for _ in range(count)]
 
 
-async def test_a_client_gets_the_last_ticks_then_live_ones_and_its_own_events(
+async def test_stream_starts_with_last_ticks_then_sends_live_ticks_and_own_events(
     valkey_url: str,
 ) -> None:
     async with gateway(valkey_url) as server:
@@ -43,7 +43,7 @@ async def test_a_client_gets_the_last_ticks_then_live_ones_and_its_own_events(
 
 
 @pytest.mark.parametrize("by_header", [True, False])
-async def test_a_client_that_comes_again_gets_what_it_missed(
+async def test_a_returning_client_receives_the_events_it_missed(
     valkey_url: str, by_header: bool
 ) -> None:
     async with gateway(valkey_url) as server:
@@ -58,7 +58,7 @@ async def test_a_client_that_comes_again_gets_what_it_missed(
             assert await numbers(stream, 1) == [251]
 
 
-async def test_what_redis_has_no_more_must_be_asked_for(valkey_url: str) -> None:
+async def test_events_no_longer_in_redis_require_a_resync(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         alice = User()
         server.market.events(alice, range(1, 3 + keys.ACCOUNT_STREAM_MAXLEN))
@@ -70,8 +70,8 @@ async def test_what_redis_has_no_more_must_be_asked_for(valkey_url: str) -> None
             assert await numbers(stream, 1) == [3 + keys.ACCOUNT_STREAM_MAXLEN]
 
 
-async def test_events_published_while_clients_come_are_told_to_each_once(valkey_url: str) -> None:
-    """Whatever falls between subscribing and reading: fifty clients come while two hundred events are published."""
+async def test_events_published_while_clients_connect_arrive_exactly_once(valkey_url: str) -> None:
+    """Covers the time between subscribing and reading: fifty clients, two hundred events."""
 
     async def follow(server: Server, user: User) -> None:
         async with server.stream(user) as stream:
@@ -87,7 +87,7 @@ async def test_events_published_while_clients_come_are_told_to_each_once(valkey_
         await asyncio.gather(*following)
 
 
-async def test_a_token_that_expires_ends_the_stream(valkey_url: str) -> None:
+async def test_an_expired_token_ends_the_stream(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         soon = datetime.now(UTC) + timedelta(seconds=3)
         async with server.stream(User(), claims={"exp": soon}) as stream:
@@ -96,7 +96,7 @@ async def test_a_token_that_expires_ends_the_stream(valkey_url: str) -> None:
             assert await stream.ended()
 
 
-async def test_signing_out_ends_the_session_s_streams_and_no_other(valkey_url: str) -> None:
+async def test_signing_out_ends_only_the_streams_of_that_session(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         phone = User()
         laptop = User(id=phone.id)
@@ -115,8 +115,7 @@ async def test_signing_out_ends_the_session_s_streams_and_no_other(valkey_url: s
             assert (await refused.response.json())["code"] == "unauthorized"
 
 
-async def test_a_client_that_goes_leaves_nothing_behind(valkey_url: str) -> None:
-    """Its place is free, and Redis is no longer asked for its channels."""
+async def test_a_disconnected_client_frees_its_slot_and_channels(valkey_url: str) -> None:
 
     async with gateway(valkey_url) as server:
         async with server.stream(User(), SAMSUNG) as stream:
@@ -130,7 +129,7 @@ async def test_a_client_that_goes_leaves_nothing_behind(valkey_url: str) -> None
         )
 
 
-async def test_stopping_bids_every_client_to_come_again(valkey_url: str) -> None:
+async def test_shutdown_asks_every_client_to_reconnect(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         answers = [asyncio.create_task(read_all(server, User())) for _ in range(3)]
         await server.until(what="all are there", clients=3)
@@ -143,7 +142,7 @@ async def test_stopping_bids_every_client_to_come_again(valkey_url: str) -> None
 
 
 async def read_all(server: Server, user: User) -> str:
-    """What a client of its own reads until the server ends it in order."""
+    """Return what a client reads until the server ends the stream."""
     headers = {"Authorization": f"Bearer {user.token()}"}
     async with (
         aiohttp.ClientSession() as http,

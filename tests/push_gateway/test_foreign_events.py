@@ -1,4 +1,4 @@
-"""What a signed-in user could ask the gateway for that is another's: account events come by the token and by nothing else that is said."""
+"""Account events depend on the token alone: no other input opens another user's account."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.push_gateway.harness import SAMSUNG, User, gateway
 from trading.redis import keys
 
 ALICE = User()
-# Said besides the own token, in a query or in a message, by somebody who knows all ids of Alice's.
+# Input besides the own token, in a query or message, by a user who has all of Alice's ids.
 SAID: list[dict[str, Any]] = [
     {"user_id": str(ALICE.id)},
     {"sub": str(ALICE.id), "sid": ALICE.session_id.hex},
@@ -19,10 +19,8 @@ SAID: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("said", SAID, ids=lambda said: next(iter(said)))
-async def test_nothing_that_is_said_opens_anothers_account(
-    valkey_url: str, said: dict[str, Any]
-) -> None:
-    """By either entrance: Bob sees his own events and prices, while everything of Alice's passes by."""
+async def test_no_input_opens_another_users_account(valkey_url: str, said: dict[str, Any]) -> None:
+    """By SSE and WebSocket: Bob receives his own events and prices and none of Alice's."""
 
     async with gateway(valkey_url) as server:
         bob = User()
@@ -57,8 +55,8 @@ async def test_nothing_that_is_said_opens_anothers_account(
     ],
     ids=lambda code: code[:12].encode("unicode_escape").decode(),
 )
-async def test_a_channel_is_no_stock(valkey_url: str, code: str) -> None:
-    """What would be another channel, a pattern or a second command in Redis is no stock code: refused before Redis sees it."""
+async def test_channel_names_and_patterns_are_no_stock_codes(valkey_url: str, code: str) -> None:
+    """They are refused before they reach Redis."""
 
     async with gateway(valkey_url) as server:
         bob = User()

@@ -1,4 +1,4 @@
-"""What the gateway refuses, and that a client who takes nothing costs the others nothing."""
+"""Requests that the gateway refuses, and isolation from clients that do not read."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ APP = "https://app.example.com"
 async def problem(
     server: Server, path: str = "", *, method: str = "GET", **more: Any
 ) -> dict[str, Any]:
-    """What a refused request is answered, after a look at its form."""
+    """Return the problem that answers a refused request, after checking its form."""
     url = f"http://127.0.0.1:{server.port}{path}" if path else server.stream_url
     async with server.http.request(method, url, **more) as response:
         assert response.content_type == MIMETYPE, await response.text()
@@ -77,7 +77,7 @@ async def problem(
         ),
     ],
 )
-def test_only_a_good_access_token_lets_in(valkey_url: str, given: str) -> None:
+def test_only_a_valid_access_token_is_accepted(valkey_url: str, given: str) -> None:
     async def scene() -> None:
         async with gateway(valkey_url) as server:
             body = await problem(
@@ -99,7 +99,7 @@ def test_only_a_good_access_token_lets_in(valkey_url: str, given: str) -> None:
         ([("last_event_id", "9" * 16)], "last_event_id"),
     ],
 )
-async def test_nonsense_is_refused(
+async def test_invalid_parameters_are_refused(
     valkey_url: str, params: list[tuple[str, str]], field: str
 ) -> None:
     async with gateway(valkey_url) as server:
@@ -112,7 +112,7 @@ async def test_nonsense_is_refused(
         )
 
 
-async def test_other_paths_and_methods_are_problems_too(valkey_url: str) -> None:
+async def test_unknown_paths_and_methods_are_problems(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         assert (await problem(server, "/api/v1/trading/orders"))["code"] == "not-found"
         assert (await problem(server, method="POST"))["code"] == "method-not-allowed"
@@ -120,7 +120,7 @@ async def test_other_paths_and_methods_are_problems_too(valkey_url: str) -> None
         assert (await problem(server, "/ws", headers=headers))["code"] == "malformed-request"
 
 
-async def test_a_user_and_the_gateway_have_their_limits(valkey_url: str) -> None:
+async def test_users_and_the_gateway_have_stream_limits(valkey_url: str) -> None:
     async with gateway(valkey_url, GATEWAY_CLIENTS_MAX="3", GATEWAY_CLIENTS_PER_USER="2") as server:
         alice = User()
         async with server.stream(alice) as one, server.stream(User(id=alice.id)) as two:
@@ -153,8 +153,8 @@ async def test_a_user_and_the_gateway_have_their_limits(valkey_url: str) -> None
             await again.next()
 
 
-async def test_a_user_connects_so_often_a_minute_and_no_more(valkey_url: str) -> None:
-    """By either entrance; another user is not held up."""
+async def test_connections_per_user_and_minute_are_limited(valkey_url: str) -> None:
+    """For SSE and WebSocket together; other users are not affected."""
 
     async with gateway(valkey_url, GATEWAY_CONNECTS_PER_MINUTE="2") as server:
         alice = User()
@@ -176,8 +176,11 @@ async def test_a_user_connects_so_often_a_minute_and_no_more(valkey_url: str) ->
             await other.next()
 
 
-async def test_strangers_of_one_address_take_only_so_many_places(valkey_url: str) -> None:
-    """Who never says who he is keeps nobody out: a hundred of his wait, the next is turned away, and others are let in. A trusted proxy tells them apart."""
+async def test_unauthenticated_connections_per_address_are_limited(valkey_url: str) -> None:
+    """A hundred may wait, the next is refused, and other addresses are accepted.
+
+    A trusted proxy distinguishes clients.
+    """
 
     async with (
         gateway(valkey_url, TRUSTED_PROXIES="127.0.0.1") as server,
@@ -194,8 +197,7 @@ async def test_strangers_of_one_address_take_only_so_many_places(valkey_url: str
             assert (await other.next()).type == "ready"
 
 
-async def test_pages_of_the_api_may_use_the_gateway_too(valkey_url: str) -> None:
-    """One list serves both, until the gateway is given its own."""
+async def test_origins_of_the_api_apply_to_the_gateway_by_default(valkey_url: str) -> None:
 
     async def scene(listed: bool, **settings: str) -> None:
         async with (
@@ -208,7 +210,7 @@ async def test_pages_of_the_api_may_use_the_gateway_too(valkey_url: str) -> None
     await scene(False, API_ALLOWED_ORIGINS=APP, GATEWAY_ALLOWED_ORIGINS="https://other.example.com")
 
 
-async def test_only_listed_pages_and_its_own_may_use_it_from_a_browser(valkey_url: str) -> None:
+async def test_only_listed_origins_and_its_own_may_use_it_from_a_browser(valkey_url: str) -> None:
     async with gateway(
         valkey_url, GATEWAY_ALLOWED_ORIGINS=f"{APP}, http://localhost:3000"
     ) as server:
@@ -236,21 +238,24 @@ async def test_only_listed_pages_and_its_own_may_use_it_from_a_browser(valkey_ur
 
 
 def dead_client(server: Server, user: User, code: str) -> socket.socket:
-    """A client that asks and then never reads."""
+    """Return a client that sends a request and never reads."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     connection.connect(("127.0.0.1", server.port))
     path = server.stream_url.partition(str(server.port))[2]
     connection.sendall(
-        f"GET {path}?stock_codes={code} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token()}\r\n\r\n".encode()
+        (
+            f"GET {path}?stock_codes={code} HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer {user.token()}\r\n\r\n"
+        ).encode()
     )
     return connection
 
 
-async def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing(
+async def test_a_client_that_never_reads_is_disconnected_without_delaying_others(
     valkey_url: str,
 ) -> None:
-    """Ticks wait for it one a stock, whatever comes; the others get theirs; and when its socket took nothing for a second it is cut, and counted."""
+    """Its ticks are conflated, one per stock. It is cut off and counted after a second."""
 
     async with gateway(valkey_url, STREAM_STALL_S="1") as server:
         with dead_client(server, User(), SAMSUNG):
@@ -275,8 +280,8 @@ async def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing(
         assert (await server.metrics())["gateway_slow_clients_disconnected_total"] == 1
 
 
-async def test_account_events_that_nobody_takes_end_the_connection(valkey_url: str) -> None:
-    """Long before the stall is due. The client comes again with the last id that it has, and lacks nothing."""
+async def test_unread_account_events_end_the_connection(valkey_url: str) -> None:
+    """Long before the stall timeout; the client returns with its last id and misses nothing."""
 
     async with gateway(valkey_url, STREAM_STALL_S="600") as server:
         dead = User()
@@ -299,7 +304,7 @@ async def test_account_events_that_nobody_takes_end_the_connection(valkey_url: s
 
 
 def read_rest(connection: socket.socket) -> str:
-    """What was written to a client before it was cut."""
+    """Return what a client received before it was cut off."""
     connection.settimeout(DEADLINE_S)
     parts = []
     try:

@@ -1,11 +1,10 @@
-"""What a gateway tells Prometheus: whom it serves, what it pushed, whom it cut, what it refused."""
+"""The gateway's Prometheus metrics."""
 
 from tests.push_gateway.harness import SAMSUNG, User, gateway
 from trading.observability.metrics.families import FAMILIES, Process
 
 
-async def test_a_gateway_tells_whom_it_serves_and_what_it_pushed(valkey_url: str) -> None:
-    """Clients while they are there, every message once, and each refusal by its code."""
+async def test_metrics_count_clients_messages_and_problems(valkey_url: str) -> None:
 
     async with gateway(valkey_url) as server:
         before = await server.metrics()

@@ -1,4 +1,4 @@
-"""Redis stops, freezes, comes back empty; it cuts the gateway's connection: clients stay, and lack nothing."""
+"""Redis stops, freezes, returns empty or cuts the connection: clients stay and miss nothing."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from trading.problems import MIMETYPE
 
 
 async def until_live(stream: Stream) -> list[str]:
-    """The kinds of what comes until the gateway says that Redis is there again."""
+    """Return the kinds of events until the gateway reports that Redis is back."""
     kinds = []
     while True:
         event = await stream.next()
@@ -19,8 +19,8 @@ async def until_live(stream: Stream) -> list[str]:
             return kinds
 
 
-async def test_a_restart_of_redis_costs_no_event(valkey_url: str, valkey_server: Valkey) -> None:
-    """It comes back empty, and then the publisher brings what happened meanwhile: nobody knows whether that is all."""
+async def test_a_redis_restart_loses_no_event(valkey_url: str, valkey_server: Valkey) -> None:
+    """Redis returns empty and is filled again; clients must resync, as more may be missing."""
 
     async with gateway(valkey_url) as server:
         alice = User()
@@ -40,7 +40,8 @@ async def test_a_restart_of_redis_costs_no_event(valkey_url: str, valkey_server:
                         "code"
                     ] == "upstream-unavailable"
             finally:
-                valkey_server.start()  # In this thread, as it ends with the one that started it.
+                # In this thread: the process ends with the thread that started it.
+                valkey_server.start()
             assert await until_live(stream) == ["status"]
             resync = await stream.next()
             assert (resync.type, resync.data) == ("resync", {"after": 2})
@@ -49,8 +50,8 @@ async def test_a_restart_of_redis_costs_no_event(valkey_url: str, valkey_server:
             assert {(await stream.next()).type for _ in range(2)} == {"fill", "tick"}
 
 
-async def test_a_cut_connection_costs_nothing(valkey_url: str) -> None:
-    """What was published while the gateway did not listen is read from the stream, and the last ticks again."""
+async def test_a_cut_connection_loses_nothing(valkey_url: str) -> None:
+    """Missed events are read from the stream, and the last ticks again."""
 
     async with gateway(valkey_url) as server:
         alice = User()
@@ -67,7 +68,7 @@ async def test_a_cut_connection_costs_nothing(valkey_url: str) -> None:
             assert kinds.count("tick") == 1
 
 
-async def test_a_frozen_redis_is_noticed_and_a_thawed_one_too(
+async def test_a_frozen_redis_is_detected_and_so_is_its_return(
     valkey_url: str, valkey_server: Valkey
 ) -> None:
     async with gateway(valkey_url) as server:
@@ -85,7 +86,7 @@ async def test_a_frozen_redis_is_noticed_and_a_thawed_one_too(
             assert (await stream.next()).id == 2
 
 
-async def test_a_session_ended_during_an_outage_is_ended_after_it(valkey_url: str) -> None:
+async def test_a_session_ended_during_an_outage_ends_after_it(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         alice = User()
         async with server.stream(alice) as stream:
@@ -98,7 +99,7 @@ async def test_a_session_ended_during_an_outage_is_ended_after_it(valkey_url: st
             assert await stream.ended()
 
 
-async def test_an_emptied_redis_that_stays_connected_ends_in_a_resync(valkey_url: str) -> None:
+async def test_an_emptied_redis_that_stays_connected_causes_a_resync(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         alice = User()
         server.market.events(alice, [1, 2, 3])
@@ -112,7 +113,7 @@ async def test_an_emptied_redis_that_stays_connected_ends_in_a_resync(valkey_url
             assert (await stream.next()).id == 6
 
 
-async def test_what_is_no_message_of_ours_harms_nobody(valkey_url: str) -> None:
+async def test_foreign_messages_are_ignored(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         alice = User()
         async with server.stream(alice, SAMSUNG) as stream:

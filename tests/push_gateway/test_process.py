@@ -1,4 +1,4 @@
-"""``python -m push_gateway`` as its supervisor sees it: what it loads, how it starts and how it leaves."""
+"""``python -m push_gateway`` as a process: imports, start and shutdown."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ sys.exit(code)
 def running(
     valkey_url: str, *command: str, **more: str
 ) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A gateway that has found its Redis, and its address."""
+    """Run a connected gateway and yield its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -64,8 +64,8 @@ def open_stream(url: str, token: str) -> requests.Response:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_gateway_at_work_leaves_in_order(number: signal.Signals, valkey_url: str) -> None:
-    """Exit with 0 whether clients read or not, tell them to reconnect, and log no token."""
+def test_gateway_shuts_down_cleanly_on_a_signal(number: signal.Signals, valkey_url: str) -> None:
+    """It exits with 0 whether clients read or not, asks them to reconnect, and logs no token."""
     reading, dead = User().token(), User().token()
     with (
         running(valkey_url, LOG_LEVEL="DEBUG") as (gateway, url),
@@ -74,7 +74,10 @@ def test_a_gateway_at_work_leaves_in_order(number: signal.Signals, valkey_url: s
     ):
         silent.connect(("127.0.0.1", int(url.rpartition(":")[2])))
         silent.sendall(
-            f"GET /api/v1/trading/realtime/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {dead}\r\n\r\n".encode()
+            (
+                "GET /api/v1/trading/realtime/stream HTTP/1.1\r\nHost: x\r\n"
+                f"Authorization: Bearer {dead}\r\n\r\n"
+            ).encode()
         )
         wait_until(
             lambda: requests.get(f"{url}/healthz", timeout=DEADLINE_S).json()["clients"] == 2,
@@ -93,7 +96,7 @@ def test_a_gateway_at_work_leaves_in_order(number: signal.Signals, valkey_url: s
     ]
 
 
-def test_a_gateway_at_work_has_loaded_nothing_that_could_place_an_order(valkey_url: str) -> None:
+def test_running_gateway_loads_no_code_that_could_place_an_order(valkey_url: str) -> None:
     with running(valkey_url, "-c", RUN_AND_TELL) as (gateway, url):
         with open_stream(url, User().token()) as stream:
             assert stream.status_code == 200
@@ -108,7 +111,7 @@ def test_a_gateway_at_work_has_loaded_nothing_that_could_place_an_order(valkey_u
     ] == []
 
 
-def test_a_taken_port_is_said_and_ends_it(valkey_url: str) -> None:
+def test_an_occupied_port_is_reported_and_ends_it(valkey_url: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -122,7 +125,7 @@ def test_a_taken_port_is_said_and_ends_it(valkey_url: str) -> None:
     assert "Traceback" not in output
 
 
-def test_faulty_settings_end_it_with_a_sentence_each() -> None:
+def test_invalid_settings_exit_with_one_sentence_each() -> None:
     faulty = {"GATEWAY_ALLOWED_ORIGINS": "https://a.example/path", "GATEWAY_CLIENTS_MAX": "0"}
     with process("-m", "push_gateway", **faulty) as gateway:
         output, _ = gateway.communicate(timeout=DEADLINE_S)
@@ -132,8 +135,8 @@ def test_faulty_settings_end_it_with_a_sentence_each() -> None:
     assert "GATEWAY_CLIENTS_MAX" in output
 
 
-def test_what_is_no_http_is_told_shortly(valkey_url: str) -> None:
-    """Anybody may send it, so it is no error of ours; and what was sent is not repeated, as it may hold a token."""
+def test_malformed_http_is_logged_in_one_line(valkey_url: str) -> None:
+    """It is no server error, and the data sent is not logged, as it may contain a token."""
     with running(valkey_url) as (gateway, url):
         for sent in (
             b"GET / HTTP/1.1\r\nAuthorization: Basic c2VjcmV0\x1b[31m\r\n\r\n",

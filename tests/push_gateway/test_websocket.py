@@ -1,4 +1,4 @@
-"""The gateway's WebSocket, as a client meets it."""
+"""The gateway's WebSocket."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from tests.relayer.harness import until
 from trading.account_events.push_session import CODES_MAX
 
 
-async def test_a_client_signs_in_by_its_first_message(valkey_url: str) -> None:
+async def test_a_client_authenticates_with_its_first_message(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         alice = User()
         server.market.tick(70_000)
@@ -30,7 +30,7 @@ async def test_a_client_signs_in_by_its_first_message(valkey_url: str) -> None:
             assert (await talk.next()).id == 4
 
 
-async def test_a_client_signs_in_by_the_header(valkey_url: str) -> None:
+async def test_a_client_authenticates_with_the_header(valkey_url: str) -> None:
     async with (
         gateway(valkey_url) as server,
         server.talk(Authorization=f"Bearer {User().token()}") as talk,
@@ -39,7 +39,7 @@ async def test_a_client_signs_in_by_the_header(valkey_url: str) -> None:
 
 
 async def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
-    """A frame tells its length in one of three ways."""
+    """A frame encodes its length in one of three ways."""
 
     async with gateway(valkey_url) as server:
         alice = User()
@@ -52,8 +52,8 @@ async def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
                 assert (await talk.next()).data["data"] == {"text": "x" * size}
 
 
-async def test_stocks_come_and_go(valkey_url: str) -> None:
-    """A stock that is followed from now on begins with its last tick; one that is left tells nothing more."""
+async def test_stocks_can_be_subscribed_and_unsubscribed(valkey_url: str) -> None:
+    """A new stock starts with its last tick; a removed one sends nothing more."""
 
     async with gateway(valkey_url) as server, server.signed_in(User(), SAMSUNG) as talk:
         assert (await talk.next()).type == "ready"
@@ -90,7 +90,9 @@ async def test_stocks_come_and_go(valkey_url: str) -> None:
         ),
     ],
 )
-async def test_a_faulty_first_message(valkey_url: str, message: str, code: str, close: int) -> None:
+async def test_an_unauthorized_first_message_closes_the_connection(
+    valkey_url: str, message: str, code: str, close: int
+) -> None:
     async with gateway(valkey_url) as server, server.talk() as talk:
         await talk.websocket.send_str(message)
         refusal = await talk.next()
@@ -111,7 +113,7 @@ async def test_a_faulty_first_message(valkey_url: str, message: str, code: str, 
         {"last_event_id": True},
     ],
 )
-async def test_a_first_message_that_asks_for_nonsense(
+async def test_invalid_parameters_in_the_first_message_close_the_connection(
     valkey_url: str, change: dict[str, Any]
 ) -> None:
     async with gateway(valkey_url) as server, server.talk() as talk:
@@ -133,7 +135,9 @@ async def test_a_first_message_that_asks_for_nonsense(
         '{"type": ["subscribe"], "stock_codes": []}',
     ],
 )
-async def test_a_faulty_later_message_ends_the_connection(valkey_url: str, message: str) -> None:
+async def test_an_invalid_later_message_closes_the_connection(
+    valkey_url: str, message: str
+) -> None:
     async with gateway(valkey_url) as server, server.signed_in(User()) as talk:
         assert (await talk.next()).type == "ready"
         await talk.websocket.send_str(message)
@@ -142,7 +146,7 @@ async def test_a_faulty_later_message_ends_the_connection(valkey_url: str, messa
         await server.until(what="nothing is left", clients=0)
 
 
-async def test_no_more_than_two_hundred_stocks_in_all(valkey_url: str) -> None:
+async def test_at_most_two_hundred_stocks_can_be_followed(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         codes = [f"A{number:06}" for number in range(CODES_MAX)]
         async with server.signed_in(User(), *codes) as talk:
@@ -152,7 +156,7 @@ async def test_no_more_than_two_hundred_stocks_in_all(valkey_url: str) -> None:
             assert await talk.closed() == 1008
 
 
-async def test_bytes_and_giants_are_refused(valkey_url: str) -> None:
+async def test_binary_and_oversized_messages_are_refused(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         async with server.talk() as talk:
             await talk.websocket.send_bytes(b"\xff")
@@ -164,7 +168,7 @@ async def test_bytes_and_giants_are_refused(valkey_url: str) -> None:
             assert await talk.closed() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
 
 
-async def test_who_says_nothing_is_not_waited_for(
+async def test_a_client_without_a_first_message_times_out(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handlers, "FIRST_MESSAGE_S", 0.2)
@@ -173,7 +177,7 @@ async def test_who_says_nothing_is_not_waited_for(
         assert await talk.closed() == 4408
 
 
-async def test_expiry_and_signing_out_say_so_and_close(valkey_url: str) -> None:
+async def test_expiry_and_sign_out_are_reported_before_closing(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         soon = datetime.now(UTC) + timedelta(seconds=2)
         alice, bob = User(), User()
@@ -191,9 +195,9 @@ async def test_expiry_and_signing_out_say_so_and_close(valkey_url: str) -> None:
             assert await refused.closed() == 4401
 
 
-async def test_stopping_closes_with_going_away(valkey_url: str) -> None:
+async def test_shutdown_closes_with_going_away(valkey_url: str) -> None:
     async def stay(url: str, ready: asyncio.Event) -> list[Any]:
-        """What a client of its own meets, beginning with its sign-in."""
+        """Return what a client receives, beginning with its authentication."""
         async with aiohttp.ClientSession() as http, http.ws_connect(url) as websocket:
             await websocket.send_json({"type": "auth", "token": User().token()})
             first = (await websocket.receive_json())["type"]

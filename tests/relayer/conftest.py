@@ -8,6 +8,6 @@ import redis
 
 @pytest.fixture
 def client(valkey_url: str) -> Iterator["redis.Redis"]:
-    """A client of the test's Redis with text answers."""
+    """Redis client of the test's server with decoded responses."""
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
         yield client

@@ -1,4 +1,4 @@
-"""A TCP proxy before a server that can fall silent: connections stay and are made, and nothing gets through, as when packets vanish."""
+"""A TCP proxy that can stop forwarding, as when packets are lost: connections stay open."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from launcher.ports import LOOPBACK
 
 
 class FreezingProxy:
-    """Forwards octets both ways while it is not frozen."""
+    """Forwards bytes in both directions unless frozen."""
 
     def __init__(self, server_port: int) -> None:
         self.port = 0
@@ -37,7 +37,7 @@ class FreezingProxy:
 
 @asynccontextmanager
 async def freezing_proxy(server_port: int) -> AsyncIterator[FreezingProxy]:
-    """A proxy on a port of its own, until the context ends."""
+    """Run a proxy on its own port until the context ends."""
     proxy = FreezingProxy(server_port)
     listener = await asyncio.start_server(proxy.serve, LOOPBACK, 0)
     proxy.port = int(listener.sockets[0].getsockname()[1])

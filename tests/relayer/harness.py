@@ -1,4 +1,4 @@
-"""A sandbox and a relayer in the test's own event loop, over real sockets, and a way to wait for what they do."""
+"""A Toss stand-in and a relayer in the test's event loop, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,20 +22,20 @@ from trading.redis import keys
 
 SAMSUNG = "A005930"
 HYNIX = "A000660"
-# Beats that are missed soon, for tests of that. With the others no stall of a busy machine is silence.
+# Short heart-beats for tests of missing ones. With the calm ones a busy machine causes no timeouts.
 BEAT_MS = 200
 CALM_BEAT_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Toss:
-    """A running stand-in and where it listens."""
+    """A running stand-in and its port."""
 
     server: TossServer
     port: int
 
     def settings(self, redis_url: str, **more: str) -> Settings:
-        """A relayer's settings for this stand-in, with heart-beats fast enough for a test."""
+        """Return relayer settings for this stand-in."""
         return load(
             {
                 "REDIS_URL": redis_url,
@@ -63,7 +63,7 @@ class Toss:
 
 @asynccontextmanager
 async def toss(*, heart_beat_ms: int = CALM_BEAT_MS, port: int = 0) -> AsyncIterator[Toss]:
-    """A stand-in without a market: the test says what is traded."""
+    """Run a stand-in without a market: the test publishes the trades."""
     server = TossServer(heart_beat_ms=heart_beat_ms)
     async with server.listen("127.0.0.1", port) as bound:
         yield Toss(server, bound)
@@ -71,7 +71,7 @@ async def toss(*, heart_beat_ms: int = CALM_BEAT_MS, port: int = 0) -> AsyncIter
 
 @asynccontextmanager
 async def relayer(settings: Settings, *, feed: Feed | None = None) -> AsyncIterator[None]:
-    """A daemon, the only one, that runs until the context ends and must then be gone within five seconds."""
+    """Run the only daemon until the context ends; then it must stop before the deadline."""
     stop = asyncio.Event()
     running = asyncio.create_task(Daemon(settings, feed=feed, grace_s=0).run(stop))
     try:
@@ -85,7 +85,7 @@ async def relayer(settings: Settings, *, feed: Feed | None = None) -> AsyncItera
 async def until(
     condition: Callable[[], object], *, what: str, deadline_s: float = DEADLINE_S
 ) -> None:
-    """Return as soon as ``condition()`` is true; fail the test, naming ``what``, at the deadline."""
+    """Wait until ``condition()`` is true; at the deadline fail the test, naming ``what``."""
     try:
         async with asyncio.timeout(deadline_s):
             while not condition():
@@ -95,17 +95,17 @@ async def until(
 
 
 def ask_for(client: "redis.Redis", *codes: str) -> None:
-    """Put the trades of stocks into the set of what should be subscribed."""
+    """Add the trade topics of stocks to the commanded subscriptions."""
     client.sadd(keys.RELAYER_SUBSCRIPTIONS, *(trade_topic(code) for code in codes))
 
 
 def health(client: "redis.Redis") -> RelayerHealth | None:
-    """The relayer's present record."""
+    """Return the relayer's current health record."""
     record = client.get(keys.RELAYER_HEALTH)
     return None if record is None else RelayerHealth.from_json(record)
 
 
 def served(client: "redis.Redis") -> int:
-    """How many destinations the relayer is served with now, by its own word; 0 while it is not connected."""
+    """Return the number of confirmed subscriptions in the health record; 0 if disconnected."""
     record = health(client)
     return record.subscriptions if record is not None and record.connected else 0

@@ -1,4 +1,4 @@
-"""A relayer under faults: a market trades on while the sandbox misbehaves, and in the end everything must be well again."""
+"""A relayer under faults: the market trades on, and in the end all must recover."""
 
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping, Sequence
@@ -29,7 +29,7 @@ TRADE_PERIOD_S = 0.01
 
 
 class Ordeal:
-    """A stand-in, a relayer and what both have done so far. Every trade has a price that only its day total can have."""
+    """A stand-in, a relayer and their history. Each trade's price follows from its day total."""
 
     def __init__(
         self, stand_in: Toss, client: "redis.Redis", lines: Sequence[MutableMapping[str, Any]]
@@ -41,24 +41,27 @@ class Ordeal:
         self._client = client
 
     def trade(self, times: int = 1) -> None:
-        """One trade of each stock, so often."""
+        """Publish a trade of each stock ``times`` times."""
         for _ in range(times):
             self.traded += 1
             for code in (SAMSUNG, HYNIX):
                 self._stand_in.trade(self.traded, code=code, price=price_at(self.traded))
 
     def reasons(self) -> list[str]:
-        """Why a connection was lost or did not come about, in order."""
+        """Return why connections failed or were lost, in order."""
         return [line["reason"] for line in self.lines if line["event"] == "feed_unavailable"]
 
     def subscription_ids(self) -> set[str]:
-        """Under which ids the server sends trades now."""
+        """Return the subscription ids under which the server sends trades now."""
         return {
             each for listeners in self.server._listeners.values() for each in listeners.values()
         }
 
     def all_served(self) -> bool:
-        """By the relayer's word on its present connection; its word on an earlier one may still stand in Redis."""
+        """Return True if the current connection serves all stocks.
+
+        The record in Redis may still describe an earlier connection, so its number is compared.
+        """
         linked = [line for line in self.lines if line["event"] in {"feed_connected", "feed_closed"}]
         if not linked or linked[-1]["event"] == "feed_closed":
             return False
@@ -75,7 +78,7 @@ class Ordeal:
         )
 
     def ticks(self, code: str = SAMSUNG) -> list[Tick]:
-        """What Redis was told of a stock, in order."""
+        """Return a stock's ticks in Redis, in order."""
         told = [
             Tick.from_json(fields[keys.TICK_FIELD])
             for _, fields in self._client.xrange(keys.TICK_STREAM)
@@ -83,26 +86,26 @@ class Ordeal:
         return [tick for tick in told if tick.code == code]
 
     async def trade_on(self) -> None:
-        """Trade for ever."""
+        """Trade until cancelled."""
         while True:
             self.trade()
             await asyncio.sleep(TRADE_PERIOD_S)
 
     async def lose(self, times: int = 2) -> None:
-        """Wait until a connection was lost, or did not come about, so often."""
+        """Wait until ``times`` connections failed or were lost."""
         await until(
             lambda: len(self.reasons()) >= times,
             what=f"{times} connections are lost",
         )
 
     async def recover(self) -> None:
-        """Without the faults everything is subscribed again, and trades arrive."""
+        """Remove the faults; wait until everything is subscribed again and trades arrive."""
         self.server.faults = Faults()
         await until(self.all_served, what="everything is subscribed again")
         await self.arrive()
 
     async def arrive(self) -> None:
-        """One more trade of each stock, and all that came before it, is in Redis."""
+        """Trade once more and wait until this trade, and so all before it, is in Redis."""
         self.trade()
         last = self.traded
         for code in (SAMSUNG, HYNIX):
@@ -112,7 +115,10 @@ class Ordeal:
             )
 
     def check(self) -> None:
-        """What no fault may change: only trades that were made are in Redis, in order, once; no log line has a token; waits grow."""
+        """Check what no fault may change.
+
+        Redis holds only real trades, in order and once; no log line contains a token; waits grow.
+        """
         for code in (SAMSUNG, HYNIX):
             ticks = self.ticks(code)
             assert all(tick.price == price_at(tick.cumulative_volume or 0) for tick in ticks)
@@ -126,7 +132,7 @@ class Ordeal:
 
 
 def price_at(total: int) -> int:
-    """The price of the trade after which so many shares were traded: off the grid by half a step as often as not."""
+    """Return the price of the trade with this day total; half of them are off the price grid."""
     return 70_000 + total * 50 % 9_950
 
 
@@ -139,9 +145,10 @@ async def ordeal(
     beat_ms: int = CALM_BEAT_MS,
     **faults: object,
 ) -> AsyncIterator[Ordeal]:
-    """A relayer with two stocks that trade a hundred times a second (never when ``quiet``) while ``faults`` hold, until they are undone.
+    """Run a relayer with two stocks under ``faults`` until the context ends.
 
-    Afterwards the relayer has recovered, or the test fails.
+    Both trade a hundred times a second, never if ``quiet``. At the end the faults are removed, and
+    the test fails unless the relayer recovers.
     """
     ask_for(client, SAMSUNG, HYNIX)
     with capture_logs() as lines:

@@ -1,4 +1,4 @@
-"""What is told to end does so, even where Python loses the word."""
+"""Cancelled tasks end even where Python 3.11 swallows a cancellation."""
 
 import asyncio
 
@@ -14,11 +14,11 @@ from tests.trading.marketdata.test_health import HEALTHY
 STEPS = 60
 
 
-async def test_a_task_that_nobody_told_to_end_goes_on() -> None:
+async def test_raise_if_cancelled_does_nothing_without_a_cancellation() -> None:
     raise_if_cancelled()
 
 
-async def test_a_cancellation_that_was_swallowed_is_heeded() -> None:
+async def test_raise_if_cancelled_raises_a_swallowed_cancellation() -> None:
     async def swallow() -> None:
         try:
             await asyncio.Event().wait()
@@ -36,8 +36,8 @@ async def test_a_cancellation_that_was_swallowed_is_heeded() -> None:
 
 
 @pytest.mark.parametrize("part", ["watch", "health"])
-async def test_a_part_ends_whenever_it_is_told_to(valkey_url: str, part: str) -> None:
-    """At every step of its first command to Redis, on a connection that stands: some of them are those at which the word is lost."""
+async def test_a_part_can_be_cancelled_at_every_step(valkey_url: str, part: str) -> None:
+    """At every step of the first Redis command on an open connection; some of them swallow it."""
 
     async with connect(valkey_url) as redis:
         await redis.ping()

@@ -1,4 +1,4 @@
-"""Waits grow, are jittered and end nowhere."""
+"""Waits grow, have jitter and never end."""
 
 from random import Random
 
@@ -6,13 +6,13 @@ from relayer.backoff import CEILING_S, FIRST_CEILING_S, Backoff
 
 
 class _Highest(Random):
-    """Draws the top of every range."""
+    """Returns the upper bound of every range."""
 
     def uniform(self, a: float, b: float) -> float:  # noqa: ARG002 - Random's signature
         return b
 
 
-def test_the_ceiling_doubles_up_to_half_a_minute() -> None:
+def test_the_ceiling_doubles_up_to_30_seconds() -> None:
     backoff = Backoff(_Highest())
 
     waits = [backoff.next_wait_s() for _ in range(8)]
@@ -22,8 +22,7 @@ def test_the_ceiling_doubles_up_to_half_a_minute() -> None:
     assert backoff.next_wait_s() == FIRST_CEILING_S
 
 
-def test_a_wait_is_drawn_from_the_whole_range() -> None:
-    """Full jitter: from nothing to the ceiling, so that relayers do not knock in step."""
+def test_waits_are_drawn_from_the_whole_range() -> None:
     draw = Random(1)
     backoff = Backoff(draw)
     for _ in range(10):

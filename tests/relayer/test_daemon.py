@@ -1,4 +1,4 @@
-"""The relayer against the sandbox and a real Redis: what arrives, and what survives."""
+"""The relayer with the sandbox and a real Redis: what arrives, and what it survives."""
 
 import asyncio
 
@@ -16,13 +16,14 @@ STOCKS = [f"A{number:06}" for number in range(1, 46)]
 
 
 def price_of(client: "redis.Redis", code: str = SAMSUNG) -> int | None:
-    """The last price in Redis, as the product reads it."""
+    """Return the last price in Redis, as the product reads it."""
     tick = QuoteStore(client).last_tick(code)
     return None if tick is None else tick.price
 
 
-async def test_a_trade_arrives_in_all_three_places(valkey_url: str, client: "redis.Redis") -> None:
-    """Asked for in the set of destinations, told by Toss, found as last value, live push and in the stream."""
+async def test_a_trade_reaches_last_value_live_push_and_stream(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
 
     ask_for(client, SAMSUNG)
     with client.pubsub(ignore_subscribe_messages=True) as push:
@@ -40,7 +41,9 @@ async def test_a_trade_arrives_in_all_three_places(valkey_url: str, client: "red
     assert [fields[keys.TICK_FIELD] for _, fields in client.xrange(keys.TICK_STREAM)] == [last]
 
 
-async def test_health_tells_what_is_and_the_end(valkey_url: str, client: "redis.Redis") -> None:
+async def test_health_record_shows_connection_and_shutdown(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     ask_for(client, SAMSUNG)
     async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
         await until(lambda: served(client) == 1, what="the subscription is confirmed")
@@ -62,8 +65,9 @@ async def test_health_tells_what_is_and_the_end(valkey_url: str, client: "redis.
     assert (final.connected, final.subscriptions, final.ticks_total) == (False, 0, 1)
 
 
-async def test_subscriptions_follow_the_set(valkey_url: str, client: "redis.Redis") -> None:
-    """What is added is subscribed, what is removed is withdrawn, while the connection stands."""
+async def test_subscriptions_follow_the_set_in_redis(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
 
     ask_for(client, SAMSUNG)
     async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
@@ -81,10 +85,10 @@ async def test_subscriptions_follow_the_set(valkey_url: str, client: "redis.Redi
         assert stand_in.server.connections_total == 1
 
 
-async def test_a_lost_connection_comes_back_with_all_subscriptions(
+async def test_all_subscriptions_return_after_a_lost_connection(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """The predecessor stayed deaf after a loss. More destinations than one batch, dropped twice, and trades flow again."""
+    """More destinations than one batch, dropped twice."""
 
     ask_for(client, *STOCKS)
     async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
@@ -108,8 +112,9 @@ async def test_a_lost_connection_comes_back_with_all_subscriptions(
         assert stand_in.server.tokens_total == 3
 
 
-async def test_a_quiet_market_is_no_silence(valkey_url: str, client: "redis.Redis") -> None:
-    """Beats alone keep both sides satisfied far beyond the limit of either."""
+async def test_heart_beats_keep_a_quiet_connection_open(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
 
     ask_for(client, SAMSUNG)
     async with (
@@ -124,10 +129,10 @@ async def test_a_quiet_market_is_no_silence(valkey_url: str, client: "redis.Redi
         assert stand_in.server.connections_total == 1
 
 
-async def test_a_refused_destination_does_not_cost_the_others(
+async def test_a_refused_destination_does_not_block_the_others(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """ERROR ends the connection; the next one is made without the culprit."""
+    """ERROR ends the connection; the next one leaves out the refused destination."""
 
     ask_for(client, SAMSUNG, HYNIX)
     async with toss() as stand_in:
@@ -137,7 +142,7 @@ async def test_a_refused_destination_does_not_cost_the_others(
             assert stand_in.server.destinations() == {trade_topic(SAMSUNG)}
 
 
-async def test_the_budget_holds(valkey_url: str, client: "redis.Redis") -> None:
+async def test_subscriptions_stay_within_the_budget(valkey_url: str, client: "redis.Redis") -> None:
     ask_for(client, *STOCKS)
     async with (
         toss() as stand_in,
@@ -147,12 +152,14 @@ async def test_the_budget_holds(valkey_url: str, client: "redis.Redis") -> None:
         assert len(stand_in.server.destinations()) == 3
 
 
-async def test_redis_may_restart_empty(valkey_server: Valkey, valkey_url: str) -> None:
-    """Toss's connection stays; subscriptions are written back; the trade of the outage and the next one arrive."""
+async def test_relayer_survives_an_empty_restart_of_redis(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
+    """The feed connection stays, subscriptions are written back, and no trade is lost."""
 
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
         ask_for(client, SAMSUNG)
-        # Stopping and starting a server holds up the loop that both sides beat in.
+        # Stopping and starting a server blocks the loop that both sides send heart-beats in.
         slow = {"RELAYER_HEARTBEAT_MS": "10000"}
         async with (
             toss(heart_beat_ms=10_000) as stand_in,
@@ -175,10 +182,7 @@ async def test_redis_may_restart_empty(valkey_server: Valkey, valkey_url: str) -
             assert stand_in.server.connections_total == 1
 
 
-async def test_a_relayer_may_start_before_toss_and_redis(
-    valkey_server: Valkey, valkey_url: str
-) -> None:
-    """Nothing is there at first; the relayer waits for both and works when they come."""
+async def test_relayer_starts_before_toss_and_redis(valkey_server: Valkey, valkey_url: str) -> None:
 
     async with toss() as gone:
         settings, port = gone.settings(valkey_url), gone.port
@@ -197,8 +201,10 @@ async def test_a_relayer_may_start_before_toss_and_redis(
                 await until(lambda: price_of(client) == 70_000, what="the trade is in Redis")
 
 
-async def test_places_rise_over_a_restart(valkey_url: str, client: "redis.Redis") -> None:
-    """The second relayer continues behind the last place of the first, even one that lies ahead of its clock."""
+async def test_stream_positions_rise_across_a_restart(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
+    """Even if the last position is ahead of the new relayer's clock."""
 
     async def relay(volume: int) -> None:
         async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):

@@ -1,4 +1,4 @@
-"""Toss refuses, breaks off or falls silent: the relayer comes back by itself, with a new token and all subscriptions."""
+"""Toss refuses, disconnects or falls silent: the relayer reconnects with a new token."""
 
 import asyncio
 import threading
@@ -23,16 +23,16 @@ SILENT = "no heart-beat came in time"
 def breaks(
     at: Moment, ending: ConnectionEnd, writes: str = "", close_code: int = 1000
 ) -> dict[str, Any]:
-    """An ordeal's knobs for one kind of break; with one that is noticed by its silence, beats are fast."""
+    """Return a scenario's settings for one kind of break; fast heart-beats for a silent one."""
     knobs = {"breaks": Break(at=at, ending=ending, writes=writes, close_code=close_code)}
     return {**knobs, "beat_ms": BEAT_MS} if ending is ConnectionEnd.STALL else knobs
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-async def test_a_refused_token_is_asked_for_again(
+async def test_a_refused_token_request_is_retried(
     status: int, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """And nothing is asked of the feed without one."""
+    """Without a token no connection is attempted."""
 
     async with ordeal(client, valkey_url, token_status=status) as scene:
         await scene.lose()
@@ -40,13 +40,13 @@ async def test_a_refused_token_is_asked_for_again(
         assert scene.server.connections_total == 0
 
 
-async def test_a_slow_token_is_waited_for(valkey_url: str, client: "redis.Redis") -> None:
+async def test_a_slow_token_response_is_awaited(valkey_url: str, client: "redis.Redis") -> None:
     async with ordeal(client, valkey_url, token_delay_ms=1_000) as scene:
         await until(scene.all_served, what="everything is subscribed")
         assert scene.reasons() == []
 
 
-async def test_a_token_that_does_not_come_is_asked_for_again(
+async def test_a_token_request_without_a_response_is_retried(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     async with ordeal(client, valkey_url, token_delay_ms=4_000) as scene:
@@ -89,10 +89,10 @@ async def test_a_token_that_does_not_come_is_asked_for_again(
         ),
     ],
 )
-async def test_each_connect_has_a_new_token(
+async def test_each_connection_uses_a_new_token(
     knobs: dict[str, Any], reason: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """A token that is refused, as an expired one is, is not tried again."""
+    """A refused token, e.g. an expired one, is not reused."""
 
     async with ordeal(client, valkey_url, **knobs) as scene:
         await scene.lose()
@@ -100,9 +100,7 @@ async def test_each_connect_has_a_new_token(
     assert scene.server.tokens_total == scene.server.connections_total >= 3
 
 
-async def test_a_connect_without_an_answer_is_given_up(
-    valkey_url: str, client: "redis.Redis"
-) -> None:
+async def test_connect_without_an_answer_times_out(valkey_url: str, client: "redis.Redis") -> None:
     async with ordeal(client, valkey_url, **breaks(Moment.CONNECT, ConnectionEnd.STALL)) as scene:
         await scene.lose(times=1)
         assert scene.reasons() == ["CONNECT failed: no answer to CONNECT came in time"]
@@ -165,7 +163,7 @@ async def test_a_connect_without_an_answer_is_given_up(
         ),
     ],
 )
-async def test_a_lost_connection_comes_back_whole(
+async def test_all_subscriptions_return_after_any_kind_of_break(
     knobs: dict[str, Any], reason: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
     async with ordeal(client, valkey_url, **knobs) as scene:
@@ -173,8 +171,8 @@ async def test_a_lost_connection_comes_back_whole(
         assert set(scene.reasons()) == {reason}
 
 
-async def test_lost_connections_leave_nothing_behind() -> None:
-    """No socket, thread or task of an earlier connection remains: a relayer may lose Toss every half minute for weeks."""
+async def test_lost_connections_leak_no_resources() -> None:
+    """No socket, thread or task remains: a relayer may lose Toss every half minute for weeks."""
     endings = (ConnectionEnd.CLOSE, ConnectionEnd.ABORT, ConnectionEnd.RESET)
 
     def is_over() -> bool:
@@ -182,7 +180,7 @@ async def test_lost_connections_leave_nothing_behind() -> None:
         return not fetching and asyncio.all_tasks() == {asyncio.current_task()}
 
     async def lose_some(stand_in: Toss, feed: StompFeed) -> int:
-        """Lose a dozen connections; how many files and sockets are open then."""
+        """Lose a dozen connections; return the number of open files and sockets."""
         for ending in endings * 4:
             stand_in.server.faults = Faults(**breaks(Moment.SUBSCRIBE, ending))
             await feed.connect()

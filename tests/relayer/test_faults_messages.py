@@ -1,4 +1,4 @@
-"""Messages that are doubled, out of order, of no subscription or of no sense: only trades become ticks, each once and in order."""
+"""Duplicate, late, unrelated or malformed messages: only trades become ticks, once, in order."""
 
 import gc
 import tracemalloc
@@ -33,10 +33,10 @@ from trading.stocks.listing import seed_listing
         pytest.param({"copies": 2, "reversed_in": 8}, range(4, 21, 4), id="copies in reverse"),
     ],
 )
-async def test_a_trade_is_taken_once_and_never_back(
+async def test_duplicate_and_late_trades_are_dropped(
     knobs: dict[str, Any], kept: range, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Day totals tell what is old; what comes late is dropped, since a price may not go back in time."""
+    """Day totals show which trades are old; a late trade must not move the price back."""
 
     async with ordeal(client, valkey_url, quiet=True, **knobs) as scene:
         await until(scene.all_served, what="everything is subscribed")
@@ -49,8 +49,10 @@ async def test_a_trade_is_taken_once_and_never_back(
     assert scene.reasons() == []
 
 
-async def test_what_is_told_again_is_not_news(valkey_url: str, client: "redis.Redis") -> None:
-    """A new connection may begin with old trades, more of them than it takes to doubt a day total: no price goes back."""
+async def test_trades_repeated_after_a_reconnect_are_dropped(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
+    """More of them than the number of lower totals that counts as a correction."""
 
     async with ordeal(client, valkey_url, quiet=True, retold=60) as scene:
         await until(scene.all_served, what="everything is subscribed")
@@ -63,10 +65,10 @@ async def test_what_is_told_again_is_not_news(valkey_url: str, client: "redis.Re
         assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 103))
 
 
-async def test_malformed_trades_are_counted_and_cost_nothing(
+async def test_malformed_trades_are_counted_and_skipped(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Of each trade the one good body becomes a tick, and the connection stays."""
+    """Each trade's one valid body becomes a tick, and the connection stays."""
 
     async with ordeal(client, valkey_url, quiet=True, malformed=True) as scene:
         await until(scene.all_served, what="everything is subscribed")
@@ -84,8 +86,8 @@ async def test_malformed_trades_are_counted_and_cost_nothing(
     assert scene.reasons() == []
 
 
-def test_a_flood_of_malformed_trades_fills_no_memory() -> None:
-    """Of a thousand of them, half a megabyte, nothing is kept."""
+def test_malformed_trades_use_no_memory() -> None:
+    """A thousand of them, half a megabyte."""
     now = datetime.now(UTC)
     intake = TickFilter(TickSequence(), clock=lambda: now)
     bodies = malformed(Market(seed_listing(), seed=1, at=now).trade(now))
@@ -105,8 +107,10 @@ def test_a_flood_of_malformed_trades_fills_no_memory() -> None:
     assert after - before < 50_000
 
 
-async def test_what_is_unfamiliar_is_kept_as_it_is(valkey_url: str, client: "redis.Redis") -> None:
-    """The feed has no contract: a field or value that we do not know is no reason to lose a trade."""
+async def test_unknown_fields_and_values_are_accepted(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
+    """The feed has no contract, so unknown fields or values must not cost a trade."""
 
     async with ordeal(client, valkey_url, quiet=True, unfamiliar=True) as scene:
         await until(scene.all_served, what="everything is subscribed")
@@ -130,10 +134,13 @@ async def test_what_is_unfamiliar_is_kept_as_it_is(valkey_url: str, client: "red
     ],
     ids=["another", "empty", "none", "a destination instead"],
 )
-async def test_a_message_of_no_subscription_is_ignored(
+async def test_messages_without_a_subscription_are_ignored(
     head: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    body = '{"code":"A005930","dt":"2026-11-20T01:00:00Z","close":1,"volume":1,"cumulativeVolume":900000}'
+    body = (
+        '{"code":"A005930","dt":"2026-11-20T01:00:00Z","close":1,'
+        '"volume":1,"cumulativeVolume":900000}'
+    )
 
     stray = Break(
         at=Moment.MESSAGE,
@@ -151,7 +158,7 @@ async def test_a_message_of_no_subscription_is_ignored(
 async def test_two_thousand_trades_a_second_arrive_without_loss(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Four seconds of an opening, all stocks together: each tick's day total is the one before it and its own volume."""
+    """Four seconds of an opening: each day total is the previous one plus the tick's volume."""
     stocks, port = seed_listing(), free_port()
 
     ask_for(client, *(stock.code for stock in stocks))
@@ -171,7 +178,7 @@ async def test_two_thousand_trades_a_second_arrive_without_loss(
     for _, fields in client.xrange(keys.TICK_STREAM):
         tick = Tick.from_json(fields[keys.TICK_FIELD])
         before = last.get(tick.code)
-        # The play market's totals begin anew at midnight in Korea.
+        # The sandbox's totals restart at midnight in Korea.
         if before is not None and trade_date(before.traded_at) == trade_date(tick.traded_at):
             assert tick.cumulative_volume == (before.cumulative_volume or 0) + tick.volume
         last[tick.code] = tick

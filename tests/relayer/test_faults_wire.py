@@ -1,4 +1,4 @@
-"""Octets as no tidy server sends them: the relayer reads what can be read, and leaves a server that makes no sense."""
+"""Unusual byte streams: the relayer reads what is valid and leaves a server that is not."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ SILENT = "no heart-beat came in time"
 @pytest.mark.parametrize(
     "knobs",
     [
-        # Thousands of messages keep both ends of this one event loop too busy for beats.
+        # Thousands of messages keep the shared event loop too busy for heart-beats.
         pytest.param({"message_octets": 1, "heart_beat_ms": (0, 0)}, id="an octet a message"),
         pytest.param(
             {"message_octets": 1, "heart_beat_ms": (0, 0), "binary": True},
@@ -32,10 +32,10 @@ SILENT = "no heart-beat came in time"
         pytest.param({"receipt_delay_ms": 500}, id="late receipts"),
     ],
 )
-async def test_any_layout_is_read(
+async def test_any_split_of_the_byte_stream_is_read(
     knobs: dict[str, Any], valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """No trade is lost, none is doubled; names of venues in Korean are cut inside their characters."""
+    """No trade is lost or doubled; Korean venue names are split inside characters."""
 
     async with ordeal(client, valkey_url, quiet=True, unfamiliar=True, **knobs) as scene:
         await until(scene.all_served, what="everything is subscribed")
@@ -50,10 +50,10 @@ async def test_any_layout_is_read(
     [(0, 0), (0, 50), (50, 0), (1, 1), (7, 600), (HEART_BEAT_MS_MAX, HEART_BEAT_MS_MAX)],
     ids=str,
 )
-async def test_any_promise_of_beats_is_kept(
+async def test_any_heart_beat_agreement_is_kept(
     heart_beat_ms: tuple[int, int], valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Neither side takes the other for dead without trades, in a longer time than it takes to find out."""
+    """Neither side times out without trades, for longer than detection takes."""
 
     async with ordeal(
         client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms, beat_ms=1_000
@@ -67,7 +67,7 @@ async def test_any_promise_of_beats_is_kept(
 
 
 @pytest.mark.parametrize("value", ["5000", "-1,0", "0,99999999999", "1,2,3", "five,five"])
-async def test_a_promise_of_beats_that_is_none_ends_the_connection(
+async def test_an_invalid_heart_beat_header_ends_the_connection(
     value: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
     connected = f"CONNECTED\nversion:1.2\nheart-beat:{value}\n\n\0"
@@ -78,7 +78,7 @@ async def test_a_promise_of_beats_that_is_none_ends_the_connection(
         assert scene.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
 
 
-async def test_missing_beats_are_noticed_in_a_quiet_market(
+async def test_missing_heart_beats_are_detected_in_a_quiet_market(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     async with ordeal(client, valkey_url, quiet=True, beats=False, beat_ms=BEAT_MS) as scene:
@@ -86,8 +86,7 @@ async def test_missing_beats_are_noticed_in_a_quiet_market(
         assert scene.reasons() == [SILENT]
 
 
-async def test_trades_are_signs_of_life(valkey_url: str, client: "redis.Redis") -> None:
-    """Beats fill gaps only: a server that talks owes none."""
+async def test_trades_count_as_heart_beats(valkey_url: str, client: "redis.Redis") -> None:
 
     async with ordeal(client, valkey_url, beats=False, beat_ms=1_000) as scene:
         await until(scene.all_served, what="everything is subscribed")
@@ -96,7 +95,7 @@ async def test_trades_are_signs_of_life(valkey_url: str, client: "redis.Redis") 
     assert scene.reasons() == []
 
 
-async def test_trades_confirm_a_subscription_as_a_receipt_does(
+async def test_trades_confirm_a_subscription_like_a_receipt(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     async with ordeal(client, valkey_url, receipts=False) as scene:
@@ -104,10 +103,10 @@ async def test_trades_confirm_a_subscription_as_a_receipt_does(
     assert scene.reasons() == []
 
 
-async def test_a_quiet_market_without_receipts_is_no_loss(
+async def test_missing_receipts_in_a_quiet_market_keep_the_connection(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """What is not confirmed in time is asked for again, and the next trade finds its way; the connection is not to blame."""
+    """Unconfirmed subscriptions are sent again, and the next trade arrives."""
 
     async with ordeal(client, valkey_url, quiet=True, receipts=False) as scene:
         await until(lambda: len(scene.subscription_ids()) == 2, what="both are asked for")
@@ -143,10 +142,9 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("writes", GARBAGE.values(), ids=GARBAGE)
-async def test_a_frame_that_is_none_ends_the_connection(
+async def test_an_invalid_frame_ends_the_connection(
     writes: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """A stream that lost its meaning is not searched for another: the next connection begins anew."""
 
     garbage = Break(at=Moment.MESSAGE, ending=ConnectionEnd.NONE, writes=writes)
     async with ordeal(client, valkey_url, breaks=garbage) as scene:

@@ -1,4 +1,4 @@
-"""``python -m relayer.probe`` as an operator runs it: one picture, and live in a terminal."""
+"""``python -m relayer.probe`` as an operator runs it: once, and live in a terminal."""
 
 import os
 import pty
@@ -24,8 +24,11 @@ from trading.marketdata.health import RelayerHealth
 from trading.marketdata.ticks import Position, Tick
 from trading.redis import keys
 
-# Makes the terminal on its standard input its controlling one, as a shell would, and becomes the command.
-IN_A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+# Makes stdin the controlling terminal, as a shell does, and executes the command.
+IN_A_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    " os.execv(sys.argv[1], sys.argv[1:])"
+)
 _numbers = count(1)
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -41,7 +44,7 @@ def environment(url: str) -> dict[str, str]:
 
 
 def probe(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The probe run to its end."""
+    """Run the probe to its end."""
     command = [sys.executable, "-m", "relayer.probe", *arguments]
     return subprocess.run(
         command,
@@ -55,7 +58,7 @@ def probe(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def leave_record(client: "redis.Redis", **changed: Any) -> None:
-    """The record of a healthy relayer, but for what is ``changed``."""
+    """Write the record of a healthy relayer with the given changes."""
     now = datetime.now(UTC)
     facts = {
         "pid": 4711,
@@ -69,7 +72,7 @@ def leave_record(client: "redis.Redis", **changed: Any) -> None:
 
 
 def leave_tick(client: "redis.Redis", code: str, price: int) -> None:
-    """A trade as the relayer writes it."""
+    """Write a trade as the relayer does."""
     now = datetime.now(UTC)
     tick = Tick(
         code=code,
@@ -84,7 +87,7 @@ def leave_tick(client: "redis.Redis", code: str, price: int) -> None:
     client.set(keys.last_tick(code), tick.to_json())
 
 
-def test_one_picture_of_a_healthy_relayer(valkey_url: str, client: "redis.Redis") -> None:
+def test_once_prints_a_healthy_relayer(valkey_url: str, client: "redis.Redis") -> None:
     leave_record(client, lease_number=12, refused_total=1)
     leave_tick(client, "A005930", 71_500)
     leave_tick(client, "A000660", 190_100)
@@ -107,7 +110,7 @@ def test_one_picture_of_a_healthy_relayer(valkey_url: str, client: "redis.Redis"
         assert shown in done.stdout
 
 
-def test_stocks_may_be_chosen(valkey_url: str, client: "redis.Redis") -> None:
+def test_code_selects_stocks(valkey_url: str, client: "redis.Redis") -> None:
     leave_record(client)
     leave_tick(client, "A005930", 71_500)
     leave_tick(client, "A000660", 190_100)
@@ -130,10 +133,10 @@ def test_stocks_may_be_chosen(valkey_url: str, client: "redis.Redis") -> None:
     ],
     ids=["disconnected", "dead"],
 )
-def test_anything_but_healthy_exits_1_and_says_why(
+def test_an_unhealthy_relayer_exits_1_with_reasons(
     valkey_url: str, client: "redis.Redis", changed: dict[str, Any], shown: str
 ) -> None:
-    """In the words that it has, none of which steer the terminal."""
+    """Control characters are removed from the output."""
     leave_record(client, **changed)
 
     done = probe(valkey_url, "--once")
@@ -142,7 +145,7 @@ def test_anything_but_healthy_exits_1_and_says_why(
     assert shown in done.stdout
 
 
-def test_without_a_record_or_without_redis_it_says_that(valkey_url: str) -> None:
+def test_missing_record_and_missing_redis_are_reported(valkey_url: str) -> None:
     offline = probe(valkey_url, "--once")
     port = free_port()
     alone = probe(f"redis://:secret@127.0.0.1:{port}/0", "--once")
@@ -155,14 +158,14 @@ def test_without_a_record_or_without_redis_it_says_that(valkey_url: str) -> None
 
 
 class Terminal:
-    """What a person sees of a command that runs in a terminal of its own."""
+    """The output of a command in its own terminal."""
 
     def __init__(self, master: int) -> None:
         self.seen = ""
         self._master = master
 
     def wait_for(self, text: str) -> None:
-        """Read until ``text`` was shown since the last call."""
+        """Read until ``text`` appears after what the last call read."""
         shown, deadline = "", time.monotonic() + DEADLINE_S
         while text not in ESCAPES.sub("", shown):
             assert time.monotonic() < deadline, (
@@ -187,7 +190,7 @@ class Terminal:
 
 @contextmanager
 def live(url: str, *arguments: str) -> Iterator[tuple[Terminal, "subprocess.Popen[bytes]"]]:
-    """The probe in a terminal of its own; killed by its pid if the test leaves it behind."""
+    """Run the probe in its own terminal; kill it if the test leaves it running."""
     master, slave = pty.openpty()
     command = [
         sys.executable,
@@ -217,10 +220,9 @@ def live(url: str, *arguments: str) -> Iterator[tuple[Terminal, "subprocess.Pope
 
 
 @pytest.mark.parametrize("leave", ["ctrl-c", "sigterm"])
-def test_it_renews_itself_and_leaves_the_terminal_clean(
+def test_live_screen_refreshes_and_restores_the_terminal(
     valkey_url: str, client: "redis.Redis", leave: str
 ) -> None:
-    """A new trade and a new status appear by themselves; at the end the screen and the cursor are back."""
     leave_record(client)
     leave_tick(client, "A005930", 71_500)
 

@@ -1,4 +1,4 @@
-"""``python -m relayer`` as its supervisor sees it: what it loads, how it starts and how it leaves."""
+"""``python -m relayer`` as a process: imports, start and shutdown."""
 
 import ast
 import json
@@ -43,7 +43,7 @@ FORBIDDEN = (
     "trading.portfolio",
     "trading.tasks",
 )
-# Runs the relayer as its command does and tells at the end which modules it had loaded.
+# Runs the relayer as its command does and prints the loaded modules at the end.
 RUN_AND_TELL = """
 import json, sys
 from relayer.__main__ import main
@@ -55,7 +55,7 @@ sys.exit(code)
 
 @contextmanager
 def process(*command: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
-    """A Python process of ours with only these settings; killed by its pid if the test leaves it behind."""
+    """Start a Python process with only these settings; kill it if the test leaves it running."""
     running = subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
@@ -73,7 +73,7 @@ def process(*command: str, **environment: str) -> Iterator["subprocess.Popen[str
 
 @contextmanager
 def sandbox_settings(valkey_url: str) -> Iterator[dict[str, str]]:
-    """The environment of a relayer whose Toss is a sandbox process of its own."""
+    """Yield the environment of a relayer whose Toss is a sandbox process."""
     port = free_port()
     with process("-m", "sandbox", "--port", str(port)):
         yield environment_for(valkey_url, port)
@@ -89,17 +89,17 @@ def environment_for(valkey_url: str, port: int) -> dict[str, str]:
 
 
 def leave(running: "subprocess.Popen[str]", number: signal.Signals) -> str:
-    """Send the signal, and return the output at the end."""
+    """Send the signal and return the output."""
     running.send_signal(number)
     output, _ = running.communicate(timeout=DEADLINE_S)
     return output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_relayer_at_work_leaves_in_order(
+def test_relayer_shuts_down_cleanly_on_a_signal(
     number: signal.Signals, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Exit code 0, a last health record that says so, one JSON object a log line."""
+    """Exit code 0, a last health record, one JSON object per log line."""
     ask_for(client, SAMSUNG)
     with (
         sandbox_settings(valkey_url) as environment,
@@ -127,8 +127,8 @@ def test_a_relayer_at_work_leaves_in_order(
     ]
 
 
-def test_no_frame_reaches_the_log(valkey_url: str, client: "redis.Redis") -> None:
-    """The token travels in one, and at DEBUG the WebSocket library would write large parts of each."""
+def test_frames_are_not_logged(valkey_url: str, client: "redis.Redis") -> None:
+    """One frame contains the token, and the WebSocket library logs frames at DEBUG."""
     ask_for(client, SAMSUNG)
     with (
         sandbox_settings(valkey_url) as environment,
@@ -141,18 +141,16 @@ def test_no_frame_reaches_the_log(valkey_url: str, client: "redis.Redis") -> Non
     assert "CONNECT" not in output
 
 
-def test_a_relayer_leaves_without_toss(valkey_url: str) -> None:
-    """Neither a refused connection nor a wait between attempts holds it up."""
+def test_relayer_shuts_down_without_toss(valkey_url: str) -> None:
     leaves(valkey_url, "feed_unavailable")
 
 
-def test_a_relayer_leaves_without_redis() -> None:
-    """Nor the wait for a lease that nobody can give."""
+def test_relayer_shuts_down_without_redis() -> None:
     leaves(f"redis://127.0.0.1:{free_port()}/0", "relayer_started")
 
 
 def leaves(redis_url: str, event: str) -> None:
-    """Start a relayer without Toss, ask it to leave once it has logged the event, and see it gone."""
+    """Start a relayer without Toss, stop it after it logged the event, and wait for its end."""
     with process("-m", "relayer", **environment_for(redis_url, free_port())) as relayer:
         assert relayer.stdout is not None
         assert any(event in line for line in iter(relayer.stdout.readline, ""))
@@ -161,10 +159,10 @@ def leaves(redis_url: str, event: str) -> None:
     assert relayer.returncode == 0
 
 
-def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(
+def test_running_relayer_loads_no_code_that_could_place_an_order(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Nor has it for telling of itself, which shows what it did."""
+    """Includes the code for metrics and logging."""
     ask_for(client, SAMSUNG)
     port = free_port()
     with (
@@ -203,7 +201,7 @@ def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(
     ] == []
 
 
-def test_faulty_settings_end_it_with_a_sentence_each() -> None:
+def test_invalid_settings_exit_with_one_sentence_each() -> None:
     with process(
         "-m", "relayer", TOSS_API_URL="https://evil.example", RELAYER_HEARTBEAT_MS="-1"
     ) as relayer:
@@ -236,15 +234,15 @@ def test_only_market_data_addresses_are_accepted(name: str, url: str) -> None:
         load({name: url})
 
 
-def test_the_relayers_code_names_no_address() -> None:
-    """What it talks to comes from the checked settings; the only address in its code is the web page's origin, a header."""
+def test_relayer_code_contains_no_addresses() -> None:
+    """Addresses come from checked settings; only the web page's origin, a header, is fixed."""
     named = {text for path in python_files("relayer") for _, text in strings(path) if "://" in text}
 
     assert named == {WEB_ORIGIN}
 
 
-def test_the_codec_imports_the_standard_library_only() -> None:
-    """And of that neither sockets nor clocks: bytes and instants come in as arguments."""
+def test_codec_imports_only_the_standard_library() -> None:
+    """Neither sockets nor clocks: bytes and times are arguments."""
     allowed = sys.stdlib_module_names - {"socket", "ssl", "time", "asyncio", "select"}
     for path in python_files("relayer/stomp"):
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):

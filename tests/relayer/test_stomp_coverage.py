@@ -1,4 +1,4 @@
-"""Every branch of the codec is reached by the codec's own tests."""
+"""The codec's own tests cover all of its branches."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ TESTS = "tests/relayer/stomp"
 
 
 def coverage(data: Path, command: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Coverage.py over the codec alone, from the project's folder."""
+    """Run coverage.py on the codec alone, from the project's folder."""
     return subprocess.run(
         [sys.executable, "-m", "coverage", command, f"--data-file={data}", *arguments],
         cwd=ROOT,
@@ -20,8 +20,8 @@ def coverage(data: Path, command: str, *arguments: str) -> "subprocess.Completed
     )
 
 
-def test_the_codecs_tests_reach_every_branch(tmp_path: Path) -> None:
-    """Protocol code that no test reaches is found out by a server. A branch that can't be reached is to be removed."""
+def test_codec_tests_cover_every_branch(tmp_path: Path) -> None:
+    """Untested protocol code would be found by a server. Remove branches that cannot be reached."""
     data = tmp_path / "coverage"
     pytest_alone = (
         "-m",

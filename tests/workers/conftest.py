@@ -14,7 +14,7 @@ from webapp.background_sender import background_dispatcher, background_publisher
 
 @pytest.fixture
 def live_settings(server_uri: str, valkey_url: str) -> Settings:
-    """Settings for real processes: prices that stay fresh, small batches, and a sweep that comes soon."""
+    """Settings for real processes: prices stay fresh, batches are small, sweeps are frequent."""
     return settings_for(
         server_uri,
         valkey_url,
@@ -27,7 +27,7 @@ def live_settings(server_uri: str, valkey_url: str) -> Settings:
 
 @pytest.fixture
 def live_api(live_settings: Settings) -> Iterator[Api]:
-    """The API on empty books, with the clock and the courier of production."""
+    """The API on an empty database with the production clock and dispatch."""
     with opened(live_settings) as emptied:
         core = trading_core.build(
             live_settings,

@@ -1,4 +1,4 @@
-"""What a Celery process tells of itself, as Prometheus would read it."""
+"""Prometheus metrics of a Celery process."""
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,14 +9,14 @@ from trading.tasks import Task
 
 
 class Told:
-    """What a process tells at its port. A sample that is not told counts as 0."""
+    """Metrics scraped from a process. A missing sample counts as 0."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.environment = {"METRICS_PORT": str(self.port)}
 
     def samples(self) -> dict[tuple[str, tuple[str, ...]], float]:
-        """By name and the values of the labels, in the order of the labels' names."""
+        """Return the samples by name and label values, in the order of the label names."""
         try:
             text = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=DEADLINE_S).text
         except requests.RequestException:

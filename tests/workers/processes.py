@@ -1,4 +1,4 @@
-"""Real Celery processes for tests, each with its log and ended by its pid."""
+"""Real Celery processes for tests, each with its own log."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ STOP_S = 15.0
 
 
 def environment_of(settings: Settings, **more: str) -> dict[str, str]:
-    """This process's environment with what the settings were made of."""
+    """Return this process's environment plus the values behind the settings."""
     return {
         **os.environ,
         "DATABASE_URI": settings.database_uri.get_secret_value(),
@@ -34,7 +34,7 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
 
 
 class CeleryProcess:
-    """``celery -A workers …`` with two pool children at most. It is killed, if need be, when the block ends."""
+    """``celery -A workers …`` with at most two pool children; killed at the end of the block."""
 
     def __init__(
         self, command: list[str], log: Path, environment: dict[str, str], *, ready: str
@@ -56,14 +56,14 @@ class CeleryProcess:
 
     @property
     def children(self) -> list[int]:
-        """The pids of the pool's children."""
+        """Return the pids of the pool's children."""
         return [
             int(pid)
             for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         ]
 
     def start(self) -> None:
-        """Start, and return once it works."""
+        """Start and wait until it works."""
         begun = len(self.output) if self.log.exists() else 0
         with self.log.open("ab") as output:
             self._process = start_python(
@@ -76,7 +76,7 @@ class CeleryProcess:
         assert self._process.poll() is None, self.output
 
     def kill(self) -> None:
-        """End it and its children as a power cut would."""
+        """Kill the process and its children with SIGKILL."""
         if self._process is None or self._process.poll() is not None:
             return
         pids = [self.pid, *self.children]
@@ -89,7 +89,7 @@ class CeleryProcess:
         )
 
     def stop(self) -> None:
-        """End it in order, if it has not ended."""
+        """Stop the process cleanly unless it has ended."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -118,7 +118,7 @@ def worker(
     children: int = 2,
     **environment: str,
 ) -> CeleryProcess:
-    """A worker on all queues, or on those named, with commas between."""
+    """Return a worker on all queues, or on the comma-separated ``queues``."""
     command = [
         "worker",
         "-c",
@@ -140,7 +140,7 @@ def worker(
 
 
 def beat(log: Path, settings: Settings, **environment: str) -> CeleryProcess:
-    """The one that wakes the periodic tasks."""
+    """Return a beat process, which sends the periodic tasks."""
     command = ["beat", "-l", "INFO", "-s", str(log.with_suffix(".schedule")), "--pidfile="]
     return CeleryProcess(
         command, log, environment_of(settings, **environment), ready="beat: Starting"

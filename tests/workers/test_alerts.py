@@ -1,4 +1,4 @@
-"""Price alerts by real workers: told to their owners by beat's own turn, once each, whatever is killed meanwhile."""
+"""Price alerts with real workers: scheduled by beat, sent once each despite kills."""
 
 from pathlib import Path
 
@@ -13,19 +13,19 @@ from trading.config.settings import Settings
 
 @pytest.fixture
 def live_settings(live_settings: Settings) -> Settings:
-    """As for other real processes, with looks in quick succession."""
+    """Settings for real processes with frequent scans."""
     return live_settings.model_copy(update={"alert_period_ms": 200})
 
 
-def test_alerts_are_told_once_through_a_kill(
+def test_alerts_are_sent_once_despite_a_kill(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """Those met before a kill -9 and those met while nobody looked; a client finds them among his events."""
+    """Also alerts met before a kill -9 or while no worker ran; clients receive them as events."""
     harness, people = live_api.harness, [live_api.person() for _ in range(3)]
     harness.tick(70_000)
 
     def told() -> list[int]:
-        """How many alerts each person has been told of."""
+        """Return the number of alerts each user has received."""
         found = [
             data_of(live_api.get("/trading/events?limit=100", person))["items"] for person in people
         ]

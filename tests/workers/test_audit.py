@@ -1,4 +1,4 @@
-"""The audit by real workers: an account whose books break an invariant is halted by beat's own turn, while others trade on."""
+"""The audit with real workers: an account that violates an invariant is halted, others trade on."""
 
 import json
 from pathlib import Path
@@ -14,14 +14,14 @@ from trading.config.settings import Settings
 
 @pytest.fixture
 def live_settings(live_settings: Settings) -> Settings:
-    """As for other real processes, with looks in quick succession."""
+    """Settings for real processes with frequent runs."""
     return live_settings.model_copy(update={"audit_period_s": 1})
 
 
-def test_an_account_is_halted_for_its_breach(
+def test_an_account_with_a_breach_is_halted(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """A won too many in one account, told once in the log; the account that trades beside it is audited as it goes, and not halted."""
+    """One won too much is logged once; the account trading beside it is audited and not halted."""
     harness, administrator = live_api.harness, live_api.administrator()
     sound, unsound = live_api.person(), live_api.person()
     harness.tick(70_000)
@@ -36,7 +36,7 @@ def test_an_account_is_halted_for_its_breach(
         data_of(live_api.order(sound, "BUY", 1), 201)
         wait_until(lambda: state()["changed"] == 0, what="all accounts audited")
         assert state()["halted"] == []
-        # A change that leaves no event is the night's to find; with one the next look finds it.
+        # A change without an event is found by the nightly audit; with one, by the next run.
         harness.do(lambda session: session.execute(text(_WRONG), {"email": unsound.email}))
         data_of(live_api.post("/balance/deposit", unsound, {"amount": 1}), 201)
 
@@ -51,4 +51,7 @@ def test_an_account_is_halted_for_its_breach(
     assert [line["check_number"] for line in told].count("1a") == 1
 
 
-_WRONG = "UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = (SELECT id FROM users WHERE email = :email)"
+_WRONG = (
+    "UPDATE virtual_balances SET cash_balance = cash_balance + 1"
+    " WHERE user_id = (SELECT id FROM users WHERE email = :email)"
+)

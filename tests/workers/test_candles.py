@@ -1,4 +1,4 @@
-"""A real worker and beat keep candles: trades become candles by themselves, once, also when the worker was killed, and old minutes go."""
+"""Candles with a real worker and beat: trades count once despite a kill; old minutes go."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -27,10 +27,8 @@ def volume(harness: TradingHarness, interval: str) -> int:
     return int(found[0]["volume"] or 0)
 
 
-def test_trades_become_candles_by_themselves(
-    live_api: Api, live_settings: Settings, tmp_path: Path
-) -> None:
-    """What is traded while no worker lives is counted when one is back; in the end each trade is counted once."""
+def test_trades_become_candles(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+    """Trades during a worker's absence are added when one is back; each trade counts once."""
     harness = live_api.harness
     settings = live_settings.model_copy(update={"candle_period_s": 1})
     with (
@@ -52,8 +50,10 @@ def test_trades_become_candles_by_themselves(
     } == {70_100}
 
 
-def test_old_minutes_are_forgotten(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
-    """By the setting's days; a day's candle is kept."""
+def test_old_minute_candles_are_deleted(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
+    """After the configured number of days; day candles are kept."""
     harness = live_api.harness
     now = CandleInterval.MINUTE.start(utc_now())
     for days in (0, 29, 31):
@@ -72,7 +72,8 @@ def test_old_minutes_are_forgotten(live_api: Api, live_settings: Settings, tmp_p
 
 def _insert(harness: TradingHarness, **values: Any) -> None:
     statement = text(
-        "INSERT INTO candles (stock_code, candle_interval, starts_at, open, high, low, close, volume, amount, opened_at, closed_at, position)"
+        "INSERT INTO candles (stock_code, candle_interval, starts_at, open, high, low, close,"
+        " volume, amount, opened_at, closed_at, position)"
         " VALUES (:code, :interval, :at, 1, 1, 1, 1, 1, 1, :at, :at, 1)"
     )
     harness.do(lambda session: session.execute(statement, values))

@@ -1,4 +1,4 @@
-"""Celery's settings as data, and what a worker's process is made of."""
+"""Celery's settings, and what a worker process loads."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ PRODUCER = celery_config.producer(SETTINGS)
 
 
 def test_every_task_has_a_queue_and_every_stage_its_own() -> None:
-    """A long queue shows which stage is behind, and a worker can be given one stage."""
+    """A long queue shows which stage is behind, and a worker can serve one stage."""
     assert set(celery_config.QUEUES) == set(Task)
     stages = [
         celery_config.QUEUES[task]
@@ -33,12 +33,12 @@ def test_every_task_has_a_queue_and_every_stage_its_own() -> None:
 
 
 def test_an_unknown_task_has_no_queue() -> None:
-    """A misspelt name fails where it is sent instead of waiting in a queue that nobody reads."""
+    """A misspelt name fails where it is sent instead of waiting in an unread queue."""
     with pytest.raises(ValueError, match="execute_order"):
         celery_config.queue_of("execute_order")
 
 
-def test_a_task_that_dies_with_its_process_runs_again() -> None:
+def test_a_task_runs_again_if_its_process_dies() -> None:
     """Late acknowledgement and redelivery, one message at a time."""
     assert WORKER["task_acks_late"]
     assert WORKER["task_reject_on_worker_lost"]
@@ -46,8 +46,8 @@ def test_a_task_that_dies_with_its_process_runs_again() -> None:
     assert WORKER["task_ignore_result"]
 
 
-def test_limits_stand_in_the_right_order() -> None:
-    """Soft before hard, a stop waits longer than a task may take, and no running task is delivered a second time."""
+def test_time_limits_are_consistent() -> None:
+    """Soft before hard, a shutdown outlasts a task, and no running task is delivered again."""
     soft, hard = WORKER["task_soft_time_limit"], WORKER["task_time_limit"]
     assert soft < hard
     assert WORKER["worker_soft_shutdown_timeout"] > soft
@@ -61,15 +61,15 @@ def test_limits_stand_in_the_right_order() -> None:
 
 
 @pytest.mark.parametrize("side", [WORKER, PRODUCER], ids=["worker", "producer"])
-def test_only_json_is_spoken(side: dict[str, object]) -> None:
-    """A message can't carry code."""
+def test_only_json_is_accepted(side: dict[str, object]) -> None:
+    """A message cannot carry code."""
     assert side["task_serializer"] == "json"
     assert side["accept_content"] == ["json"]
     assert side["broker_url"] == SETTINGS.redis_url.get_secret_value()
 
 
-def test_waits_on_the_network_are_bounded() -> None:
-    """A producer gives up after half a second, once; a worker notices vanished packets."""
+def test_network_waits_are_bounded() -> None:
+    """A producer gives up after one attempt of half a second; a worker detects lost packets."""
     options = PRODUCER["broker_transport_options"]
     assert max(options["socket_timeout"], options["socket_connect_timeout"]) <= 0.5
     assert options["max_retries"] == 0
@@ -77,8 +77,8 @@ def test_waits_on_the_network_are_bounded() -> None:
     assert WORKER["broker_transport_options"]["health_check_interval"]
 
 
-def test_periodic_tasks_expire_before_their_next_turn() -> None:
-    """A pause is not followed by a burst of late ones: a few looks of a matcher at most. Every periodic task is there, on its queue."""
+def test_periodic_tasks_expire_before_the_next_is_sent() -> None:
+    """A pause causes no burst of late messages. Every periodic task is scheduled on its queue."""
     schedule = WORKER["beat_schedule"]
     stages = {Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS}
     assert {one["task"] for one in schedule.values()} == set(Task) - stages - SINGLE_ID_TASKS
@@ -87,8 +87,8 @@ def test_periodic_tasks_expire_before_their_next_turn() -> None:
         assert entry["options"]["queue"] == celery_config.QUEUES[Task(entry["task"])]
 
 
-def test_each_matcher_has_a_queue_and_a_turn_of_its_own() -> None:
-    """With three shards beat wakes three, and a worker that is told nothing consumes all their queues."""
+def test_each_matcher_shard_has_its_own_queue_and_schedule() -> None:
+    """With three shards beat sends three tasks, and a default worker consumes all their queues."""
     config = celery_config.worker(Settings(matcher_shards=3))
     turns = [
         one for one in config["beat_schedule"].values() if one["task"] == Task.MATCH_LIMIT_ORDERS
@@ -100,10 +100,10 @@ def test_each_matcher_has_a_queue_and_a_turn_of_its_own() -> None:
 
 
 def test_a_worker_loads_no_web_framework() -> None:
-    """Workers and the API share the trading core and nothing else."""
     program = (
         "import sys, workers, workers.orders, workers.maintenance\n"
-        "loaded = {'flask', 'flask_smorest', 'werkzeug', 'webapp', 'relayer', 'sandbox'} & set(sys.modules)\n"
+        "unwanted = {'flask', 'flask_smorest', 'werkzeug', 'webapp', 'relayer', 'sandbox'}\n"
+        "loaded = unwanted & set(sys.modules)\n"
         "sys.exit(str(sorted(loaded)) if loaded else 0)"
     )
 
@@ -117,11 +117,12 @@ def test_a_worker_loads_no_web_framework() -> None:
 @pytest.mark.parametrize(
     "url", ["redis://h:1/0", "rediss://h:1/0?ssl_cert_reqs=required", "redis+socket:///tmp/x"]
 )
-def test_a_worker_speaks_to_any_redis_by_our_transport(url: str) -> None:
-    """Under the broker's own address, which Flower and the logs go by, and encrypted where that says so."""
+def test_workers_use_the_custom_transport_for_any_redis_url(url: str) -> None:
+    """The URL is unchanged for Flower and logs, and encrypted if it says so."""
     program = (
         "from workers import app; connection = app.connection_for_read(); "
-        "print(connection.transport_cls, connection.get_transport_cls().__module__, bool(connection.ssl), connection.as_uri())"
+        "print(connection.transport_cls, connection.get_transport_cls().__module__,"
+        " bool(connection.ssl), connection.as_uri())"
     )
     environment = {**os.environ, "CELERY_BROKER_URL": url}
 
@@ -140,8 +141,7 @@ def test_a_worker_speaks_to_any_redis_by_our_transport(url: str) -> None:
     assert name in ("redis", "rediss")
 
 
-def test_a_workers_tasks_are_exactly_ours() -> None:
-    """Every name that is sent has a task behind it, none has a task that nobody names."""
+def test_registered_tasks_match_the_task_names() -> None:
     program = (
         "from workers import app\n"
         "app.loader.import_default_modules()\n"

@@ -1,4 +1,4 @@
-"""What Celery says by itself, and what of it is kept: by a process that has loaded the workers."""
+"""Celery's own log lines, and which of them are kept."""
 
 import json
 import subprocess
@@ -9,23 +9,25 @@ from launcher.plan import ROOT
 from tests.support.trading_harness import settings_for
 from tests.workers.processes import environment_of
 
-# Celery's own calls, with its own words.
+# Celery's own calls with its own texts.
 _CHATTER = """
 import logging
 from celery.app import trace
 from celery.worker import strategy
 from workers import app
 app.log.setup(loglevel="INFO")
-told = {"name": "execute_orders", "id": "1", "runtime": 1, "return_value": {}, "exc": "!", "description": "INTERNAL ERROR"}
-trace.info(trace.LOG_RECEIVED, told)
-trace.info(trace.LOG_SUCCESS, told)
-trace.info(trace.LOG_RETRY, told)
-trace.logger.error(trace.LOG_FAILURE, told)
-trace.logger.critical(trace.LOG_INTERNAL_ERROR, told)
-strategy.logger.info(trace.LOG_RECEIVED, told)
+facts = {"name": "execute_orders", "id": "1", "runtime": 1, "return_value": {}, "exc": "!"}
+facts["description"] = "INTERNAL ERROR"
+trace.info(trace.LOG_RECEIVED, facts)
+trace.info(trace.LOG_SUCCESS, facts)
+trace.info(trace.LOG_RETRY, facts)
+trace.logger.error(trace.LOG_FAILURE, facts)
+trace.logger.critical(trace.LOG_INTERNAL_ERROR, facts)
+strategy.logger.info(trace.LOG_RECEIVED, facts)
 logging.getLogger("celery.beat").info("Scheduler: Sending due task %s (%s)", "a", "b")
 logging.getLogger("celery.beat").warning("beat: could not send")
-logging.getLogger("celery.worker.request").error("Hard time limit (%ss) exceeded for %s[%s]", 45, "a", "b")
+request_log = logging.getLogger("celery.worker.request")
+request_log.error("Hard time limit (%ss) exceeded for %s[%s]", 45, "a", "b")
 from billiard.util import get_logger
 get_logger().error("Pool process %r error: %r", "one", "x")
 get_logger().info("child process calling self.run()")
@@ -34,7 +36,7 @@ print("a banner")
 
 
 def _run(program: str, **environment: str) -> tuple[list[dict[str, Any]], str]:
-    """The lines of the log, and what was printed."""
+    """Return the log lines and the printed output."""
     ran = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -48,8 +50,8 @@ def _run(program: str, **environment: str) -> tuple[list[dict[str, Any]], str]:
     return [json.loads(line) for line in ran.stderr.splitlines()], ran.stdout
 
 
-def test_what_ours_tell_is_not_told_twice_and_nothing_else_is_dropped() -> None:
-    """That a message was sent, received and done, and that a task failed, is in our own lines; faults of Celery's own are told by it alone."""
+def test_only_celery_lines_that_duplicate_ours_are_dropped() -> None:
+    """Those about sent, received, done and failed tasks; Celery's own failures are kept."""
     lines, printed = _run(_CHATTER)
 
     assert [line["event"] for line in lines] == [
@@ -61,15 +63,14 @@ def test_what_ours_tell_is_not_told_twice_and_nothing_else_is_dropped() -> None:
     assert printed == ""
 
 
-def test_a_banner_is_for_people() -> None:
-    """Where JSON was not asked for, Celery's own words may stand beside the log."""
+def test_the_banner_is_printed_in_text_mode() -> None:
     program = "from workers import app\napp.log.setup(loglevel='INFO')\nprint('a banner')"
 
     assert _run(program, LOG_FORMAT="console") == ([], "a banner\n")
 
 
-def test_a_workers_faulty_settings_end_it_with_one_line() -> None:
-    """Also this line is JSON, and no value is shown."""
+def test_invalid_settings_end_a_worker_with_one_line() -> None:
+    """The line is JSON and shows no value."""
     ran = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "workers", "worker"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A worker whose machine's clock is wrong: it fills what another would, when another would, and nothing at a price that is no longer one."""
+"""Workers with a wrong clock: same fills at the same time, and none at a stale price."""
 
 from pathlib import Path
 from uuid import UUID
@@ -18,13 +18,13 @@ OFF_S = 660
 
 @pytest.fixture
 def live_settings(live_settings: Settings) -> Settings:
-    """Prices are fresh for half of the time by which the clock is wrong, so a slow machine has none that is stale."""
+    """Prices stay fresh for half the clock's error, so that none is stale on a slow machine."""
     return live_settings.model_copy(update={"tick_freshness_ms": OFF_S * 500})
 
 
 @pytest.fixture
 def shareholder(live_api: Api) -> Person:
-    """Somebody with shares to sell."""
+    """A user with shares to sell."""
     person = live_api.person()
     live_api.harness.tick(70_000)
     order = data_of(live_api.order(person, "BUY", 10), 201)
@@ -36,10 +36,10 @@ def shareholder(live_api: Api) -> Person:
     return person
 
 
-def test_a_stale_price_is_not_fresh_to_a_clock_that_is_behind(
+def test_a_late_clock_does_not_make_a_stale_price_fresh(
     live_api: Api, live_settings: Settings, shareholder: Person, tmp_path: Path
 ) -> None:
-    """The last trade came as long ago as the clock is behind: by it that was just now. The order waits all the same."""
+    """By that clock the last trade came just now; the order still waits."""
     live_api.harness.tick(69_000, age_ms=(OFF_S + 2) * 1_000)
     placed = data_of(live_api.order(shareholder, "SELL", 1), 201)
     with worker(tmp_path / "worker.log", live_settings, **clock_off_by(-OFF_S)) as process:
@@ -65,7 +65,7 @@ def test_a_stale_price_is_not_fresh_to_a_clock_that_is_behind(
 def test_a_wrong_clock_delays_no_fill(
     live_api: Api, live_settings: Settings, shareholder: Person, tmp_path: Path, off_s: int
 ) -> None:
-    """A fresh price is fresh to it, and what it writes down is the time that it is."""
+    """A fresh price is fresh to it, and it records the correct time."""
     live_api.harness.tick(70_000)
     data_of(live_api.order(shareholder, "SELL", 1), 201)
     with worker(tmp_path / "worker.log", live_settings, **clock_off_by(off_s)) as process:
@@ -76,7 +76,8 @@ def test_a_wrong_clock_delays_no_fill(
         wait_until(lambda: filled(live_api), what="the fill")
     (late,) = rows(
         live_api.harness,
-        f"SELECT TIMESTAMPDIFF(SECOND, MAX(executed_at), UTC_TIMESTAMP()) AS s FROM order_executions WHERE stock_code = '{SAMSUNG}'",
+        "SELECT TIMESTAMPDIFF(SECOND, MAX(executed_at), UTC_TIMESTAMP()) AS s"
+            f" FROM order_executions WHERE stock_code = '{SAMSUNG}'",
     )
     assert abs(late["s"]) < OFF_S / 2
 

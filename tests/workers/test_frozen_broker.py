@@ -1,4 +1,4 @@
-"""A broker that falls silent while a worker is at a task."""
+"""A broker that freezes while a worker runs a task."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ from trading.tasks import Task, TaskRequest
 APPLIED = "SELECT id FROM order_executions WHERE applied_at IS NOT NULL"
 
 
-def test_a_worker_that_could_not_say_that_it_is_done_goes_on(
+def test_a_worker_continues_after_a_failed_acknowledgement(
     live_api: Api, live_settings: Settings, valkey_server: Valkey, tmp_path: Path
 ) -> None:
-    """Its acknowledgement is not answered in time, while the connection by which it receives messages stands. It takes the next one all the same."""
+    """The acknowledgement times out while the receiving connection stays open."""
     harness = live_api.harness
     harness.tick(70_000)
     with worker(tmp_path / "worker.log", live_settings, children=1) as process:
@@ -43,7 +43,7 @@ def test_a_worker_that_could_not_say_that_it_is_done_goes_on(
 
 @contextmanager
 def locked(harness: TradingHarness) -> Iterator[None]:
-    """Nobody else gets at the executions before the block ends."""
+    """Lock the executions until the block ends."""
     with harness.core.database.engine.connect() as connection:
         connection.execute(text("LOCK TABLES order_executions WRITE"))
         try:

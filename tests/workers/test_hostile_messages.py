@@ -1,4 +1,4 @@
-"""What somebody who can write to the broker sends: nothing in it is run, and the worker goes on."""
+"""Hostile broker messages: none is executed, and the worker continues."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ OLD = 1_203
 
 
 class Payload:
-    """Makes a file when it is unpickled."""
+    """Creates a file when unpickled."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -37,7 +37,7 @@ class Payload:
 
 
 def message(content_type: str, body: bytes, *, task: str, encoding: str = "utf-8") -> str:
-    """A message as Celery's own producer puts it into a list in Redis, with a body of any kind."""
+    """Return a message in Celery's Redis format with any body."""
     return json.dumps(
         {
             "body": base64.b64encode(body).decode(),
@@ -62,15 +62,16 @@ def message(content_type: str, body: bytes, *, task: str, encoding: str = "utf-8
     )
 
 
-def test_only_json_is_read_and_only_tasks_of_ours_run(
+def test_only_json_messages_and_known_tasks_are_run(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """Pickles and YAML are refused unread, tasks of nobody's are thrown away, and arguments that make no sense fail alone; the next task works."""
+    """Pickle and YAML are refused unread, unknown tasks dropped, invalid arguments fail alone."""
     harness, sessions = live_api.harness, SIGN_IN_SESSIONS
     user, now = harness.user(), utc_now()
     old = [
         {
-            "id": new_id(), "user_id": user, "refresh_token_id": new_id(), "created_at": now, "expires_at": now - timedelta(days=31),
+            "id": new_id(), "user_id": user, "refresh_token_id": new_id(), "created_at": now,
+            "expires_at": now - timedelta(days=31),
             "revoked_at": None, "revoked_reason": None,
         }
         for _ in range(OLD)

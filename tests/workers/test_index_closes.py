@@ -1,4 +1,4 @@
-"""A real worker learns the closes of the days just over from Toss, once, and keeps what is known."""
+"""Index closes with a real worker: fetched once, known ones kept."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,17 +25,17 @@ def known(harness: TradingHarness) -> dict[date, int]:
 
 
 def runs(output: str) -> int:
-    """How often the task has come to its end."""
+    """Return how often the task has finished."""
     return sum(
         '"task_done"' in line and str(Task.REFRESH_INDEX_CLOSES) in line
         for line in output.splitlines()
     )
 
 
-def test_closes_of_days_that_are_over_are_learnt(
+def test_missing_closes_of_completed_days_are_fetched(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """Yesterday's price is a close; the day before's, which an operator has loaded, stays. When both are known nobody asks."""
+    """Yesterday's price is a close; an operator's earlier close stays. Then Toss is not asked."""
     harness, asked = live_api.harness, []
     today = trade_date(utc_now())
     yesterday, before = today - ONE_DAY, today - 2 * ONE_DAY
@@ -46,7 +46,7 @@ def test_closes_of_days_that_are_over_are_learnt(
 
     harness.do(lambda session: record_index_closes(session, KOSPI, {before: 1}, now=utc_now()))
     with serving(as_toss) as toss:
-        # A run that finds nothing due is told at DEBUG only.
+        # A run without due closes is logged at DEBUG only.
         settings = live_settings.model_copy(
             update={"toss_info_url": toss.url, "log_level": "DEBUG"}
         )
@@ -57,5 +57,5 @@ def test_closes_of_days_that_are_over_are_learnt(
                 wait_until(lambda: yesterday in known(harness), what="yesterday's close")
 
     assert known(harness) == {before: 1, yesterday: 430_963}
-    # Past midnight another day is over, and its close is due.
+    # After midnight another day is complete and its close is due.
     assert len(asked) == 1 or trade_date(utc_now()) != today

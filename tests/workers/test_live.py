@@ -1,4 +1,4 @@
-"""Real workers on a real broker and database: orders are filled, settled and applied. tests/faults kills them, and takes their messages away."""
+"""Orders with real workers, broker and database. ``tests/faults`` adds kills and lost messages."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def _applied(api: Api) -> int:
 
 
 def _send(settings: Settings, task: str, *arguments: object) -> None:
-    """A message for a worker, as a producer of ours sends it."""
+    """Send a task message as our producers do."""
     producer = Celery("stocking", set_as_current=False)
     producer.conf.update(celery_config.producer(settings))
     with producer:
@@ -46,15 +46,15 @@ def _send(settings: Settings, task: str, *arguments: object) -> None:
 
 
 def _log_lines(output: str) -> list[dict[str, Any]]:
-    """The lines that are whole: a running process may be in the middle of its last one."""
+    """Return the complete lines; a running process may be writing its last one."""
     whole = (line for line in output.splitlines(keepends=True) if line.endswith("\n"))
     return [json.loads(line) for line in whole if line.startswith("{")]
 
 
-def test_a_worker_that_starts_says_what_to_follow(
+def test_a_starting_worker_publishes_the_subscriptions(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """The relayer reads in Redis which stocks matter and why, without waiting for beat."""
+    """The relayer reads them from Redis without waiting for beat."""
     live_api.harness.tick(70_000)
     live_api.limit_order(live_api.person())
     wanted = keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS
@@ -68,11 +68,12 @@ def test_a_worker_that_starts_says_what_to_follow(
     assert set(found.values()) == {"market-value"}
 
 
-def test_an_order_is_filled_settled_and_applied(
+def test_an_order_is_executed_settled_and_applied(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """From the API through three tasks, each of which logs its own id and the id of the request that began it all."""
-    # Longer than a slow machine takes, or the sweep of a worker that starts wakes a stage again.
+    """Through three tasks; each logs its own id and that of the original request."""
+    # Longer than a slow machine takes; otherwise a starting worker's sweep dispatches a stage
+    # again.
     patient = {"wake_grace_ms": 600_000}
     change_settings(live_api.harness, **patient)
     live_api = api_on(live_api.harness)
@@ -103,10 +104,10 @@ def test_an_order_is_filled_settled_and_applied(
     assert len({UUID(line["task_id"]) for line in done}) == 3
 
 
-def test_every_order_of_a_large_batch_is_followed_by_each_of_its_ids(
+def test_all_ids_of_a_large_batch_are_logged_by_each_stage(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """One task takes forty-five orders along that other requests placed and woke: each stage tells every order, user and request of them."""
+    """One task processes forty-five orders of other requests."""
     live_api.harness.tick(70_000)
     people = [live_api.person() for _ in range(3)]
     requests = [f"request-{number:02}" for number in range(45)]
@@ -132,10 +133,10 @@ def test_every_order_of_a_large_batch_is_followed_by_each_of_its_ids(
             assert stages <= found, (one, found)
 
 
-def test_events_of_a_process_that_died_are_published(
+def test_account_events_of_a_dead_process_are_published(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """A transaction's process ended right after its COMMIT: beat's repair brings its events to the stream, and tells so once."""
+    """The process ended right after COMMIT: beat's repair publishes them and logs it once."""
     user = live_api.harness.user()
     dying = trading_core.build(live_settings, publishing=lambda _publish: lambda _events: None)
     streams = AccountStreams(live_api.harness.core.redis)
@@ -156,11 +157,13 @@ def test_events_of_a_process_that_died_are_published(
         )
 
 
-def test_faults_that_pass_are_retried_and_others_are_not(
+def test_transient_failures_are_retried_and_others_are_not(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """A message with no ids fails once, as trying again would only repeat it; a market that is away is tried again, and
-    each try is told in one line."""
+    """A message without ids fails once.
+
+    An unavailable market is retried, with one log line per attempt.
+    """
     person = live_api.person()
     live_api.harness.tick(70_000)
     market = f"redis://127.0.0.1:{free_port()}/0"

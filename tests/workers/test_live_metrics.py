@@ -1,4 +1,4 @@
-"""What real workers and a real beat tell: tasks by how they ended, whoever saw it, and counts that only grow while children come and go."""
+"""Metrics of real workers and beat: outcomes of tasks, and counters that survive children."""
 
 import os
 import re
@@ -27,7 +27,7 @@ EXECUTE = str(Task.EXECUTE_ORDERS)
 
 @contextmanager
 def held(api: Api, order_id: str) -> Iterator[Callable[[], None]]:
-    """An order that nobody else can lock until it is let go by what is given: its execution waits in the database."""
+    """Lock an order so that its execution waits; yield the function that unlocks it."""
     with api.harness.core.database.engine.connect() as connection:
         connection.execute(
             select(ORDERS.c.id).where(ORDERS.c.id == UUID(order_id)).with_for_update()
@@ -36,14 +36,14 @@ def held(api: Api, order_id: str) -> Iterator[Callable[[], None]]:
 
 
 def folder_of(process: CeleryProcess) -> Path:
-    """Where the worker and its children count."""
+    """Return the folder where the worker and its children count."""
     maps = Path(f"/proc/{process.pid}/maps").read_text()
     (folder,) = {Path(path).parent for path in re.findall(r"\S+/stocking-metrics-\S+\.db", maps)}
     return folder
 
 
 def ordered(api: Api, count: int = 1) -> str:
-    """Orders of a new user, all of which may be executed at once; the last one's id."""
+    """Place executable orders of a new user; return the last one's id."""
     person = api.person()
     api.harness.tick(70_000)
     ids = [data_of(api.order(person, "BUY", 1), 201)["id"] for _ in range(count)]
@@ -53,7 +53,7 @@ def ordered(api: Api, count: int = 1) -> str:
 def test_an_order_is_counted_through_its_stages(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """Filled, settled, applied and over; a message that finds nothing to do is nothing; and no failure is one that was begun with."""
+    """Filled, settled, applied and ended. A message that finds nothing counts as nothing."""
     told = Told()
     with worker(tmp_path / "worker.log", live_settings, **told.environment):
         wait_until(
@@ -80,7 +80,7 @@ def test_an_order_is_counted_through_its_stages(
 
 
 def send_again(settings: Settings, order_id: str, **limits: float) -> None:
-    """One more message for the order's execution, with time limits (s) of its own."""
+    """Send another execution message with its own time limits in seconds."""
     producer = Celery("stocking", set_as_current=False)
     producer.conf.update(celery_config.producer(settings))
     with producer:
@@ -93,12 +93,13 @@ def send_again(settings: Settings, order_id: str, **limits: float) -> None:
         )
 
 
-def test_every_way_to_end_is_counted_whoever_sees_it(
+def test_every_outcome_of_a_task_is_counted(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """An order is locked, so that its execution waits: one task is lost with its child, one told to stop, one, whose child is frozen, killed.
+    """An order is locked, so that its execution waits.
 
-    The first is done at last, by another child, and then nothing runs in the figures that does not run.
+    One task is lost with its child, one reaches the soft limit, and one, whose child is frozen, is
+    killed. The first is finished by another child. At the end no task counts as running.
     """
     told, order_id, log = Told(), ordered(live_api), tmp_path / "worker.log"
     with (
@@ -114,7 +115,7 @@ def test_every_way_to_end_is_counted_whoever_sees_it(
         wait_until(lambda: told.of("tasks_running", EXECUTE) == 1, what="the same task anew")
         send_again(live_settings, order_id, soft_time_limit=1)
         wait_until(lambda: told.tasks("timed-out") == 1, what="the soft limit")
-        # Celery starts the hard limit's timer when the soft limit is over, and its default is 30 s.
+        # Celery starts the hard limit's timer after the soft limit; its default is 30 s.
         send_again(live_settings, order_id, soft_time_limit=14, time_limit=15)
         wait_until(
             lambda: told.of("tasks_running", EXECUTE) == 2,
@@ -133,7 +134,8 @@ def test_every_way_to_end_is_counted_whoever_sees_it(
             what="nothing runs any more",
         )
         assert {outcome: told.tasks(outcome) for outcome in instruments.OUTCOMES} == {
-            "done": 1, "nothing": 0, "retried": 0, "failed": 0, "timed-out": 1, "killed": 1, "lost": 1,
+            "done": 1, "nothing": 0, "retried": 0, "failed": 0,
+            "timed-out": 1, "killed": 1, "lost": 1,
         }  # fmt: skip
 
 
@@ -142,10 +144,10 @@ def signal_all(process: CeleryProcess, number: signal.Signals) -> None:
         os.kill(child, number)
 
 
-def test_recycled_children_count_on(live_settings: Settings, tmp_path: Path) -> None:
-    """Children end after three tasks each: what they counted stays, and their successors need no more files.
+def test_counts_survive_recycled_children(live_settings: Settings, tmp_path: Path) -> None:
+    """Children end after three tasks. Their counts stay, and their successors need no more files.
 
-    When the worker ends the folder goes with it.
+    The folder is removed when the worker ends.
     """
     told = Told()
     options = ("--max-tasks-per-child", "3")
@@ -173,8 +175,8 @@ def test_recycled_children_count_on(live_settings: Settings, tmp_path: Path) -> 
     assert not folder.exists()
 
 
-def test_a_beat_tells_what_it_sends(live_settings: Settings, tmp_path: Path) -> None:
-    """The one that sends says so and counts its messages; what it never sends it does not name."""
+def test_beat_counts_the_messages_it_sends(live_settings: Settings, tmp_path: Path) -> None:
+    """Tasks that it never sends are not listed."""
     told = Told()
     with beat(tmp_path / "beat.log", live_settings, **told.environment):
         sweep = str(Task.SWEEP_DUE_WORK)

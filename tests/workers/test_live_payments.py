@@ -1,4 +1,4 @@
-"""A real worker on payments: it credits and refunds what it is woken for, and what a killed one left is done once."""
+"""Payments with a real worker: credits and refunds happen once, even after a kill."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -26,7 +26,7 @@ from webapp.background_sender import background_dispatcher, background_publisher
 
 @pytest.fixture
 def stack(server_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
-    """The whole of payments, whose wake-ups go to a broker instead of the test."""
+    """The payments stack, with tasks dispatched to a broker."""
     with payments_stack(server_uri, valkey_url, sweep_period_s=1, wake_grace_ms=500) as stack:
         settings = stack.harness.settings
         core = trading_core.build(
@@ -41,7 +41,7 @@ def stack(server_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
 
 
 def payments_worker(log: Path, settings: Settings, **environment: str) -> CeleryProcess:
-    """A worker for payments alone, and for the sweep over them."""
+    """Return a worker for the payment queues and the sweep."""
     queues = "payments.verify,payments.refund,maintenance"
     return worker(
         log,
@@ -53,7 +53,7 @@ def payments_worker(log: Path, settings: Settings, **environment: str) -> Celery
 
 
 def sweep(settings: Settings) -> None:
-    """What beat does at every period."""
+    """Run the periodic sweep once."""
     producer = Celery("stocking", set_as_current=False)
     producer.conf.update(celery_config.producer(settings))
     with producer:
@@ -67,7 +67,7 @@ def refund_status(stack: PaymentsStack) -> str:
 
 
 def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> None:
-    """By the browser's word, and by the sweep where the wake-up was lost. Each credit and the refund is counted, once."""
+    """Started by the browser or, if the message was lost, by the sweep; each is counted once."""
     who, metrics = stack.api.person(), Told()
     told, untold = stack.prepare(who), stack.prepare(who)
     with payments_worker(tmp_path / "payments.log", stack.harness.settings, **metrics.environment):
@@ -94,10 +94,8 @@ def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> N
     assert stack.harness.breaches() == []
 
 
-def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
-    stack: PaymentsStack, tmp_path: Path
-) -> None:
-    """PortOne goes on without it. Its successor looks before it asks again, under the same key: one cancellation, one booking."""
+def test_a_worker_killed_during_a_refund_refunds_once(stack: PaymentsStack, tmp_path: Path) -> None:
+    """PortOne continues. The next worker checks before it asks again with the same key."""
     who = stack.api.person()
     payment_id = stack.prepare(who)
     stack.portone.open(payment_id, 10_000, webhook="none")
@@ -118,7 +116,7 @@ def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
         calls = count()
 
         def is_refunded() -> bool:
-            # Beat's turn every second; what a task has just put off is due again by the next.
+            # Run the sweep every second; what a task has postponed is due again by the next.
             if next(calls) % 50 == 0:
                 make_due(stack, "payment_refunds")
                 sweep(stack.harness.settings)
@@ -140,7 +138,7 @@ def shown(stack: PaymentsStack, who: Any, payment_id: str) -> tuple[str, int]:
 
 
 def make_due(stack: PaymentsStack, table: str) -> None:
-    """As if the time had passed for which what waits was put off."""
+    """Set the next attempt of postponed rows to now."""
     change = text(f"UPDATE {table} SET next_attempt_at = :at WHERE next_attempt_at IS NOT NULL")
     at = utc_now().replace(tzinfo=None)
     stack.harness.do(lambda session: session.execute(change, {"at": at}))

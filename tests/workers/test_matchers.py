@@ -1,4 +1,4 @@
-"""Real matchers: two of them share the stocks by their queues alone, and one that is killed is made up for when it is back."""
+"""Real matchers: two share the stocks by queue, and a killed one catches up later."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ SHARES = {0: SAMSUNG, 1: HYUNDAI}
 
 @pytest.fixture
 def live_settings(live_settings: Settings) -> Settings:
-    """As for other real processes, with two shards."""
+    """Settings for real processes with two shards."""
     return live_settings.model_copy(update={"matcher_shards": 2, "match_period_ms": 200})
 
 
 def resting_buys(api: Api, person: Person, code: str, count: int) -> list[str]:
-    """Orders below the market that wait until they are cancelled."""
+    """Place orders below the market, which rest until they are cancelled."""
     api.harness.tick(70_500, code)
     limit = {"order_type": "LIMIT", "price": 70_000, "time_in_force": "GTC", "stock_code": code}
     return [data_of(api.order(person, "BUY", 1, **limit), 201)["id"] for _ in range(count)]
@@ -41,14 +41,14 @@ def filled(harness: TradingHarness, code: str) -> int:
 
 
 def matched_shards(outputs: Sequence[str]) -> list[set[int]]:
-    """Which shards each worker has a cursor's word of, by the line that it writes when it fills something."""
+    """Return the shards in each worker's log of fills."""
     return [{shard for shard in SHARES if f'"shard": {shard}' in output} for output in outputs]
 
 
-def test_two_matchers_share_the_stocks_and_make_up_for_a_kill(
+def test_two_matchers_share_the_stocks_and_catch_up_after_a_kill(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
-    """Each fills the orders of its own stocks; after kill -9 of one the other's go on, and its own are filled once it is back."""
+    """After kill -9 of one, the other's stocks go on; the first one's are filled later."""
     assert [shard_of(code, 2) for code in SHARES.values()] == list(SHARES)
     harness, person = live_api.harness, live_api.person()
     for code in SHARES.values():

@@ -1,4 +1,4 @@
-"""Sending a wake-up from a web request: at no cost to the request whatever the broker does, and never a reason to fail."""
+"""Dispatching tasks from web requests never delays or fails a request."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def settings(migrated_sqlite: str, valkey_url: str) -> Settings:
 
 
 def _message(valkey_url: str, queue: str) -> dict[str, Any]:
-    """The one message that comes to a queue."""
+    """Return the only message that arrives in a queue."""
     with redis.Redis.from_url(valkey_url) as client:
         wait_until(lambda: client.llen(queue), what=f"a message in {queue}")
         (message,) = [json.loads(text) for text in client.lrange(queue, 0, -1)]
@@ -54,10 +54,10 @@ def _ids(message: dict[str, Any]) -> list[str]:
     return list(ids)
 
 
-def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(
+def test_a_dispatched_task_is_a_message_with_ids_on_its_queue(
     settings: Settings, valkey_url: str
 ) -> None:
-    """JSON with ids only, and the id of the request that it comes from in its headers."""
+    """JSON with ids only, and the request's id in a header."""
     ids = (uuid4(), uuid4())
 
     with bound_contextvars(request_id="from-this-request"):
@@ -70,10 +70,9 @@ def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(
     assert _ids(message) == [str(one) for one in ids]
 
 
-def test_a_requests_id_goes_along_with_its_order(
+def test_the_request_id_is_sent_with_an_orders_task(
     migrated_sqlite: str, settings: Settings, valkey_url: str
 ) -> None:
-    """The id that the client chose is in the header of the message that its order sends."""
     with opened(settings) as harness:
         core = trading_core.build(
             settings, deliver=background_dispatcher(settings), clock=harness.clock
@@ -91,10 +90,10 @@ def test_a_requests_id_goes_along_with_its_order(
 
 @pytest.mark.parametrize("warm", [False, True], ids=["first message", "later message"])
 @pytest.mark.parametrize("way", ["refused", "frozen"])
-def test_a_broker_that_is_away_fails_no_request(
+def test_an_unavailable_broker_fails_no_request(
     settings: Settings, valkey_server: Valkey, way: str, warm: bool
 ) -> None:
-    """Whether nobody listens or nobody answers, on a new connection or one that was good before. Once it is back, wake-ups arrive again."""
+    """Refused or silent, on a new or an open connection. Once it is back, messages arrive again."""
     deliver = background_dispatcher(settings)
     if warm:
         deliver([TaskRequest(Task.EXECUTE_ORDERS, (uuid4(),))])
@@ -114,7 +113,7 @@ def test_a_broker_that_is_away_fails_no_request(
     with redis.Redis.from_url(valkey_server.url) as client:
 
         def told() -> bool:
-            # One that still leaves together with those of before may be lost with them.
+            # A request sent together with earlier ones may be lost with them.
             deliver([TaskRequest(Task.SETTLE_EXECUTIONS, (uuid4(),))])
             return bool(client.llen("orders.settle"))
 
@@ -122,7 +121,7 @@ def test_a_broker_that_is_away_fails_no_request(
 
 
 class _HeldUp:
-    """Tells what it is given to nobody, the first time not before ``go``."""
+    """A dispatcher that discards its requests and blocks the first time until ``go``."""
 
     def __init__(self) -> None:
         self.began, self.go = threading.Event(), threading.Event()
@@ -134,8 +133,8 @@ class _HeldUp:
         self.told.append((get_contextvars()["request_id"], list(wakeups)))
 
 
-def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
-    """While one is on its way those of other requests gather by task, in batches as large as a task may take, under all their ids."""
+def test_waiting_requests_are_sent_in_batches(settings: Settings) -> None:
+    """While one is being sent, others are grouped by task, up to a task's batch size."""
     tell, ids = _HeldUp(), [uuid4() for _ in range(5)]
     sender = BackgroundSender(
         lambda due: tell(list(combined_requests(due, batch_size=2))), name="wake-ups"
@@ -165,8 +164,10 @@ def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
     assert {one for wakeup in gathered for one in wakeup.ids} == set(ids[1:])
 
 
-def test_events_are_published_by_a_thread(settings: Settings, valkey_server: Valkey) -> None:
-    """While Redis does not answer, an account's changes commit; once somebody does again, the next one brings those of before along."""
+def test_account_events_are_published_by_a_thread(
+    settings: Settings, valkey_server: Valkey
+) -> None:
+    """Changes commit while Redis is silent; the next publication includes the missed events."""
     with opened(settings) as harness:
         user = harness.user()
         core = trading_core.build(settings, publishing=background_publisher, clock=harness.clock)
@@ -195,11 +196,12 @@ def test_events_are_published_by_a_thread(settings: Settings, valkey_server: Val
             core.close()
 
 
-def test_a_process_that_ends_tells_what_is_left(settings: Settings, valkey_url: str) -> None:
-    """A worker of gunicorn that is replaced right after an answer has woken somebody for its order."""
+def test_a_stopping_process_sends_what_is_queued(settings: Settings, valkey_url: str) -> None:
+    """As when gunicorn replaces a worker right after a response."""
     one = uuid4()
     program = (
-        "from uuid import UUID; from trading.tasks import Task, TaskRequest; from trading.config.settings import load; "
+        "from uuid import UUID; from trading.tasks import Task, TaskRequest; "
+        "from trading.config.settings import load; "
         "from webapp.background_sender import background_dispatcher; "
         f"background_dispatcher(load())([TaskRequest(Task.EXECUTE_ORDERS, (UUID('{one}'),))])"
     )
@@ -215,8 +217,8 @@ def test_a_process_that_ends_tells_what_is_left(settings: Settings, valkey_url: 
     assert _ids(_message(valkey_url, "orders.execute")) == [str(one)]
 
 
-def test_the_courier_never_raises() -> None:
-    """Whatever is wrong with sending, the rows are due and will be found; the first failure ends the round."""
+def test_the_task_dispatcher_never_raises() -> None:
+    """The rows stay due and will be found; the first failure ends the round."""
     tried: list[str] = []
 
     def send(task: str, ids: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Several beats: one sends, and another goes on when it is gone. Real processes on a real Redis."""
+"""Several beats: one sends, another takes over. Real processes and a real Redis."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ SENT = "Sending due task"
 
 @pytest.fixture
 def settings(valkey_url: str) -> Settings:
-    """Beat needs no database: it only sends. What it sends, Celery tells only whoever asks for everything."""
+    """Settings without a database. Beat logs sent messages at DEBUG only."""
     return settings_for("sqlite:///no.db", valkey_url, log_level="DEBUG")
 
 
@@ -35,8 +35,10 @@ def pair(tmp_path: Path, settings: Settings) -> tuple[CeleryProcess, CeleryProce
     return beat(tmp_path / "one.log", settings), beat(tmp_path / "other.log", settings)
 
 
-def test_one_sends_and_a_killed_one_is_succeeded(pair: tuple[CeleryProcess, CeleryProcess]) -> None:
-    """The second stands by without sending anything, until the first is gone."""
+def test_one_beat_sends_and_another_takes_over_after_a_kill(
+    pair: tuple[CeleryProcess, CeleryProcess],
+) -> None:
+    """The standby sends nothing until then."""
     one, other = pair
     with one, other:
         until(one, SENT)
@@ -48,10 +50,10 @@ def test_one_sends_and_a_killed_one_is_succeeded(pair: tuple[CeleryProcess, Cele
         until(other, SENT)
 
 
-def test_one_that_leaves_is_succeeded_before_its_time_is_up(
+def test_a_stopping_beat_is_replaced_before_its_lock_expires(
     pair: tuple[CeleryProcess, CeleryProcess], valkey_url: str
 ) -> None:
-    """It gives the lock back, so nobody waits for that to expire."""
+    """It releases the lock."""
     one, other = pair
     with redis.Redis.from_url(valkey_url) as client, one, other:
         until(one, SENT)
@@ -60,15 +62,14 @@ def test_one_that_leaves_is_succeeded_before_its_time_is_up(
 
         one.stop()
 
-        # Otherwise the lock would still be there, for as long as it takes to expire.
+        # Otherwise the lock would exist until it expires.
         assert client.get(keys.BEAT_LOCK) != held
         until(other, SENT)
 
 
-def test_one_that_was_stopped_stands_by_when_it_goes_on(
+def test_a_suspended_beat_becomes_a_standby_when_it_continues(
     pair: tuple[CeleryProcess, CeleryProcess],
 ) -> None:
-    """It finds that another has taken its place."""
     one, other = pair
     with one, other:
         until(one, SENT)
@@ -81,10 +82,10 @@ def test_one_that_was_stopped_stands_by_when_it_goes_on(
         until(one, STANDS_BY)
 
 
-def test_an_emptied_or_absent_redis_ends_no_beat(
+def test_beat_survives_an_empty_or_missing_redis(
     pair: tuple[CeleryProcess, CeleryProcess], valkey_server: Valkey, valkey_url: str
 ) -> None:
-    """It sends again as soon as there is something to send to."""
+    """It sends again as soon as Redis is back."""
     one, _ = pair
     with one, redis.Redis.from_url(valkey_url) as client:
         until(one, SENT)

@@ -1,4 +1,4 @@
-"""A private RabbitMQ that speaks STOMP over WebSockets: own folder, own ports, own port mapper, stopped by pid."""
+"""A private RabbitMQ with STOMP over WebSocket: own folder, ports and port mapper."""
 
 import base64
 import hashlib
@@ -18,15 +18,16 @@ from tests.support.deadlines import DEADLINE_S
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.1
-_ROOT = Path("/usr/lib/rabbitmq")  # Where Debian's package puts it.
+_ROOT = Path("/usr/lib/rabbitmq")  # The path of Debian's package.
 _SERVER = (
     _ROOT / "bin" / "rabbitmq-server"
-)  # The program itself; the one on the PATH becomes another user first.
+)  # The program itself: the one on the PATH switches the user first.
 
-# The one word in a topic's name for which nobody may subscribe to it.
+# The word in a topic name that nobody may subscribe to.
 FORBIDDEN = "A999999"
 
-# Our client names no login, so the default user is its own; and it names the virtual host by the address that it connects to, as browsers do.
+# The client sends no login, so it gets the default user; like browsers it names the virtual host
+# after the address that it connects to.
 _CONFIGURATION = f"""\
 listeners.tcp = none
 stomp.listeners.tcp = none
@@ -39,7 +40,7 @@ load_definitions = {{definitions}}
 
 
 def _definitions() -> dict[str, list[dict[str, str]]]:
-    """The user, the virtual host and who may do what."""
+    """Return the user, the virtual host and the permissions."""
     salt = os.urandom(4)
     whose = {"user": "guest", "vhost": LOOPBACK}
     return {
@@ -62,7 +63,7 @@ def _definitions() -> dict[str, list[dict[str, str]]]:
 
 
 def missing() -> str | None:
-    """What this machine lacks, None when it lacks nothing."""
+    """Return what this machine lacks, or None."""
     if not _SERVER.exists() or shutil.which("epmd") is None:
         return "RabbitMQ is not installed (Debian's package rabbitmq-server)."
     if not list(_ROOT.glob("lib/*/plugins/rabbitmq_web_stomp-*")):
@@ -71,7 +72,7 @@ def missing() -> str | None:
 
 
 class RabbitMQ:
-    """One broker. ``url`` is where it takes WebSockets."""
+    """One broker. ``url`` accepts WebSockets."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -81,14 +82,17 @@ class RabbitMQ:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        """Start port mapper and broker, and return when it accepts connections. RuntimeError when it has not after two minutes."""
+        """Start port mapper and broker.
+
+        Raises RuntimeError if it accepts nothing within two minutes.
+        """
         (self._folder / "enabled_plugins").write_text("[rabbitmq_web_stomp].\n")
         definitions = self._folder / "definitions.json"
         definitions.write_text(json.dumps(_definitions()))
         configuration = _CONFIGURATION.format(port=self.port, definitions=definitions)
         (self._folder / "rabbitmq.conf").write_text(configuration)
         mapper_port = str(free_port())
-        # Erlang would leave a port mapper of its own behind, as a daemon that nobody knows the pid of.
+        # Otherwise Erlang starts a port mapper as a daemon whose pid is unknown.
         self._run(["epmd", "-port", mapper_port, "-address", LOOPBACK])
         self._run([str(_SERVER), "-noinput"], **self._environment(mapper_port))
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -104,7 +108,7 @@ class RabbitMQ:
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
-        """End the broker, then the port mapper."""
+        """Stop the broker, then the port mapper."""
         while self._processes:
             process = self._processes.pop()
             process.terminate()
@@ -116,11 +120,12 @@ class RabbitMQ:
 
     def _environment(self, mapper_port: str) -> dict[str, str]:
         return {
-            "HOME": str(self._folder),  # Erlang keeps its cookie there.
+            "HOME": str(self._folder),  # Erlang stores its cookie there.
             "ERL_EPMD_PORT": mapper_port,
             "ERL_FLAGS": "-start_epmd false",
             "ERL_CRASH_DUMP": str(self._folder / "crash.dump"),
-            "RABBITMQ_ALLOW_INPUT": "1",  # The script becomes the broker, so that the pid is the broker's.
+            # The script executes the broker, so its pid is the broker's.
+            "RABBITMQ_ALLOW_INPUT": "1",
             "RABBITMQ_CONFIG_FILE": str(self._folder / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": str(self._folder / "no-such-file"),
             "RABBITMQ_DIST_PORT": str(free_port()),

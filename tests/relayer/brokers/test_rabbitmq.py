@@ -1,4 +1,4 @@
-"""The feed against RabbitMQ."""
+"""The feed with RabbitMQ."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 
 
 async def serving(broker: RabbitMQ) -> None:
-    """Return when it takes a CONNECT: on a busy machine it listens for some time before it can look up who is connecting."""
+    """Wait until the broker accepts a CONNECT: on a busy machine it listens earlier."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
@@ -52,10 +52,10 @@ async def serving(broker: RabbitMQ) -> None:
 
 
 @pytest.mark.parametrize("style", ["dots", "percent"])
-async def test_messages_arrive_under_our_own_spelling(
+async def test_messages_arrive_with_the_original_destination(
     broker: RabbitMQ, style: DestinationStyle
 ) -> None:
-    """Whatever the octets: NUL, line ends and Korean travel in a body of known length."""
+    """Any body works: NUL, line ends and Korean travel with a content-length."""
     body = "\0\n:한글\\".encode() * 1_000
 
     async with (
@@ -72,8 +72,8 @@ async def test_messages_arrive_under_our_own_spelling(
     ]
 
 
-async def test_a_withdrawn_destination_is_quiet(broker: RabbitMQ) -> None:
-    """Its messages are not even stray: the broker sends none. The other one goes on."""
+async def test_an_unsubscribed_destination_is_silent(broker: RabbitMQ) -> None:
+    """The broker sends no messages for it at all; the other destination goes on."""
 
     async with (
         feed_of(broker.url, destination_style="dots") as feed,
@@ -82,7 +82,7 @@ async def test_a_withdrawn_destination_is_quiet(broker: RabbitMQ) -> None:
         await feed.subscribe([TOPIC, OTHER])
         await take(feed, 2)
         await feed.unsubscribe([TOPIC])
-        # The broker works in order: when it confirms this one, it has done the withdrawal.
+        # The broker works in order: confirming this one implies the unsubscribe is done.
         await feed.subscribe(["/topic/last"])
         await take(feed, 1)
         await publish(dotted(TOPIC), b"gone")
@@ -91,8 +91,8 @@ async def test_a_withdrawn_destination_is_quiet(broker: RabbitMQ) -> None:
     assert result == [TradeMessage(destination=OTHER, body=b"here")]
 
 
-async def test_beats_keep_an_idle_connection(broker: RabbitMQ) -> None:
-    """Ten intervals without a frame: our beats keep the broker content, and its beats us. Who sends none is thrown out."""
+async def test_heart_beats_keep_an_idle_connection(broker: RabbitMQ) -> None:
+    """Ten intervals without a frame; the broker disconnects clients that send none."""
 
     async with feed_of(broker.url, destination_style="dots", heart_beat_ms=300) as feed:
         await feed.subscribe([TOPIC])
@@ -118,10 +118,10 @@ CLOSES = "the server closed the connection: "
         pytest.param(f"/topic/{FORBIDDEN}", "dots", f"{CLOSES}code 1000", id="no right to it"),
     ],
 )
-async def test_a_refused_destination_is_told(
+async def test_a_refused_destination_ends_the_connection(
     broker: RabbitMQ, destination: str, style: DestinationStyle, told: str
 ) -> None:
-    """The broker names no receipt and leaves the connection open, or closes it without a word; to us it is over."""
+    """The broker names no receipt and stays open or closes silently; the feed reports a loss."""
 
     async with feed_of(broker.url, destination_style=style) as feed:
         await feed.subscribe([destination])
@@ -130,10 +130,10 @@ async def test_a_refused_destination_is_told(
     assert result == ([], told)
 
 
-async def test_the_relayer_serves_the_others_when_one_is_refused(
+async def test_other_destinations_are_served_when_one_is_refused(
     broker: RabbitMQ, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Though the broker does not say which one it was."""
+    """Although the broker does not name the refused one."""
 
     def refused() -> list[str]:
         record = health(client)
@@ -158,8 +158,8 @@ async def test_the_relayer_serves_the_others_when_one_is_refused(
             await until(lambda: QuoteStore(client).last_tick(SAMSUNG), what="the trade is in Redis")
 
 
-async def test_a_refused_connect_has_the_brokers_words(broker: RabbitMQ) -> None:
-    """It takes our ``host`` for the name of a virtual host."""
+async def test_a_refused_connect_reports_the_brokers_text(broker: RabbitMQ) -> None:
+    """It takes ``host`` for the name of a virtual host."""
 
     async def visit() -> None:
         async with feed_of(broker.url.replace("127.0.0.1", "localhost")):
@@ -169,10 +169,10 @@ async def test_a_refused_connect_has_the_brokers_words(broker: RabbitMQ) -> None
         await visit()
 
 
-async def test_the_relayer_follows_it_over_a_silence(
+async def test_the_relayer_reconnects_after_a_silence(
     broker: RabbitMQ, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Ticks are in Redis; a broker that falls silent is left, and afterwards everything is subscribed again."""
+    """Ticks are in Redis; a silent broker is dropped, then everything is subscribed again."""
 
     def price() -> int | None:
         tick = QuoteStore(client).last_tick(SAMSUNG)

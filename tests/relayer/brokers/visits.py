@@ -1,4 +1,4 @@
-"""What a test does at a broker: our feed listens to it, and another client publishes."""
+"""Actions at a broker: the feed listens, and another client publishes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,7 +30,7 @@ async def feed_of(
     heart_beat_ms: int = 1_000,
     receipt_timeout_s: float = DEADLINE_S,
 ) -> AsyncIterator[StompFeed]:
-    """Our feed, connected to the broker, with a token that the sandbox gave and the broker does not look at."""
+    """Yield a connected feed, with a sandbox token that the broker ignores."""
     async with toss() as stand_in:
         feed = StompFeed(
             api_url=f"http://127.0.0.1:{stand_in.port}",
@@ -47,7 +47,7 @@ async def feed_of(
 
 
 async def take(feed: StompFeed, number: int) -> list[FeedEvent]:
-    """The next so many events."""
+    """Return the next ``number`` events."""
     events: list[FeedEvent] = []
     async with asyncio.timeout(DEADLINE_S):
         async for event in feed.events():
@@ -58,7 +58,10 @@ async def take(feed: StompFeed, number: int) -> list[FeedEvent]:
 
 
 async def lose(feed: StompFeed, *, within_s: float = DEADLINE_S) -> tuple[list[FeedEvent], str]:
-    """All events until the connection is lost, and why it was. TimeoutError when it still stands after ``within_s``."""
+    """Return all events until the connection is lost, and the reason.
+
+    Raises TimeoutError if it is still open after ``within_s``.
+    """
     events: list[FeedEvent] = []
     try:
         async with asyncio.timeout(within_s):
@@ -71,7 +74,7 @@ async def lose(feed: StompFeed, *, within_s: float = DEADLINE_S) -> tuple[list[F
 
 @asynccontextmanager
 async def stranger(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[ClientConnection]:
-    """Another client with a session of its own, as simple as can be: it sends frames and no beats."""
+    """Yield another client's simple session: it sends frames and no heart-beats."""
     async with connect(
         url, subprotocols=[Subprotocol("v12.stomp")], ping_interval=None, close_timeout=1
     ) as socket:
@@ -84,7 +87,7 @@ async def stranger(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[Client
 
 @asynccontextmanager
 async def publisher(url: str) -> AsyncIterator[Publish]:
-    """What publishes a body under a destination as the broker spells it."""
+    """Yield a function that publishes a body to a destination in the broker's format."""
     async with stranger(url) as socket:
 
         async def publish(destination: str, body: bytes) -> None:
@@ -96,7 +99,7 @@ async def publisher(url: str) -> AsyncIterator[Publish]:
 
 
 def trade(volume: int, *, price: int = 70_000) -> bytes:
-    """A trade of Samsung after which ``volume`` shares were traded today."""
+    """Return a trade of Samsung after which ``volume`` shares were traded today."""
     return Trade(
         code=SAMSUNG,
         traded_at=datetime(2026, 11, 20, 10, 0, tzinfo=KST),

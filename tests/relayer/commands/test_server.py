@@ -1,4 +1,4 @@
-"""Commands against the real relayer, the sandbox and a real Redis: what is answered is what became of them."""
+"""Commands against a relayer with the sandbox and a real Redis."""
 
 import asyncio
 import json
@@ -47,20 +47,20 @@ from trading.redis.client import connect
 
 SAMSUNG_TRADES, HYNIX_TRADES = trade_topic(SAMSUNG), trade_topic(HYNIX)
 RECEIPT_TIMEOUT_S = 2.0
-# Nothing here is about beats, so none may be missed on a busy machine.
+# No test here is about heart-beats, so none may be missed on a busy machine.
 BEAT_MS = 30_000
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Where a test gives commands to the relayer that runs in its own loop."""
+    """Sends commands to the relayer that runs in the test's event loop."""
 
     client: "redis.Redis"
     toss: Toss
     line: RelayerClient
 
     async def ask(self, kind: CommandType, topic: str | None = None) -> CommandAnswer:
-        """Give a command as the API does and wait for the answer."""
+        """Send a command as the API does and wait for the answer."""
         return await asyncio.to_thread(self.line.ask, Command.new(kind, topic), now=utc_now())
 
     async def subscribe(self, topic: str) -> CommandAnswer:
@@ -80,13 +80,13 @@ class Desk:
         )
 
     def commanded(self) -> set[str]:
-        """What commands ask for, as Redis has it."""
+        """Return the commanded destinations stored in Redis."""
         return set(self.client.smembers(keys.RELAYER_SUBSCRIPTIONS))
 
 
 @asynccontextmanager
 async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
-    """A relayer that is connected, listens, and waits two seconds for receipts."""
+    """Run a connected relayer that waits two seconds for receipts."""
     async with toss(heart_beat_ms=BEAT_MS) as stand_in:
         chosen = stand_in.settings(valkey_url, RELAYER_HEARTBEAT_MS=str(BEAT_MS), **settings)
         feed = StompFeed(
@@ -106,8 +106,7 @@ async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
                 yield found
 
 
-async def test_a_subscription_is_answered_when_the_feed_has_confirmed_it(valkey_url: str) -> None:
-    """The answer is there for whoever looks later, and the set of what is wanted tells it."""
+async def test_a_confirmed_subscription_is_answered_and_stored(valkey_url: str) -> None:
 
     async with desk(valkey_url) as at:
         command = Command.new(CommandType.SUBSCRIBE, SAMSUNG_TRADES)
@@ -126,8 +125,8 @@ async def test_a_subscription_is_answered_when_the_feed_has_confirmed_it(valkey_
         assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.ALREADY_SUBSCRIBED
 
 
-async def test_a_late_receipt_is_waited_for(valkey_url: str) -> None:
-    """Nothing is called a success before the feed has said so."""
+async def test_subscribing_waits_for_a_late_receipt(valkey_url: str) -> None:
+    """No success is reported before the feed confirms."""
 
     async with desk(valkey_url) as at:
         at.toss.server.faults.receipt_delay_ms = 300
@@ -136,8 +135,8 @@ async def test_a_late_receipt_is_waited_for(valkey_url: str) -> None:
         assert asyncio.get_running_loop().time() - began >= 0.3
 
 
-async def test_a_refusal_reaches_whoever_asked(valkey_url: str) -> None:
-    """With the feed's own words; nothing of it stays wanted, and asked again at once it is not tried again."""
+async def test_a_refused_subscription_is_answered_with_the_reason(valkey_url: str) -> None:
+    """It does not stay wanted, and asking again at once is refused without trying."""
 
     async with desk(valkey_url) as at:
         at.toss.server.faults.refused_destinations = {HYNIX_TRADES}
@@ -156,8 +155,8 @@ async def test_a_refusal_reaches_whoever_asked(valkey_url: str) -> None:
         )
 
 
-async def test_a_subscription_that_is_never_confirmed_is_no_success(valkey_url: str) -> None:
-    """The feed says nothing at all: what was commanded before stays as it was, and the new one is not wanted."""
+async def test_an_unconfirmed_subscription_is_a_failure(valkey_url: str) -> None:
+    """Earlier commands stay in effect, and the new destination is not wanted."""
 
     async with desk(valkey_url) as at:
         assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
@@ -166,7 +165,7 @@ async def test_a_subscription_that_is_never_confirmed_is_no_success(valkey_url: 
         assert at.commanded() == {SAMSUNG_TRADES}
 
 
-async def test_what_the_budget_does_not_hold_is_not_stored(valkey_url: str) -> None:
+async def test_a_subscription_over_budget_is_not_stored(valkey_url: str) -> None:
     async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="1") as at:
         assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
         assert await at.subscribe(HYNIX_TRADES) == CommandAnswer(
@@ -175,8 +174,8 @@ async def test_what_the_budget_does_not_hold_is_not_stored(valkey_url: str) -> N
         assert at.commanded() == {SAMSUNG_TRADES}
 
 
-async def test_without_the_feed_it_is_pending_and_made_good(valkey_url: str) -> None:
-    """Both for a relayer that is not connected and for one whose connection is lost while it waits for the receipt."""
+async def test_a_subscription_without_a_feed_is_pending_and_made_later(valkey_url: str) -> None:
+    """Also if the connection is lost while waiting for the receipt."""
 
     async with desk(valkey_url) as at:
         at.toss.server.faults.receipts = False
@@ -197,8 +196,8 @@ async def test_without_the_feed_it_is_pending_and_made_good(valkey_url: str) -> 
         assert at.commanded() == {SAMSUNG_TRADES, HYNIX_TRADES}
 
 
-async def test_unsubscribing_is_answered_with_what_it_meant(valkey_url: str) -> None:
-    """Withdrawn from the feed; nothing to withdraw; or still subscribed because money depends on it."""
+async def test_unsubscribing_reports_its_effect(valkey_url: str) -> None:
+    """Unsubscribed, nothing to unsubscribe, or still subscribed because the product needs it."""
 
     async with desk(valkey_url) as at:
         publish_subscriptions(at.client, {SAMSUNG: Source.OPEN_ORDERS})
@@ -215,8 +214,7 @@ async def test_unsubscribing_is_answered_with_what_it_meant(valkey_url: str) -> 
         assert at.commanded() == set()
 
 
-async def test_a_subscription_may_be_withdrawn_before_it_is_confirmed(valkey_url: str) -> None:
-    """Whoever waits for it is told, instead of waiting for what will not come."""
+async def test_unsubscribing_answers_a_pending_subscription(valkey_url: str) -> None:
 
     async with desk(valkey_url) as at:
         at.toss.server.faults.receipts = False
@@ -229,10 +227,8 @@ async def test_a_subscription_may_be_withdrawn_before_it_is_confirmed(valkey_url
         assert (await waiting).code is AnswerCode.WITHDRAWN
 
 
-async def test_a_reconnect_is_a_new_connection_with_all_subscriptions(
-    valkey_url: str, client: "redis.Redis"
-) -> None:
-    """And it is answered once that stands. The predecessor's was deaf after it."""
+async def test_reconnect_restores_all_subscriptions(valkey_url: str, client: "redis.Redis") -> None:
+    """It is answered after the new connection is open."""
 
     ask_for(client, SAMSUNG)
     async with desk(valkey_url) as at:
@@ -246,10 +242,10 @@ async def test_a_reconnect_is_a_new_connection_with_all_subscriptions(
         assert at.toss.server.connections_total == at.toss.server.tokens_total == 2
 
 
-async def test_a_reconnect_that_fails_says_why_and_one_that_waits_is_hurried(
+async def test_a_failed_reconnect_is_answered_and_shortens_the_next_wait(
     valkey_url: str,
 ) -> None:
-    """A failure is answered at the first attempt; later ones need not wait for the back-off."""
+    """It is answered after the first attempt; a later reconnect skips the back-off."""
 
     async with desk(valkey_url) as at:
         at.toss.server.faults.token_status = 503
@@ -261,10 +257,9 @@ async def test_a_reconnect_that_fails_says_why_and_one_that_waits_is_hurried(
         assert (await at.ask(CommandType.RECONNECT)).code is AnswerCode.RECONNECTED
 
 
-async def test_the_subscriptions_are_told_with_their_state(
+async def test_subscriptions_are_listed_with_state_and_source(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """What is confirmed, refused and left out, each with the source for which it is wanted."""
     kakao = "A035720"
 
     async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="2") as at:
@@ -331,10 +326,10 @@ HOSTILE = [
         ({"type": "subscribe", "topic": f"{SAMSUNG_TRADES}\nid:1"}, AnswerCode.UNKNOWN_TOPIC),
     ],
 )
-async def test_what_is_no_command_is_answered_where_that_is_possible(
+async def test_invalid_commands_are_answered_if_possible(
     valkey_url: str, message: dict[str, object], code: AnswerCode
 ) -> None:
-    """Nothing that is published there ends the relayer, nor gets near a frame."""
+    """They neither end the relayer nor reach a frame."""
 
     async with desk(valkey_url) as at:
         for garbage in HOSTILE:
@@ -348,8 +343,8 @@ async def test_what_is_no_command_is_answered_where_that_is_possible(
         assert at.toss.server.destinations() == {SAMSUNG_TRADES}
 
 
-async def test_too_many_at_once_are_refused_and_not_kept_waiting(valkey_url: str) -> None:
-    """The one beyond the bound learns so at once, while the others wait for a silent feed."""
+async def test_excess_commands_are_refused_at_once(valkey_url: str) -> None:
+    """While the others wait for a silent feed."""
 
     async with desk(valkey_url) as at:
         at.toss.server.faults.receipts = False
@@ -359,10 +354,10 @@ async def test_too_many_at_once_are_refused_and_not_kept_waiting(valkey_url: str
         assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.BUSY
 
 
-async def test_commands_are_heard_again_after_redis_was_away(
+async def test_commands_are_accepted_again_after_a_redis_outage(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
-    """Stopped and started, and once more with only the listener's own connection cut."""
+    """After a restart of Redis, and after only the listener's connection was cut."""
 
     def restart() -> None:
         valkey_server.stop()
@@ -376,10 +371,10 @@ async def test_commands_are_heard_again_after_redis_was_away(
             assert answer.code is AnswerCode.SUBSCRIPTIONS
 
 
-async def test_a_connection_that_died_without_a_sign_is_noticed(
+async def test_a_silently_dead_connection_is_replaced(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
-    """A frozen Redis answers no ping: the listener leaves that connection and makes another as soon as it can."""
+    """A frozen Redis does not answer PING."""
 
     with capture_logs() as logged:
         async with relayer_connect(valkey_url) as connection:
@@ -418,8 +413,8 @@ async def test_a_connection_that_died_without_a_sign_is_noticed(
             await asyncio.gather(listening, return_exceptions=True)
 
 
-async def test_a_change_that_redis_does_not_take_is_answered_as_that(valkey_url: str) -> None:
-    """The set is no set any more: nothing is subscribed, and whoever asked knows."""
+async def test_a_change_that_cannot_be_stored_is_answered_as_such(valkey_url: str) -> None:
+    """The key has the wrong type: nothing is subscribed."""
 
     async with desk(valkey_url) as at:
         at.client.set(keys.RELAYER_SUBSCRIPTIONS, "a text")

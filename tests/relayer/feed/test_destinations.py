@@ -1,4 +1,4 @@
-"""Destinations as other brokers spell them."""
+"""Destination formats for other brokers."""
 
 import pytest
 
@@ -14,8 +14,6 @@ from trading.marketdata.topics import trade_topic
         ("percent", "/topic/v1%2Fkr%2Fstock%2Ftrade%2FA005930"),
     ],
 )
-def test_only_the_name_of_a_topic_is_spelled_otherwise(
-    style: DestinationStyle, spelling: str
-) -> None:
-    """The kind before it tells a broker what to do with the name."""
+def test_only_the_topic_name_is_reformatted(style: DestinationStyle, spelling: str) -> None:
+    """The kind before it tells the broker how to interpret the name."""
     assert destination_formatter(style)(trade_topic("A005930")) == spelling

@@ -1,4 +1,4 @@
-"""The guest token is taken from a good answer and from no other."""
+"""The guest token is taken from valid responses only."""
 
 import json
 import threading
@@ -24,7 +24,10 @@ from tests.support.deadlines import DEADLINE_S
 def answering(
     status: int, body: bytes, headers: dict[str, str] | None = None, *, stays: bool = False
 ) -> Iterator[str]:
-    """A server that gives this answer to the one request that the relayer may make; gives its address. What ``stays`` leaves its connection open."""
+    """Serve one request with this response and yield the server's address.
+
+    If ``stays``, the connection stays open after the response.
+    """
     left = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -38,7 +41,7 @@ def answering(
                 left.wait(DEADLINE_S)
 
         def log_message(self, *_: object) -> None:
-            """The test's output stays clean."""
+            """Keep the test output clean."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -51,7 +54,7 @@ def answering(
             thread.join()
 
 
-async def test_each_fetch_gives_a_new_token_of_the_sandbox() -> None:
+async def test_each_fetch_returns_a_new_token() -> None:
     async def fetch_twice() -> tuple[str, str, bool]:
         async with toss() as stand_in:
             url = f"http://127.0.0.1:{stand_in.port}"
@@ -64,7 +67,7 @@ async def test_each_fetch_gives_a_new_token_of_the_sandbox() -> None:
     assert known
 
 
-async def test_the_longest_token_passes() -> None:
+async def test_the_longest_token_is_accepted() -> None:
     token = "x" * TOKEN_LENGTH_MAX
     with answering(200, json.dumps({"result": token}).encode()) as url:
         assert await fetch_guest_token(url) == token
@@ -96,15 +99,15 @@ async def test_the_longest_token_passes() -> None:
         ),
     ],
 )
-async def test_a_bad_answer_gives_no_token(
+async def test_an_invalid_response_is_rejected(
     status: int, body: bytes, headers: dict[str, str]
 ) -> None:
     with answering(status, body, headers) as url, pytest.raises(TokenUnavailable):
         await fetch_guest_token(url)
 
 
-async def test_a_redirects_body_is_not_read() -> None:
-    """It never comes, and the library would wait for it only to throw it away."""
+async def test_the_body_of_a_redirect_is_not_read() -> None:
+    """It never arrives, and the library would wait for it only to discard it."""
     elsewhere = {"Location": "http://127.0.0.1:1/", "Content-Length": "1000"}
     with (
         answering(302, b"", elsewhere, stays=True) as url,
@@ -121,12 +124,12 @@ async def test_a_redirects_body_is_not_read() -> None:
         pytest.param({"Transfer-Encoding": "chunked"}, id="chunks that are none"),
     ],
 )
-async def test_a_broken_body_gives_no_token(headers: dict[str, str]) -> None:
-    """Faults of the body come late, after a good status line, and must not leave the relayer waiting."""
+async def test_a_broken_body_is_rejected(headers: dict[str, str]) -> None:
+    """Body errors follow a valid status line and must not block the relayer."""
     with answering(200, b'{"result":"token"}', headers) as url, pytest.raises(TokenUnavailable):
         await fetch_guest_token(url)
 
 
-async def test_no_server_gives_no_token() -> None:
+async def test_an_unreachable_server_is_reported() -> None:
     with pytest.raises(TokenUnavailable):
         await fetch_guest_token(f"http://127.0.0.1:{free_port()}")

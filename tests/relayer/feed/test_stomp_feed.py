@@ -1,4 +1,4 @@
-"""The feed against servers that behave as Toss might one day: each loss has a reason, none raises anything else."""
+"""The feed with misbehaving servers: every loss has a reason and raises only FeedUnavailable."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -34,7 +34,7 @@ async def scripted(
     silence_s: float = DEADLINE_S,
     receipt_timeout_s: float = DEADLINE_S,
 ) -> AsyncIterator[StompFeed]:
-    """A feed whose token comes from the sandbox and whose socket is served by ``script``."""
+    """Yield a feed with a sandbox token and a socket served by ``script``."""
     async with (
         toss() as stand_in,
         serve(
@@ -61,7 +61,7 @@ def _header(frame: str, name: str) -> str:
 
 
 async def drain(feed: StompFeed) -> tuple[list[FeedEvent], str]:
-    """Everything that a feed gives until it is lost, and why it was."""
+    """Return all events until the feed is lost, and the reason."""
     found = []
     try:
         async for event in feed.events():
@@ -71,8 +71,8 @@ async def drain(feed: StompFeed) -> tuple[list[FeedEvent], str]:
     raise AssertionError("A feed ended without a reason.")
 
 
-async def test_a_server_without_beats_is_not_trusted_for_ever() -> None:
-    """It promised none, so nothing tells whether it is still there; after so long a silence another connection is made."""
+async def test_a_silent_server_without_heart_beats_is_dropped() -> None:
+    """Nothing else shows whether it is alive."""
 
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
@@ -95,7 +95,7 @@ async def connect_and_drain(
 
 
 async def test_frames_may_be_split_joined_and_binary() -> None:
-    """One frame over two messages, two frames and a beat in one, text or binary: all the same."""
+    """One frame in two messages, or two frames and a heart-beat in one, as text or binary."""
 
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
@@ -127,9 +127,7 @@ async def test_frames_may_be_split_joined_and_binary() -> None:
         ),
     ],
 )
-async def test_a_fault_of_the_server_ends_the_connection_with_its_reason(
-    frame: str, reason: str
-) -> None:
+async def test_a_server_error_ends_the_connection_with_its_reason(frame: str, reason: str) -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(CONNECTED.decode())
@@ -140,7 +138,7 @@ async def test_a_fault_of_the_server_ends_the_connection_with_its_reason(
     assert await connect_and_drain(script) == ([], reason)
 
 
-async def test_an_abrupt_end_has_a_reason() -> None:
+async def test_an_abrupt_close_has_a_reason() -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(CONNECTED.decode())
@@ -153,8 +151,8 @@ async def test_an_abrupt_end_has_a_reason() -> None:
     )
 
 
-async def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
-    """Servers like to say what they refuse; what we raise goes to the log."""
+async def test_a_refused_token_is_not_part_of_the_reason() -> None:
+    """Servers often repeat what they refuse, and the reason is logged."""
 
     async def script(socket: ServerConnection) -> None:
         connect = str(await socket.recv())
@@ -183,9 +181,7 @@ async def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
         ),
     ],
 )
-async def test_a_session_that_does_not_come_about_has_a_reason(
-    answer: str | None, reason: str
-) -> None:
+async def test_a_failed_connect_has_a_reason(answer: str | None, reason: str) -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
         if answer is not None:
@@ -200,7 +196,7 @@ async def test_a_session_that_does_not_come_about_has_a_reason(
         await connect()
 
 
-async def test_a_server_of_another_protocol_is_left() -> None:
+async def test_another_subprotocol_is_refused() -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.wait_closed()
 
@@ -212,7 +208,7 @@ async def test_a_server_of_another_protocol_is_left() -> None:
         await connect()
 
 
-async def test_no_server_has_a_reason() -> None:
+async def test_an_unreachable_server_has_a_reason() -> None:
     async def connect() -> None:
         async with toss() as stand_in:
             feed = StompFeed(
@@ -226,7 +222,7 @@ async def test_no_server_has_a_reason() -> None:
         await connect()
 
 
-async def test_without_a_connection_nothing_can_be_asked() -> None:
+async def test_subscribing_without_a_connection_raises() -> None:
     async def ask() -> None:
         feed = StompFeed(
             api_url="http://127.0.0.1:1", websocket_url="ws://127.0.0.1:1/ws", heart_beat_ms=0
@@ -239,8 +235,8 @@ async def test_without_a_connection_nothing_can_be_asked() -> None:
         await ask()
 
 
-async def test_destinations_are_spelled_in_the_servers_style() -> None:
-    """What comes back is ours again."""
+async def test_destinations_are_sent_in_the_servers_format() -> None:
+    """Events carry the original format."""
     heard: list[str] = []
 
     async def script(socket: ServerConnection) -> None:
@@ -263,7 +259,7 @@ async def test_destinations_are_spelled_in_the_servers_style() -> None:
     ]
 
 
-async def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
+async def test_an_unconfirmed_subscription_is_sent_again() -> None:
     """The connection stays, and the destination stays subscribed."""
 
     async def script(socket: ServerConnection) -> None:
@@ -279,7 +275,7 @@ async def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
 
 
 async def test_close_sends_unsubscribe_and_disconnect() -> None:
-    """The server never answers DISCONNECT, and the feed does not wait for it without end."""
+    """The server never answers DISCONNECT; the wait for it is bounded."""
     heard: list[str] = []
 
     async def script(socket: ServerConnection) -> None:

@@ -1,4 +1,4 @@
-"""What the relayer follows of what it is asked for."""
+"""Selection of subscriptions within the budget, and its source in Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,10 +27,10 @@ topics = st.integers(0, 30).map(lambda number: trade_topic(f"A{number:06}"))
     current=st.frozensets(topics),
     budget=st.integers(1, 20),
 )
-def test_the_budget_holds_and_urgency_decides(
+def test_the_most_urgent_destinations_fit_the_budget(
     requested: dict[str, Source], current: frozenset[str], budget: int
 ) -> None:
-    """Nothing followed is less urgent than what is left out, nor is it a newcomer where an equal that was followed is left out."""
+    """Among equals, current subscriptions come first."""
     choice = choose(requested, current=current, budget=budget)
 
     assert choice.wanted <= set(requested)
@@ -49,14 +49,14 @@ def test_the_budget_holds_and_urgency_decides(
 
 @given(requested=st.dictionaries(topics, st.sampled_from(Source)), budget=st.integers(1, 20))
 def test_a_full_budget_does_not_flap(requested: dict[str, Source], budget: int) -> None:
-    """Looking again at the same wishes changes nothing."""
+    """Choosing again from the same requests changes nothing."""
     once = choose(requested, current=frozenset(), budget=budget)
 
     assert choose(requested, current=once.wanted, budget=budget) == once
 
 
-def test_a_destination_is_as_urgent_as_its_most_urgent_source() -> None:
-    """A command lifts what would only fill up, and lowers nothing that money depends on."""
+def test_a_destination_has_its_most_urgent_source() -> None:
+    """A command raises a filler's urgency and lowers nobody's."""
     automatic = {SAMSUNG_TRADES: Source.OPEN_ORDERS, HYNIX_TRADES: Source.MARKET_VALUE}
 
     assert merge([SAMSUNG_TRADES, HYNIX_TRADES, KAKAO_TRADES], automatic) == {
@@ -68,7 +68,7 @@ def test_a_destination_is_as_urgent_as_its_most_urgent_source() -> None:
 
 @asynccontextmanager
 async def watching(valkey_url: str, *, budget: int = 10) -> AsyncIterator[SubscriptionWatch]:
-    """A watch on its own connection, which nobody but the test makes look."""
+    """Yield a watch on its own connection, refreshed only by the test."""
     async with connect(valkey_url) as connection:
         yield SubscriptionWatch(connection, budget=budget)
 
@@ -76,7 +76,7 @@ async def watching(valkey_url: str, *, budget: int = 10) -> AsyncIterator[Subscr
 def watched(
     valkey_url: str, scenario: Callable[[SubscriptionWatch], Awaitable[None]], *, budget: int = 10
 ) -> SubscriptionWatch:
-    """The watch as the scenario left it."""
+    """Return the watch after the scenario."""
 
     async def play() -> SubscriptionWatch:
         async with watching(valkey_url, budget=budget) as watch:
@@ -86,10 +86,8 @@ def watched(
     return asyncio.run(play())
 
 
-def test_unknown_destinations_never_get_near_a_frame(
-    valkey_url: str, client: "redis.Redis"
-) -> None:
-    """Whatever lies in either key, only the trades of a Korean stock are followed."""
+def test_invalid_destinations_are_ignored(valkey_url: str, client: "redis.Redis") -> None:
+    """Only trade topics of Korean stocks are subscribed, whatever the keys contain."""
     client.sadd(
         keys.RELAYER_SUBSCRIPTIONS,
         SAMSUNG_TRADES,
@@ -109,7 +107,7 @@ def test_unknown_destinations_never_get_near_a_frame(
 
 
 def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> None:
-    """What others add to the set or take from it is followed, and so is what the workers want now."""
+    """Changes of the commanded set and of the workers' hash take effect."""
     seen: list[set[str]] = []
 
     async def follow(watch: SubscriptionWatch) -> None:
@@ -135,10 +133,10 @@ def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> 
     ]
 
 
-def test_what_does_not_fit_is_told_unless_it_only_fills_up(
+def test_destinations_over_budget_are_reported_unless_they_only_fill_up(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """An open order displaces a command, and a command what only fills up."""
+    """An open order displaces a command, and a command displaces a filler."""
     ask_for(client, HYNIX)
     publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
     steps: list[tuple[set[str], tuple[str, ...]]] = []
@@ -155,10 +153,10 @@ def test_what_does_not_fit_is_told_unless_it_only_fills_up(
     assert steps == [({HYNIX_TRADES}, ()), ({SAMSUNG_TRADES}, (HYNIX_TRADES,))]
 
 
-def test_lost_keys_change_nothing_and_the_set_is_written_back(
+def test_lost_keys_change_nothing_and_commands_are_written_back(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Redis came back empty: what is followed stays so, and the set says again what was commanded and nothing else."""
+    """After an empty restart of Redis only the commanded destinations are written back."""
     ask_for(client, SAMSUNG, HYNIX)
     publish_subscriptions(client, {KAKAO: Source.HOLDINGS})
 
@@ -173,8 +171,8 @@ def test_lost_keys_change_nothing_and_the_set_is_written_back(
     assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {SAMSUNG_TRADES, HYNIX_TRADES}
 
 
-def test_a_command_withdraws_the_last_one_for_good(valkey_url: str, client: "redis.Redis") -> None:
-    """A set that a command emptied is no lost one, though a look was under way meanwhile."""
+def test_removing_the_last_command_is_permanent(valkey_url: str, client: "redis.Redis") -> None:
+    """An emptied set is not taken for a lost one, even if a refresh ran meanwhile."""
     ask_for(client, SAMSUNG)
 
     async def withdraw(watch: SubscriptionWatch) -> None:
@@ -192,8 +190,8 @@ def test_a_command_withdraws_the_last_one_for_good(valkey_url: str, client: "red
     assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == set()
 
 
-def test_a_command_adds_what_fits(valkey_url: str, client: "redis.Redis") -> None:
-    """The first takes the place of what fills up, a second time it is known, and the next one has no room and leaves no trace."""
+def test_a_command_adds_what_fits_the_budget(valkey_url: str, client: "redis.Redis") -> None:
+    """The first displaces a filler, a repeated one is known, and one over budget has no effect."""
     publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
     found: list[AddResult] = []
 
@@ -208,10 +206,7 @@ def test_a_command_adds_what_fits(valkey_url: str, client: "redis.Redis") -> Non
     assert watch.wanted == client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {SAMSUNG_TRADES}
 
 
-def test_a_command_may_be_undone_by_hand_before_the_next_look(
-    valkey_url: str, client: "redis.Redis"
-) -> None:
-    """Redis then says what it said before the command, and that is followed."""
+def test_a_command_undone_by_hand_is_followed(valkey_url: str, client: "redis.Redis") -> None:
     ask_for(client, HYNIX)
 
     async def undo(watch: SubscriptionWatch) -> None:
@@ -227,8 +222,10 @@ def test_a_command_may_be_undone_by_hand_before_the_next_look(
     assert watched(valkey_url, undo).wanted == {HYNIX_TRADES}
 
 
-def test_a_change_that_can_not_be_stored_is_none(valkey_url: str, client: "redis.Redis") -> None:
-    """A key of another kind refuses it: whoever asked is told, and what is followed stays."""
+def test_a_change_that_cannot_be_stored_has_no_effect(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
+    """A key of the wrong type raises the error, and the subscriptions stay."""
 
     async def fail(watch: SubscriptionWatch) -> None:
         await watch.add(SAMSUNG_TRADES)

@@ -1,4 +1,4 @@
-"""The link against feeds that behave as badly as they can: one bad destination costs no other, and told to stop, it stops."""
+"""The supervisor with misbehaving feeds: one bad destination does not block others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -22,7 +22,7 @@ from trading.marketdata.topics import trade_topic
 
 
 class FeedLostOnLeaving:
-    """A feed whose connection is lost in the very moment in which the link is cancelled."""
+    """A feed whose connection is lost at the moment of cancellation."""
 
     subscribed: frozenset[str] = frozenset()
 
@@ -41,19 +41,19 @@ class FeedLostOnLeaving:
             raise FeedUnavailable("the server closed the connection") from None
 
     async def unsubscribe(self, _destinations: Sequence[str]) -> None:
-        """Nothing is ever subscribed."""
+        """Do nothing."""
 
     async def events(self) -> AsyncIterator[FeedEvent]:
         await asyncio.Event().wait()
         return
-        yield  # a generator that yields nothing
+        yield  # makes this a generator
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 class TouchyFeed:
-    """A feed that confirms every destination in turn, but for one that costs the connection without a word about it."""
+    """A feed that confirms all destinations but one, which silently breaks the connection."""
 
     def __init__(self, *, touchy: str) -> None:
         self.connections = 0
@@ -89,12 +89,12 @@ class TouchyFeed:
         self.confirmed = set()
 
     def abort(self) -> None:
-        """Nothing that could be dropped."""
+        """Do nothing."""
 
 
 @asynccontextmanager
 async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[FeedSupervisor]:
-    """A link that is to subscribe to these destinations on ``feed``, without a daemon around it."""
+    """Yield a supervisor that wants these destinations on ``feed``, without a daemon."""
     async with Redis.from_url(valkey_url, decode_responses=True) as redis:
         sequence = TickSequence()
         watch = SubscriptionWatch(redis, budget=10)
@@ -110,10 +110,10 @@ async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[Fee
 
 
 @pytest.mark.parametrize("touchy", ["A000001", "A000003"], ids=["first in order", "last in order"])
-async def test_a_destination_that_costs_the_connection_unnamed_is_found(
+async def test_a_destination_that_silently_breaks_the_connection_is_identified(
     valkey_url: str, touchy: str
 ) -> None:
-    """It would otherwise cost all others the market for ever, whoever asked for it. The others are served, in a few connections."""
+    """It would otherwise block all others. The others are served after a few connections."""
     topics = {code: trade_topic(code) for code in ("A000001", "A000002", "A000003")}
 
     feed = TouchyFeed(touchy=topics[touchy])
@@ -129,8 +129,8 @@ async def test_a_destination_that_costs_the_connection_unnamed_is_found(
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_nobody_is_blamed_while_nothing_is_confirmed(valkey_url: str) -> None:
-    """A server that takes no subscription at all is away, and no destination is the cause of it."""
+async def test_no_destination_is_refused_while_none_is_confirmed(valkey_url: str) -> None:
+    """A server that accepts no subscription is down; no destination is the cause."""
     topic = trade_topic("A000001")
 
     feed = TouchyFeed(touchy=topic)
@@ -142,8 +142,8 @@ async def test_nobody_is_blamed_while_nothing_is_confirmed(valkey_url: str) -> N
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_loss_at_the_moment_of_stopping_does_not_swallow_the_stop(valkey_url: str) -> None:
-    """The loss of the connection would otherwise win over the cancellation, and the link would connect again."""
+async def test_a_loss_during_cancellation_does_not_swallow_it(valkey_url: str) -> None:
+    """Otherwise the supervisor would connect again."""
 
     feed = FeedLostOnLeaving()
     async with linked(valkey_url, feed, trade_topic("A005930")) as link:

@@ -1,4 +1,4 @@
-"""The lease in a real Redis, and what its faults are taken for."""
+"""The lease in a real Redis, and how Redis's faults are classified."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ from trading.redis import keys
 
 
 class Switch(NoWatchdog):
-    """Tells when it would have killed us."""
+    """Records when it would have killed the process."""
 
     def __init__(self) -> None:
         self.kills_at: float | None = None
@@ -52,7 +52,7 @@ async def record(url: str, name: str = "here:1") -> AsyncIterator[LeaseRecord]:
         await client.aclose()
 
 
-async def test_one_takes_it_and_the_other_sees_whose_it_is(valkey_url: str) -> None:
+async def test_one_acquires_the_lease_and_others_see_the_holder(valkey_url: str) -> None:
     async with record(valkey_url) as mine, record(valkey_url, "there:2") as theirs:
         assert (await mine.read()).value is None
         lease = await mine.acquire()
@@ -74,7 +74,7 @@ async def test_one_takes_it_and_the_other_sees_whose_it_is(valkey_url: str) -> N
         assert (await theirs.read()).value == later
 
 
-async def test_numbers_rise_even_where_redis_forgot_the_last(
+async def test_numbers_rise_even_if_redis_lost_the_last(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     async def twice() -> list[int]:
@@ -90,9 +90,7 @@ async def test_numbers_rise_even_where_redis_forgot_the_last(
     assert first <= second
 
 
-async def test_what_redis_forgot_the_holder_restores(
-    valkey_url: str, client: "redis.Redis"
-) -> None:
+async def test_a_holder_restores_a_lost_lease(valkey_url: str, client: "redis.Redis") -> None:
     async with record(valkey_url) as mine:
         lease = await mine.acquire()
         assert lease is not None
@@ -102,13 +100,15 @@ async def test_what_redis_forgot_the_holder_restores(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_refused_connection_is_told_from_silence(host: str) -> None:
+async def test_a_refused_connection_raises_redis_down(host: str) -> None:
     async with record(f"redis://{host}:{free_port()}/0") as mine:
         with pytest.raises(RedisDown):
             await mine.read()
 
 
-async def test_silence_is_no_refusal(valkey_server: Valkey, valkey_url: str) -> None:
+async def test_a_missing_answer_raises_redis_unreachable(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
     async with record(valkey_url) as mine:
         await mine.read()
         valkey_server.pause()
@@ -119,10 +119,10 @@ async def test_silence_is_no_refusal(valkey_server: Valkey, valkey_url: str) -> 
             valkey_server.resume()
 
 
-async def test_a_restart_between_two_looks_is_noticed(
+async def test_a_restart_between_two_reads_is_detected(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
-    """A pool would have mended the connection unseen, and what Redis forgot would have looked like what expired."""
+    """A pool would reconnect silently, and a lost lease would look like an expired one."""
 
     async with record(valkey_url) as mine:
         await mine.read()
@@ -133,10 +133,10 @@ async def test_a_restart_between_two_looks_is_noticed(
         assert (await mine.read()).value is None
 
 
-async def test_a_holder_keeps_it_until_another_has_it(
+async def test_a_holder_holds_until_another_takes_over(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """The switch is set for as long as it is held, always ahead of the lease's end, and disarmed at the end."""
+    """The watchdog is armed ahead of the lease's end while it is held, and disarmed at the end."""
 
     watchdog = Switch()
     async with record(valkey_url) as mine:
@@ -155,7 +155,7 @@ async def test_a_holder_keeps_it_until_another_has_it(
     assert client.get(keys.RELAYER_LEASE) == "9 there:2"
 
 
-async def test_a_holder_without_an_answer_gives_it_up(
+async def test_a_holder_without_answers_gives_the_lease_up(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
     async with record(valkey_url) as mine:
@@ -169,8 +169,7 @@ async def test_a_holder_without_an_answer_gives_it_up(
             valkey_server.resume()
 
 
-async def test_a_candidate_waits_where_it_does_not_know(valkey_url: str) -> None:
-    """Nothing is there, and that may be because Redis forgot it."""
+async def test_a_candidate_waits_if_the_lease_may_have_been_lost(valkey_url: str) -> None:
 
     async with record(valkey_url) as mine:
         loop = asyncio.get_running_loop()
@@ -181,7 +180,7 @@ async def test_a_candidate_waits_where_it_does_not_know(valkey_url: str) -> None
 
 
 def test_only_the_holder_writes(valkey_url: str, client: "redis.Redis") -> None:
-    """The fence: whoever lost the lease without knowing it yet changes nothing in Redis."""
+    """Fencing: a former holder that has not noticed yet changes nothing in Redis."""
     script = TickScript(client)
     client.set(keys.RELAYER_LEASE, "2 there:2")
 
@@ -194,9 +193,7 @@ def test_only_the_holder_writes(valkey_url: str, client: "redis.Redis") -> None:
     assert client.xlen(keys.TICK_STREAM) == 1
 
 
-async def test_a_client_of_ours_keeps_one_connection(
-    valkey_url: str, client: "redis.Redis"
-) -> None:
+async def test_the_lease_client_uses_one_connection(valkey_url: str, client: "redis.Redis") -> None:
     before = {each["id"] for each in client.client_list()}
 
     async with connect(valkey_url, single_connection=True) as one:

@@ -1,4 +1,7 @@
-"""The rules of the lease, played through in made-up time: whatever is stopped, cut off, restarted or forgotten, two are never connected at once."""
+"""The lease's rules in simulated time: two relayers are never connected at once.
+
+Processes are stopped or cut off; Redis restarts or loses its data.
+"""
 
 from dataclasses import dataclass, field
 
@@ -27,7 +30,7 @@ GONE = LeaseSnapshot(None, 0.0)
 
 @dataclass
 class Redis:
-    """What the rules ask of Redis. ``life`` changes with each start: a connection of an earlier life is broken."""
+    """Redis as the rules need it. ``life`` changes with each start and breaks connections."""
 
     up: bool = True
     life: int = 0
@@ -47,7 +50,10 @@ class Redis:
 
 @dataclass
 class Relayer:
-    """One process: a candidate, a holder who is connected, or dead. It does what ``relayer.lease.holder`` does, a step at a time."""
+    """One process: a candidate, a connected holder, or dead.
+
+    It does what ``relayer.lease.holder`` does, one step at a time.
+    """
 
     name: str
     redis: Redis
@@ -60,7 +66,7 @@ class Relayer:
     candidate: LeaseCandidate = field(default_factory=LeaseCandidate)
     lease: str | None = None
     term: LeaseTerm | None = None
-    # A request that Redis answered before the process was stopped: it goes on from there.
+    # A request answered before the process was stopped; it continues from there.
     answer: tuple[float, LeaseSnapshot] | None = None
 
     def live(self, now: float) -> None:
@@ -78,7 +84,7 @@ class Relayer:
         self.connected, self.term, self.lease, self.candidate = False, None, None, LeaseCandidate()
 
     def reach(self) -> str:
-        """How a request fares: "answered", "refused" or "lost"."""
+        """Return what happens to a request: "answered", "refused" or "lost"."""
         if self.cut_off:
             return "lost"
         if not self.redis.up:
@@ -97,7 +103,7 @@ class Relayer:
                 return
             if not self.candidate.may_acquire(self.redis.read(now), now=now):
                 return
-            # The look and the taking are two requests, and a process may be stopped between them.
+            # Reading and acquiring are two requests; the process may be stopped between them.
             self.answer, self.due_at = (now, GONE), now + STEP_S
             return
         read_at, self.answer = self.answer[0], None
@@ -131,7 +137,7 @@ class Relayer:
                 self.due_at = now + RENEW_PERIOD_S
 
     def release(self, now: float) -> None:
-        """SIGTERM and a new start."""
+        """Simulate SIGTERM and a new start."""
         if not self.alive or self.stopped:
             return
         lease = self.lease
@@ -193,14 +199,17 @@ def happen_to_relayer(event: str, number: int, relayers: list[Relayer], now: flo
             one.release(now)
 
 
-# The first candidate of all holds the lease when a story begins. Three that chance finds too seldom: the holder was stopped while Redis was away,
-# which came back with the lease still running, or with nothing; and one that had been cut off when Redis forgot everything.
+# The first candidate holds the lease at the start. The examples are cases that random search rarely
+# finds: the holder was stopped while Redis was down, which returned with the lease still running,
+# or empty; and a holder was cut off when Redis lost its data.
 @settings(max_examples=400)
 @example([(("down", 0), 3.3), (("stop", 0), 0.05), (("up as it was", 0), 8.0)])
 @example([(("down", 0), 6.0), (("stop", 0), 0.05), (("up empty", 0), 8.0)])
 @example([(("cut off", 0), 0.1), (("forget", 0), 8.0)])
 @given(STORIES)
-def test_two_are_never_connected_at_once(story: list[tuple[tuple[str, int], float]]) -> None:
+def test_two_relayers_are_never_connected_at_once(
+    story: list[tuple[tuple[str, int], float]],
+) -> None:
     redis = Redis()
     relayers = [Relayer(name, redis) for name in "abc"]
     now = 0.0
@@ -233,8 +242,8 @@ def test_a_standby_takes_over_within_ten_seconds(after_s: float, event: str) -> 
         assert now - lost_at < TTL_S + 3 * POLL_PERIOD_S
 
 
-def test_an_outage_of_redis_costs_no_connection() -> None:
-    """A minute away, then back and empty: the holder is connected all the time, and holds the lease again."""
+def test_a_redis_outage_drops_no_connection() -> None:
+    """Down for a minute, then empty: the holder stays connected and holds the lease again."""
     redis = Redis()
     relayers = [Relayer(name, redis) for name in "ab"]
     now = 0.0
@@ -253,8 +262,8 @@ def test_an_outage_of_redis_costs_no_connection() -> None:
     assert redis.read(now).value == holder.lease
 
 
-def test_the_spans_fit_into_each_other() -> None:
-    """A holder is dropped before it is killed, killed before its lease ends, and asks often enough to notice."""
+def test_timeouts_are_consistent() -> None:
+    """A holder disconnects before it is killed and is killed before its lease ends."""
     assert 0 < KILL_MARGIN_S < DISCONNECT_MARGIN_S < TTL_S <= GRACE_S
     assert max(RENEW_PERIOD_S, POLL_PERIOD_S) + 1.0 < TTL_S - DISCONNECT_MARGIN_S
 
@@ -267,7 +276,7 @@ def test_the_spans_fit_into_each_other() -> None:
         pytest.param(GONE, 5.1, GRACE_S, id="it was forgotten"),
     ],
 )
-def test_what_a_candidate_waits_for(
+def test_how_long_a_candidate_waits(
     snapshot: LeaseSnapshot, ends_at: float, waits_s: float
 ) -> None:
     candidate = LeaseCandidate()
@@ -278,7 +287,7 @@ def test_what_a_candidate_waits_for(
     assert candidate.may_acquire(snapshot, now=ends_at + waits_s)
 
 
-def test_a_candidate_that_lost_sight_begins_anew() -> None:
+def test_a_candidate_starts_over_after_losing_redis() -> None:
     candidate = LeaseCandidate()
     candidate.may_acquire(HELD, now=0.0)
     candidate.may_acquire(HELD, now=GRACE_S)

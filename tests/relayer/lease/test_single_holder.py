@@ -1,4 +1,4 @@
-"""Two relayer processes and one connection, whatever becomes of the one that has it."""
+"""Two relayer processes, one connection, whatever happens to its holder."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ needs_switch = pytest.mark.skipif(
 
 
 class Two:
-    """Two relayers that were started together, one of which is connected to the stand-in, and their Redis."""
+    """Two relayers started together, one connected to the stand-in, and their Redis."""
 
     def __init__(
         self, stand_in: Toss, client: "redis.Redis", processes: list["subprocess.Popen[str]"]
@@ -46,7 +46,7 @@ class Two:
 
     @property
     def holder(self) -> "subprocess.Popen[str]":
-        """The process whose id the lease tells."""
+        """The process whose pid is in the lease."""
         found = re.fullmatch(r"[0-9]+ .+:([0-9]+)", self.lease)
         assert found, self.lease
         return next(one for one in self.processes if one.pid == int(found[1]))
@@ -56,7 +56,7 @@ class Two:
         return next(one for one in self.processes if one is not self.holder)
 
     async def serve(self, *, connections: int) -> None:
-        """Return once the ``connections``-th connection has all subscriptions."""
+        """Wait until the ``connections``-th connection has all subscriptions."""
         server = self.stand_in.server
         await until(
             lambda: server.connections_total == connections and server.destinations() == WANTED,
@@ -64,7 +64,7 @@ class Two:
         )
 
     async def is_succeeded(self, standby: "subprocess.Popen[str]") -> None:
-        """The standby took over, with the same subscriptions, and never were there two connections."""
+        """Check that the standby took over, and that there were never two connections."""
         await self.serve(connections=2)
         assert self.holder is standby
         assert self.stand_in.server.connections_at_once_max == 1
@@ -72,7 +72,7 @@ class Two:
 
 @asynccontextmanager
 async def two_relayers(client: "redis.Redis", *urls: str) -> AsyncIterator[Two]:
-    """Each on the Redis of its URL; the first connection stands and is served."""
+    """Start a relayer on each Redis URL; yield when the first connection is served."""
     ask_for(client, SAMSUNG, HYNIX)
     async with toss() as stand_in:
         environments = [
@@ -92,7 +92,9 @@ async def two_relayers(client: "redis.Redis", *urls: str) -> AsyncIterator[Two]:
             yield two
 
 
-async def test_a_killed_holder_is_succeeded(valkey_url: str, client: "redis.Redis") -> None:
+async def test_standby_takes_over_from_a_killed_holder(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     async with two_relayers(client, valkey_url, valkey_url) as two:
         standby = two.standby
         two.holder.kill()
@@ -102,10 +104,10 @@ async def test_a_killed_holder_is_succeeded(valkey_url: str, client: "redis.Redi
 
 
 @needs_switch
-async def test_a_stopped_holder_is_gone_before_another_connects(
+async def test_a_stopped_holder_is_killed_before_another_connects(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """SIGSTOP: it can close nothing, so the kernel ends it in time, and its connection with it."""
+    """After SIGSTOP it cannot close its connection, so the kernel ends the process in time."""
 
     async with two_relayers(client, valkey_url, valkey_url) as two:
         holder, standby = two.holder, two.standby
@@ -114,15 +116,15 @@ async def test_a_stopped_holder_is_gone_before_another_connects(
         assert holder.wait(timeout=DEADLINE_S) == -signal.SIGKILL
 
 
-async def test_a_holder_that_is_cut_off_leaves_before_another_connects(
+async def test_a_partitioned_holder_disconnects_before_another_connects(
     valkey_server: Valkey, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """It lives on, and stands by once it sees Redis again."""
+    """It becomes a standby when it reaches Redis again."""
 
     async with freezing_proxy(valkey_server.port) as proxy:
         through_it = f"redis://127.0.0.1:{proxy.port}/0"
         async with two_relayers(client, through_it, through_it) as two:
-            # Both went through the proxy, so that either may be the holder; its rival is a third.
+            # Both used the proxy, as either could be the holder; the rival is a third.
             os.kill(two.standby.pid, signal.SIGKILL)
             environment = two.stand_in.settings(valkey_url)
             with process(
@@ -146,10 +148,12 @@ async def test_a_holder_that_is_cut_off_leaves_before_another_connects(
                 assert two.stand_in.server.connections_total == 2
 
 
-async def test_a_leaving_holder_is_succeeded(valkey_url: str, client: "redis.Redis") -> None:
+async def test_standby_takes_over_from_a_stopping_holder(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     async with two_relayers(client, valkey_url, valkey_url) as two:
         holder, standby = two.holder, two.standby
-        # A standby trusts what it sees only after it has watched Redis for as long as a lease lasts.
+        # A standby acquires only after it has reached Redis for the length of a lease.
         watched_until = monotonic() + TTL_S
         await until(lambda: monotonic() > watched_until, what="the standby has watched long enough")
         holder.send_signal(signal.SIGTERM)
@@ -157,10 +161,10 @@ async def test_a_leaving_holder_is_succeeded(valkey_url: str, client: "redis.Red
         assert holder.wait(timeout=DEADLINE_S) == 0
 
 
-async def test_an_outage_of_redis_costs_no_connection(
+async def test_a_redis_outage_drops_no_connection(
     valkey_server: Valkey, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    """Longer than a lease lasts, and empty afterwards: the same holder, the same connection, and the trade of the outage."""
+    """Longer than a lease and empty afterwards: same holder, same connection, no trade lost."""
 
     async with two_relayers(client, valkey_url, valkey_url) as two:
         holder = two.holder
@@ -181,6 +185,6 @@ async def test_an_outage_of_redis_costs_no_connection(
 
 
 def _wait_for_line(running: "subprocess.Popen[str]", event: str) -> bool:
-    """Whether the process logs this event before its output ends."""
+    """Return True if the process logs this event before its output ends."""
     assert running.stdout is not None
     return any(event in line for line in iter(running.stdout.readline, ""))

@@ -1,4 +1,4 @@
-"""How the codec's properties are run when its coverage is measured: few examples, always the same ones."""
+"""Hypothesis profile for measuring coverage: few examples, always the same ones."""
 
 from hypothesis import settings
 

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for frames and for the ways in which a stream of bytes may be cut."""
+"""Hypothesis strategies for frames and for splits of a byte stream."""
 
 from itertools import pairwise
 
@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from relayer.stomp.frames import UNESCAPED, WITH_BODY, Command, Frame
 from relayer.stomp.versions import Version
 
-# Characters that a version can't write in a header's name; in a value 1.0 can write the colon.
+# Characters that a version cannot write in a header name; in a value 1.0 can write the colon.
 _UNWRITABLE = {Version.V1_0: "\r\n:", Version.V1_1: "\r", Version.V1_2: ""}
 
 
 def _text(unwritable: str, min_size: int = 0) -> st.SearchStrategy[str]:
-    """Everything that Unicode can encode except NUL and what can't be written, with the awkward characters made likely."""
+    """Any encodable text without NUL and unwritable characters; special characters are likely."""
     awkward = st.sampled_from(
         [character for character in ":\\\r\n,;= abcDE한" if character not in unwritable]
     )
@@ -28,7 +28,7 @@ def _headers(version: Version) -> st.SearchStrategy[tuple[tuple[str, str], ...]]
 
 @st.composite
 def frames(draw: st.DrawFn, version: Version = Version.V1_2) -> Frame:
-    """Any frame that the version can write, as it stands on the wire: a body has its ``content-length``."""
+    """Any frame that the version can write, with ``content-length`` if it has a body."""
     command = draw(st.sampled_from(list(Command)))
     headers = draw(_headers(Version.V1_0 if command in UNESCAPED else version))
     body = draw(st.binary(max_size=40)) if command in WITH_BODY else b""
@@ -39,12 +39,12 @@ def frames(draw: st.DrawFn, version: Version = Version.V1_2) -> Frame:
 
 @st.composite
 def cuts(draw: st.DrawFn, stream: bytes) -> list[bytes]:
-    """The stream in pieces, cut anywhere."""
+    """The stream in pieces, split anywhere."""
     places = draw(st.lists(st.integers(0, len(stream)), max_size=12))
     return [stream[start:end] for start, end in pairwise([0, *sorted(places), len(stream)])]
 
 
-# Bytes that look enough like STOMP to get deep into the parser.
+# Bytes similar enough to STOMP to get deep into the parser.
 almost_stomp = st.lists(
     st.one_of(
         st.sampled_from(

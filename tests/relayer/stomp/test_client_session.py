@@ -1,4 +1,4 @@
-"""The client's side: what it sends, what it makes of the server's answers, and what time asks of it."""
+"""Client session: what it sends, how it handles the server's frames, and its timers."""
 
 import pytest
 
@@ -31,7 +31,7 @@ TOPIC = "/topic/v1/kr/stock/trade/A005930"
 def connected_session(
     ids: SubscriptionIds | None = None, *, remote: str = "5000,5000"
 ) -> ClientSession:
-    """A session that stands since instant 0, with nothing waiting in it."""
+    """Return a session connected at time 0 with empty queues."""
     session = ClientSession(ids or SubscriptionIds(), heart_beat=BEATS, receipt_timeout_s=3.0)
     session.connect(host="feed", headers=(), now=0.0)
     session.receive(f"CONNECTED\nversion:1.2\nheart-beat:{remote}\n\n\0".encode(), 0.0)
@@ -41,7 +41,7 @@ def connected_session(
 
 
 def subscribed_session() -> ClientSession:
-    """The same, subscribed to TOPIC as ``sub-1`` and confirmed."""
+    """Return a session with a confirmed subscription of TOPIC as ``sub-1``."""
     session = connected_session()
     session.subscribe(TOPIC, now=0.0)
     session.receive(b"RECEIPT\nreceipt-id:sub-1-sub_receipt\n\n\0", 0.0)
@@ -50,7 +50,7 @@ def subscribed_session() -> ClientSession:
     return session
 
 
-def test_connect_says_who_we_are() -> None:
+def test_connect_sends_the_required_headers() -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
 
     session.connect(host="feed", headers=(("authorization", "a:b"),), now=0.0)
@@ -63,7 +63,7 @@ def test_connect_says_who_we_are() -> None:
     assert not session.has_data_to_send
 
 
-def test_connected_tells_the_agreed_beats() -> None:
+def test_connected_reports_the_agreed_heart_beats() -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
 
@@ -72,7 +72,7 @@ def test_connected_tells_the_agreed_beats() -> None:
     assert session.events() == [Connected(version="1.2", beat_every_s=None, expect_every_s=7.0)]
 
 
-def test_a_server_that_names_no_version_speaks_the_first() -> None:
+def test_a_server_without_a_version_header_uses_1_0() -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
 
@@ -95,7 +95,9 @@ def test_a_server_that_names_no_version_speaks_the_first() -> None:
         pytest.param(b"HTTP/1.1 400\n\n\0", MalformedFrame, id="no STOMP at all"),
     ],
 )
-def test_a_wrong_answer_to_connect_ends_the_session(answer: bytes, error: type[Exception]) -> None:
+def test_an_unexpected_answer_to_connect_ends_the_session(
+    answer: bytes, error: type[Exception]
+) -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
 
@@ -107,7 +109,7 @@ def test_a_wrong_answer_to_connect_ends_the_session(answer: bytes, error: type[E
     assert session.closed
 
 
-def test_no_answer_to_connect_is_silence() -> None:
+def test_a_missing_answer_to_connect_times_out() -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
     assert session.deadline == CONNECTED_TIMEOUT_S
@@ -121,7 +123,7 @@ def test_no_answer_to_connect_is_silence() -> None:
     assert isinstance(failed.error, PeerSilent)
 
 
-def test_a_refusal_comes_with_the_servers_words() -> None:
+def test_a_refused_connect_reports_the_servers_text() -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
 
@@ -131,7 +133,7 @@ def test_a_refusal_comes_with_the_servers_words() -> None:
     assert session.closed
 
 
-def test_a_server_of_other_versions_refuses_with_its_own_words() -> None:
+def test_a_server_without_1_2_refuses_with_its_own_text() -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
 
@@ -146,7 +148,7 @@ def test_a_server_of_other_versions_refuses_with_its_own_words() -> None:
 
 
 def session_of(version: Version) -> ClientSession:
-    """A session whose server names an older version, or none, although 1.2 was asked for."""
+    """Return a session whose server chose an older version, or none."""
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
     named = b"" if version is Version.V1_0 else f"version:{version}\n".encode()
@@ -162,8 +164,8 @@ def session_of(version: Version) -> ClientSession:
     ("version", "spelling"),
     [(Version.V1_0, b"a\\:b"), (Version.V1_1, b"a\\\\\\cb"), (Version.V1_2, b"a\\\\\\cb")],
 )
-def test_we_speak_as_the_server_answers(version: Version, spelling: bytes) -> None:
-    """What follows its CONNECTED in the same message is read by its version as well."""
+def test_frames_are_written_in_the_servers_version(version: Version, spelling: bytes) -> None:
+    """Frames after CONNECTED in the same message are read in that version too."""
     session = session_of(version)
 
     session.subscribe("a\\:b", now=0.0)
@@ -176,9 +178,7 @@ def test_we_speak_as_the_server_answers(version: Version, spelling: bytes) -> No
 @pytest.mark.parametrize(
     ("version", "octet"), [(Version.V1_1, "\r"), (Version.V1_0, "\n"), (Version.V1_2, "\0")]
 )
-def test_a_destination_that_the_version_cannot_write_is_the_callers_mistake(
-    version: Version, octet: str
-) -> None:
+def test_a_destination_that_the_version_cannot_write_raises(version: Version, octet: str) -> None:
     session = session_of(version)
 
     with pytest.raises(IllegalAction):
@@ -188,8 +188,8 @@ def test_a_destination_that_the_version_cannot_write_is_the_callers_mistake(
     assert not session.has_data_to_send
 
 
-def test_a_destination_is_spelled_as_the_server_wants_it() -> None:
-    """Only in SUBSCRIBE: everywhere else it is ours."""
+def test_subscribe_formats_the_destination() -> None:
+    """Only SUBSCRIBE uses the formatted destination."""
     session = ClientSession(
         SubscriptionIds(),
         heart_beat=BEATS,
@@ -210,7 +210,7 @@ def test_a_destination_is_spelled_as_the_server_wants_it() -> None:
     assert session.subscribed == {"/topic/a"}
 
 
-def test_subscribe_asks_for_a_receipt_and_is_confirmed_by_it() -> None:
+def test_subscribe_requests_a_receipt_and_is_confirmed_by_it() -> None:
     session = connected_session()
 
     session.subscribe(TOPIC, now=0.0)
@@ -225,8 +225,8 @@ def test_subscribe_asks_for_a_receipt_and_is_confirmed_by_it() -> None:
     assert session.subscribed == {TOPIC}
 
 
-def test_a_first_message_confirms_as_well_as_a_receipt() -> None:
-    """A server that sends no receipts is served all the same; one that comes late says nothing new."""
+def test_the_first_message_confirms_a_subscription() -> None:
+    """This supports servers without receipts; a late receipt has no effect."""
     session = connected_session()
     session.subscribe(TOPIC, now=0.0)
 
@@ -240,8 +240,8 @@ def test_a_first_message_confirms_as_well_as_a_receipt() -> None:
     ]
 
 
-def test_messages_are_routed_by_subscription_alone() -> None:
-    """Toss's messages have no destination; one that has another is not believed."""
+def test_messages_are_routed_by_subscription_id_alone() -> None:
+    """Toss's messages have no destination; another destination is ignored."""
     session = subscribed_session()
 
     session.receive(b"MESSAGE\nsubscription:sub-1\ndestination:/elsewhere\n\n{}\0", 1.0)
@@ -255,7 +255,7 @@ def test_messages_are_routed_by_subscription_alone() -> None:
     ]
 
 
-def test_a_message_in_flight_after_unsubscribing_is_astray() -> None:
+def test_a_message_in_flight_after_unsubscribe_is_stray() -> None:
     session = subscribed_session()
 
     session.unsubscribe(TOPIC, now=1.0)
@@ -269,8 +269,8 @@ def test_a_message_in_flight_after_unsubscribing_is_astray() -> None:
     assert session.subscribed == frozenset()
 
 
-def test_ids_keep_their_meaning_over_connections() -> None:
-    """After a reconnect the same destinations have the same ids, whatever the order, so UNSUBSCRIBE names the right one."""
+def test_subscription_ids_stay_valid_across_connections() -> None:
+    """In any order the same destinations get the same ids, so UNSUBSCRIBE names the right one."""
     ids = SubscriptionIds()
     first = connected_session(ids)
     first.subscribe("/topic/a", now=0.0)
@@ -288,8 +288,8 @@ def test_ids_keep_their_meaning_over_connections() -> None:
     ]
 
 
-def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
-    """In one breath and under a new id, so that a late message of the old one is astray and none is missed."""
+def test_an_unanswered_subscription_is_sent_again() -> None:
+    """Back to back and under a new id: a late message of the old id is stray and none is missed."""
     session = connected_session(remote="0,0")
     session.subscribe("/topic/a", now=0.0)
     session.subscribe("/topic/b", now=1.0)
@@ -312,8 +312,8 @@ def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
     ]
 
 
-def test_a_server_without_receipts_is_not_asked_again_and_again() -> None:
-    """Messages come and receipts never do: then its silence about a quiet stock is no refusal."""
+def test_a_server_without_receipts_is_not_asked_again() -> None:
+    """Messages arrive and receipts never do: no receipt for a quiet stock is no refusal."""
     session = connected_session(remote="0,0")
     session.subscribe("/topic/quiet", now=0.0)
     session.subscribe("/topic/busy", now=0.0)
@@ -328,8 +328,7 @@ def test_a_server_without_receipts_is_not_asked_again_and_again() -> None:
     assert session.deadline is None
 
 
-def test_a_server_with_receipts_owes_every_one() -> None:
-    """One that confirmed something else has lost this one."""
+def test_a_server_with_receipts_must_confirm_each_subscription() -> None:
     session = connected_session(remote="0,0")
     session.subscribe("/topic/lost", now=0.0)
     session.subscribe("/topic/busy", now=0.0)
@@ -343,7 +342,7 @@ def test_a_server_with_receipts_owes_every_one() -> None:
     assert session.events() == [Unconfirmed(destination="/topic/lost")]
 
 
-def test_an_unsubscription_without_an_answer_is_forgotten() -> None:
+def test_an_unanswered_unsubscribe_is_forgotten() -> None:
     session = subscribed_session()
     session.unsubscribe(TOPIC, now=0.0)
 
@@ -363,7 +362,7 @@ def test_an_error_names_the_subscription_that_caused_it() -> None:
     assert session.closed
 
 
-def test_a_receipt_for_nothing_is_a_fault() -> None:
+def test_a_receipt_without_an_id_is_an_error() -> None:
     session = connected_session()
 
     session.receive(b"RECEIPT\n\n\0", 1.0)
@@ -373,8 +372,8 @@ def test_a_receipt_for_nothing_is_a_fault() -> None:
     assert isinstance(failed.error, UnexpectedFrame)
 
 
-def test_beats_go_out_before_they_are_due_and_not_when_something_else_went() -> None:
-    """Four seconds for a promise of five; a frame counts as a beat."""
+def test_heart_beats_are_sent_early_and_only_when_idle() -> None:
+    """After four of five promised seconds; any frame counts as a heart-beat."""
     session = connected_session()
     assert session.deadline == 4.0
 
@@ -388,7 +387,7 @@ def test_beats_go_out_before_they_are_due_and_not_when_something_else_went() -> 
     assert session.data_to_send() == []
 
 
-def test_any_octet_is_a_sign_of_life_and_silence_is_death() -> None:
+def test_any_byte_counts_as_a_heart_beat_and_silence_ends_the_session() -> None:
     session = connected_session()
 
     session.receive(b"\n", 5.0)
@@ -405,8 +404,8 @@ def test_any_octet_is_a_sign_of_life_and_silence_is_death() -> None:
     assert session.events() == []
 
 
-def test_farewell_is_confirmed_by_its_receipt() -> None:
-    """What was in flight still arrives before it."""
+def test_disconnect_is_confirmed_by_its_receipt() -> None:
+    """Messages in flight still arrive before it."""
     session = subscribed_session()
 
     session.disconnect(now=1.0)
@@ -421,7 +420,7 @@ def test_farewell_is_confirmed_by_its_receipt() -> None:
     assert session.closed
 
 
-def test_farewell_waits_a_second_at_most() -> None:
+def test_disconnect_waits_at_most_a_second() -> None:
     session = connected_session()
     session.disconnect(now=1.0)
     assert session.deadline == 1.0 + DISCONNECT_TIMEOUT_S
@@ -432,7 +431,7 @@ def test_farewell_waits_a_second_at_most() -> None:
     assert session.closed
 
 
-def test_a_callers_mistake_raises() -> None:
+def test_misuse_raises_illegal_action() -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
 
     with pytest.raises(IllegalAction):

@@ -1,4 +1,4 @@
-"""Frames validate themselves and say themselves in bytes."""
+"""Frames validate and encode themselves."""
 
 import pytest
 from hypothesis import given
@@ -13,8 +13,7 @@ from tests.relayer.stomp.strategies import frames
 
 @given(data=st.data())
 @pytest.mark.parametrize("version", Version)
-def test_a_frame_survives_the_wire(version: Version, data: st.DataObject) -> None:
-    """Encoded and parsed by the same version, any frame is the same frame."""
+def test_encoding_and_parsing_round_trips(version: Version, data: st.DataObject) -> None:
     frame = data.draw(frames(version))
     parser = Parser()
     parser.version = version
@@ -24,15 +23,14 @@ def test_a_frame_survives_the_wire(version: Version, data: st.DataObject) -> Non
     assert parser.next_frame() is None
 
 
-def test_subscribe_is_encoded_to_the_octet() -> None:
-    """The bytes are the specification's own."""
+def test_subscribe_is_encoded_as_in_the_specification() -> None:
     frame = Frame(Command.SUBSCRIBE, (("id", "sub-1"), ("destination", "/topic/a")))
 
     assert frame.encode() == b"SUBSCRIBE\nid:sub-1\ndestination:/topic/a\n\n\0"
 
 
-def test_header_octets_with_a_meaning_are_escaped() -> None:
-    """CR, LF, colon and backslash travel as escapes, in names and values; version 1.0 has none and writes what it can as it is."""
+def test_special_header_characters_are_escaped() -> None:
+    """CR, LF, colon and backslash, in names and values; version 1.0 has no escapes."""
     frame = Frame(Command.SEND, (("a:b", "c\\d\r\ne:f"),))
 
     assert frame.encode() == b"SEND\na\\cb:c\\\\d\\r\\ne\\cf\n\n\0"
@@ -49,10 +47,8 @@ def test_header_octets_with_a_meaning_are_escaped() -> None:
         pytest.param(Version.V1_0, ("a", "x\ny"), id="LF in a value of 1.0"),
     ],
 )
-def test_what_a_version_has_no_escape_for_is_not_written(
-    version: Version, header: tuple[str, str]
-) -> None:
-    """A raw line end in a header would begin another one, of the writer's choosing."""
+def test_unescapable_headers_are_refused(version: Version, header: tuple[str, str]) -> None:
+    """A raw line end would let a value start another header."""
     frame = Frame(Command.SEND, (header,))
 
     with pytest.raises(MalformedFrame):
@@ -61,26 +57,26 @@ def test_what_a_version_has_no_escape_for_is_not_written(
 
 @pytest.mark.parametrize("version", Version)
 def test_connect_is_never_escaped(version: Version) -> None:
-    """A token with colons and backslashes reaches the server as it is."""
+    """A token with colons and backslashes is sent unchanged."""
     frame = Frame(Command.CONNECT, (("authorization", "a:b\\c"),))
 
     assert frame.encode(version) == b"CONNECT\nauthorization:a:b\\c\n\n\0"
 
 
-def test_a_body_travels_with_its_length_in_octets() -> None:
-    """Korean text counts its UTF-8 octets, not its characters."""
+def test_content_length_counts_bytes() -> None:
+    """Korean text has more UTF-8 bytes than characters."""
     frame = Frame(Command.MESSAGE, (("subscription", "sub-1"),), "삼성".encode())
 
     assert b"content-length:6\n" in frame.encode()
 
 
-def test_a_stated_length_is_not_stated_twice() -> None:
+def test_a_given_content_length_is_not_repeated() -> None:
     frame = Frame(Command.MESSAGE, (("content-length", "2"),), b"ab")
 
     assert frame.encode().count(b"content-length") == 1
 
 
-def test_the_first_of_repeated_headers_counts() -> None:
+def test_the_first_of_repeated_headers_is_used() -> None:
     frame = Frame(Command.MESSAGE, (("subscription", "sub-1"), ("subscription", "sub-2")))
 
     assert frame.header("subscription") == "sub-1"
@@ -104,7 +100,7 @@ def test_the_first_of_repeated_headers_counts() -> None:
         ),
     ],
 )
-def test_an_impossible_frame_cannot_exist(
+def test_an_invalid_frame_cannot_be_created(
     command: Command, headers: tuple[tuple[str, str], ...], body: bytes
 ) -> None:
     with pytest.raises(MalformedFrame):

@@ -1,4 +1,4 @@
-"""What two peers agree upon, and what time then asks."""
+"""Negotiation of heart-beats and the resulting deadlines."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from relayer.stomp.limits import HEART_BEAT_MS_MAX, SEND_FRACTION, SILENCE_INTER
         pytest.param("5000,5000", "0,0", None, None, id="they do not beat"),
     ],
 )
-def test_each_direction_is_agreed_by_itself(
+def test_each_direction_is_agreed_separately(
     local: str, remote: str, send_s: float | None, expect_s: float | None
 ) -> None:
     pulse = HeartBeatMonitor(
@@ -29,11 +29,11 @@ def test_each_direction_is_agreed_by_itself(
     assert pulse.dead_at == (None if expect_s is None else 100 + SILENCE_INTERVALS * expect_s)
 
 
-def test_an_absent_header_means_no_beats() -> None:
+def test_an_absent_header_means_no_heart_beats() -> None:
     assert str(HeartBeat.parse(None)) == "0,0"
 
 
-def test_a_day_between_beats_is_the_most() -> None:
+def test_the_longest_interval_is_a_day() -> None:
     assert HeartBeat.parse(f"{HEART_BEAT_MS_MAX},0").send_ms == HEART_BEAT_MS_MAX
 
 

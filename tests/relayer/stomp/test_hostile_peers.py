@@ -1,4 +1,4 @@
-"""Whatever a peer sends, a session never raises: it goes on, or it is over with one reason that is the protocol's own."""
+"""Whatever a peer sends, a session never raises: it continues or ends with one protocol error."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ TOPIC = "/topic/a"
 
 
 def client() -> ClientSession:
-    """One that is connected and has asked for TOPIC."""
+    """Return a connected client session that requested TOPIC."""
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
     session.receive(b"CONNECTED\nversion:1.2\n\n\0", 0.0)
@@ -31,7 +31,7 @@ def client() -> ClientSession:
 
 
 def server() -> ServerSession:
-    """One whose client is connected and has asked for TOPIC."""
+    """Return a server session whose client requested TOPIC."""
     session = ServerSession(heart_beat=BEATS, now=0.0)
     session.receive(b"CONNECT\naccept-version:1.2\n\n\0", 0.0)
     session.accept(now=0.0)
@@ -39,7 +39,7 @@ def server() -> ServerSession:
     return session
 
 
-# Frames that a session may know, with headers that it may look at, whole or as fragments of themselves.
+# Known frames with headers that sessions read, whole or in fragments.
 _telling = st.sampled_from(
     [
         b"MESSAGE\nsubscription:sub-1\n\n{}\0",
@@ -61,10 +61,10 @@ _anything = st.lists(
 
 @given(stream=_anything, data=st.data())
 @pytest.mark.parametrize("build", [client, server])
-def test_a_session_survives_anything(
+def test_a_session_survives_any_input(
     build: Callable[[], ClientSession | ServerSession], stream: bytes, data: st.DataObject
 ) -> None:
-    """The same events wherever the stream is cut, a failure only as the last of them, and silence ever after."""
+    """The events do not depend on the split; a failure is the last event."""
     session, whole = build(), build()
     whole.receive(stream, 1.0)
     for piece in data.draw(cuts(stream)):
@@ -82,10 +82,10 @@ def test_a_session_survives_anything(
 
 @given(data=st.data())
 @pytest.mark.parametrize("version", Version)
-def test_what_follows_connected_is_read_by_its_version(
+def test_frames_after_connected_are_read_in_its_version(
     version: Version, data: st.DataObject
 ) -> None:
-    """However the two are cut into messages: the version counts from the very next octet on."""
+    """However the two are split: the version applies from the next byte on."""
     body = data.draw(st.binary(min_size=1, max_size=20))
     message = (
         f"MESSAGE\nsubscription:sub-1\nodd:\\r\ncontent-length:{len(body)}\n\n".encode()

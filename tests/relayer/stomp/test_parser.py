@@ -1,4 +1,4 @@
-"""Any cut of a stream gives the same frames; any garbage gives only the protocol's own error."""
+"""Any split of a stream gives the same frames; garbage gives only protocol errors."""
 
 import tracemalloc
 from itertools import chain
@@ -18,7 +18,7 @@ from tests.relayer.stomp.strategies import almost_stomp, cuts, frames
 def parse(
     pieces: list[bytes], limits: Limits | None = None, version: Version = Version.V1_2
 ) -> tuple[list[Frame], str | None]:
-    """All frames of the pieces, and the class of the error that ended them, if one did."""
+    """Return all frames of the pieces and the name of the error that ended them, or None."""
     parser = Parser(limits or Limits())
     parser.version = version
     found: list[Frame] = []
@@ -33,10 +33,10 @@ def parse(
 
 @given(ends=st.lists(st.sampled_from([b"", b"\n", b"\r\n\n"]), max_size=4), data=st.data())
 @pytest.mark.parametrize("version", Version)
-def test_any_cut_gives_the_same_frames(
+def test_any_split_gives_the_same_frames(
     version: Version, ends: list[bytes], data: st.DataObject
 ) -> None:
-    """Frames in one message, over many, with heart-beats between them: always the same frames."""
+    """Frames in one message or in many, with heart-beats between them."""
     sent = data.draw(st.lists(frames(version), max_size=4))
     written = (frame.encode(version) for frame in sent)
     stream = b"".join(chain.from_iterable(zip(ends + [b""] * len(sent), written, strict=False)))
@@ -45,17 +45,17 @@ def test_any_cut_gives_the_same_frames(
 
 
 @given(garbage=almost_stomp, version=st.sampled_from(Version), data=st.data())
-def test_garbage_gives_only_the_protocols_error_wherever_it_is_cut(
+def test_garbage_gives_the_same_protocol_error_for_any_split(
     garbage: bytes, version: Version, data: st.DataObject
 ) -> None:
-    """Whatever comes, the outcome is frames and perhaps one ProtocolError, the same for every cut."""
+    """The result is frames and at most one ProtocolError."""
     limits = Limits(header_count=3, header_line_octets=12, head_octets=40, body_octets=8)
 
     assert parse(data.draw(cuts(garbage)), limits, version) == parse([garbage], limits, version)
 
 
 @given(garbage=st.binary(max_size=300))
-def test_random_octets_give_only_the_protocols_error(garbage: bytes) -> None:
+def test_random_bytes_give_only_protocol_errors(garbage: bytes) -> None:
     parse([garbage])
 
 
@@ -70,7 +70,7 @@ def test_lines_may_end_with_cr_lf() -> None:
     [(Version.V1_0, "a\\\\b\\nc\\rd\\ce"), (Version.V1_1, None), (Version.V1_2, "a\\b\nc\rd:e")],
 )
 def test_each_version_reads_its_own_escapes(version: Version, value: str | None) -> None:
-    """1.0 knows none, and to 1.1 that of CR is undefined, which is a fault."""
+    """1.0 has none; 1.1 does not define that of CR, which is an error."""
     found, error = parse([b"MESSAGE\na:a\\\\b\\nc\\rd\\ce\n\n\0"], version=version)
 
     assert [frame.header("a") for frame in found] == ([] if value is None else [value])
@@ -79,17 +79,17 @@ def test_each_version_reads_its_own_escapes(version: Version, value: str | None)
 
 @pytest.mark.parametrize("version", [Version.V1_0, Version.V1_1])
 def test_before_1_2_a_cr_is_a_character_unless_it_ends_the_line(version: Version) -> None:
-    """Servers of the old versions that end lines by CR LF all the same are understood."""
+    """Old servers that end lines with CR LF are accepted."""
     found, error = parse([b"MESSAGE\r\na:b\rc\r\n\r\n\0"], version=version)
 
     assert ([frame.header("a") for frame in found], error) == (["b\rc"], None)
 
 
-def test_a_beat_of_cr_lf_may_be_cut_in_two() -> None:
+def test_a_cr_lf_heart_beat_may_be_split() -> None:
     assert parse([b"\r", b"\nMESSAGE\n\n\0\r\n\r", b"\n"]) == ([Frame(Command.MESSAGE)], None)
 
 
-def test_a_body_of_known_length_may_hold_nul() -> None:
+def test_a_body_of_known_length_may_contain_nul() -> None:
     found, error = parse([b"MESSAGE\ncontent-length:3\n\na\0b\0"])
 
     assert (found[0].body, error) == (b"a\0b", None)
@@ -102,7 +102,7 @@ def test_header_values_are_not_trimmed() -> None:
 
 
 def test_a_bare_colon_in_a_value_is_kept() -> None:
-    """Servers of STOMP 1.0 and 1.1 write message ids with colons."""
+    """STOMP 1.0 and 1.1 servers write message ids with colons."""
     found, _ = parse([b"MESSAGE\nmessage-id:ID:broker:1\n\n\0"])
 
     assert found[0].header("message-id") == "ID:broker:1"
@@ -131,8 +131,8 @@ def test_connected_is_not_unescaped() -> None:
         pytest.param(b"RECEIPT\n\nabc\0", id="a body where none may be"),
     ],
 )
-def test_what_is_no_frame_ends_the_stream(stream: bytes) -> None:
-    """The error is final: good bytes behind it change nothing."""
+def test_an_invalid_frame_ends_the_stream(stream: bytes) -> None:
+    """The error is final, even if valid bytes follow."""
     parser = Parser()
     parser.receive(stream)
 
@@ -156,7 +156,7 @@ LIMITS = Limits(header_count=2, header_line_octets=10, head_octets=40, body_octe
         pytest.param(b"MESSAGE\nc" + b":1\n\n12345\0", id="body without length"),
     ],
 )
-def test_a_frame_on_the_limit_passes(stream: bytes) -> None:
+def test_a_frame_at_the_limit_is_accepted(stream: bytes) -> None:
     found, error = parse([stream], LIMITS)
 
     assert (len(found), error) == (1, None)
@@ -181,7 +181,7 @@ def test_a_frame_beyond_a_limit_is_refused(stream: bytes) -> None:
     assert error == LimitExceeded.__name__
 
 
-def test_a_length_beyond_the_limit_is_refused_before_the_body_comes() -> None:
+def test_a_length_beyond_the_limit_is_refused_before_the_body_arrives() -> None:
     limits = Limits(body_octets=5)
 
     assert parse([b"MESSAGE\ncontent-length:6\n\n"], limits) == ([], LimitExceeded.__name__)
@@ -195,15 +195,14 @@ def test_a_length_beyond_the_limit_is_refused_before_the_body_comes() -> None:
         pytest.param(b"MESSAGE\n\n", 6, id="body"),
     ],
 )
-def test_what_never_ends_is_refused_at_its_limit(begun: bytes, octets: int) -> None:
-    """Octet by octet: no more ever waits than the limit of what was begun."""
+def test_endless_input_is_refused_at_its_limit(begun: bytes, octets: int) -> None:
+    """Byte by byte, never more than the limit is buffered."""
     assert parse([begun, *[b"x"] * (octets - 1)], LIMITS) == ([], None)
     assert parse([begun, *[b"x"] * octets], LIMITS) == ([], LimitExceeded.__name__)
 
 
 @pytest.mark.parametrize("beat", [b"\n", b"\r\n"])
-def test_a_flood_of_beats_costs_no_memory(beat: bytes) -> None:
-    """A message full of them leaves nothing behind and takes little meanwhile."""
+def test_a_flood_of_heart_beats_uses_no_memory(beat: bytes) -> None:
     flood = beat * 500_000
     parser = Parser()
 

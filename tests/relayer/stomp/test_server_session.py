@@ -1,4 +1,4 @@
-"""The server's side, as stand-ins of a broker need it."""
+"""Server session, as broker stand-ins use it."""
 
 import pytest
 
@@ -22,7 +22,7 @@ SUBSCRIBE = b"SUBSCRIBE\nid:7\ndestination:/topic/a\nreceipt:r1\n\n\0"
 
 
 def accepted_session() -> ServerSession:
-    """A session that stands since instant 0, with nothing waiting in it."""
+    """Return a session accepted at time 0 with empty queues."""
     session = ServerSession(heart_beat=BEATS, now=0.0)
     session.receive(CONNECT, 0.0)
     session.accept(now=0.0)
@@ -32,7 +32,7 @@ def accepted_session() -> ServerSession:
 
 
 @pytest.mark.parametrize("command", [b"CONNECT", b"STOMP"])
-def test_a_client_is_accepted(command: bytes) -> None:
+def test_accept_answers_with_connected(command: bytes) -> None:
     session = ServerSession(heart_beat=BEATS, now=0.0)
 
     session.receive(CONNECT.replace(b"CONNECT", command), 0.0)
@@ -42,7 +42,7 @@ def test_a_client_is_accepted(command: bytes) -> None:
     assert session.data_to_send() == [b"CONNECTED\nversion:1.2\nheart-beat:1000,1000\n\n\0"]
 
 
-def test_a_client_is_refused() -> None:
+def test_refuse_answers_with_error() -> None:
     session = ServerSession(heart_beat=BEATS, now=0.0)
     session.receive(CONNECT, 0.0)
 
@@ -53,7 +53,7 @@ def test_a_client_is_refused() -> None:
 
 
 @pytest.mark.parametrize("versions", [b"accept-version:1.1,1.0\n", b""])
-def test_another_version_is_refused_with_ours(versions: bytes) -> None:
+def test_another_version_is_refused_with_the_supported_one(versions: bytes) -> None:
     session = ServerSession(heart_beat=BEATS, now=0.0)
 
     session.receive(b"CONNECT\n" + versions + b"\n\0", 0.0)
@@ -64,7 +64,7 @@ def test_another_version_is_refused_with_ours(versions: bytes) -> None:
     assert session.closed
 
 
-def test_a_client_that_never_connects_is_sent_away() -> None:
+def test_a_client_that_never_connects_is_refused() -> None:
     session = ServerSession(heart_beat=BEATS, now=0.0)
     session.tick(1.0)
     assert session.deadline == CONNECTED_TIMEOUT_S
@@ -74,7 +74,7 @@ def test_a_client_that_never_connects_is_sent_away() -> None:
     assert isinstance(session.events()[0], Failed)
 
 
-def test_subscriptions_come_and_go() -> None:
+def test_subscribe_and_unsubscribe_become_events() -> None:
     session = accepted_session()
 
     session.receive(SUBSCRIBE, 0.0)
@@ -101,7 +101,7 @@ def test_a_message_needs_a_subscription() -> None:
         accepted_session().message("7", b"{}", now=0.0)
 
 
-def test_a_refused_destination_names_the_receipt() -> None:
+def test_refusing_a_destination_names_its_receipt() -> None:
     session = accepted_session()
     session.receive(SUBSCRIBE, 0.0)
 
@@ -146,7 +146,7 @@ def test_a_refused_destination_names_the_receipt() -> None:
         ),
     ],
 )
-def test_a_clients_fault_is_answered_with_error(fault: bytes, answer: bytes) -> None:
+def test_a_clients_error_is_answered_with_error(fault: bytes, answer: bytes) -> None:
     session = accepted_session()
 
     session.receive(fault, 0.0)
@@ -155,7 +155,7 @@ def test_a_clients_fault_is_answered_with_error(fault: bytes, answer: bytes) -> 
     assert session.closed
 
 
-def test_farewell_is_confirmed_after_what_was_asked_before() -> None:
+def test_disconnect_is_confirmed_after_earlier_requests() -> None:
     session = accepted_session()
     session.receive(SUBSCRIBE + b"DISCONNECT\nreceipt:bye\n\n\0", 0.0)
 
@@ -171,7 +171,7 @@ def test_farewell_is_confirmed_after_what_was_asked_before() -> None:
     assert session.closed
 
 
-def test_farewell_without_a_receipt_ends_in_silence() -> None:
+def test_disconnect_without_a_receipt_is_not_answered() -> None:
     session = accepted_session()
     session.receive(b"DISCONNECT\n\n\0SEND\n\n\0", 0.0)
 

@@ -1,4 +1,4 @@
-"""A client's session against a server's, over a wire that cuts as it likes: whatever is asked, both end up agreeing."""
+"""Client and server sessions over a wire that splits at random end up in agreement."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -24,7 +24,7 @@ TOPICS = [f"/topic/{letter}" for letter in "abc"]
 
 
 class TwoSessions(RuleBasedStateMachine):
-    """Both ends, and between them two streams of bytes of which any part may have arrived."""
+    """Both ends and two byte streams between them, of which any part may have arrived."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class TwoSessions(RuleBasedStateMachine):
 
     @rule(span_s=st.floats(0.01, 0.4))
     def pass_time(self, span_s: float) -> None:
-        """Less than half an interval at once: both must keep each other alive by beats alone."""
+        """Advance by less than half an interval: heart-beats alone must keep both sides alive."""
         self.now += span_s
         self.client.tick(self.now)
         self.server.tick(self.now)
@@ -109,7 +109,7 @@ class TwoSessions(RuleBasedStateMachine):
         )
 
     def teardown(self) -> None:
-        """With everything delivered, both know the same subscriptions and are in states that fit."""
+        """Deliver everything; both must have the same subscriptions and matching states."""
         self.deliver_all()
         assert isinstance(self.happened[0], Connected)
         if self.client.state is State.CONNECTED:

@@ -17,20 +17,19 @@ from relayer.stomp.states import (
 TABLES = (CLIENT_SENDS, CLIENT_RECEIVES, SERVER_SENDS, SERVER_RECEIVES)
 
 
-def test_closed_is_final() -> None:
+def test_no_transition_leaves_closed() -> None:
     assert all(State.CLOSED not in table for table in TABLES)
 
 
-def test_what_one_side_sends_the_other_can_receive() -> None:
-    """Commands that a client may send are ones that a server may receive, and the other way round."""
+def test_each_side_can_receive_what_the_other_may_send() -> None:
     for sends, receives in ((CLIENT_SENDS, SERVER_RECEIVES), (SERVER_SENDS, CLIENT_RECEIVES)):
         sent = {command for row in sends.values() for command in row}
         received = {command for row in receives.values() for command in row}
         assert sent <= received
 
 
-def test_a_table_without_a_row_refuses() -> None:
-    """Our own mistake and the peer's are told apart."""
+def test_a_transition_outside_the_table_is_refused() -> None:
+    """The caller's error and the peer's error are distinct."""
     assert after_sending(CLIENT_SENDS, State.NEW, Command.CONNECT) is State.CONNECTING
     with pytest.raises(IllegalAction):
         after_sending(CLIENT_SENDS, State.NEW, Command.SUBSCRIBE)

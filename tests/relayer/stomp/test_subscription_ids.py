@@ -1,4 +1,4 @@
-"""Subscription ids never collide and keep their meaning."""
+"""Subscription ids never collide and stay valid."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +16,8 @@ def test_no_two_destinations_share_an_id(names: list[str]) -> None:
     assert all(ids.destination(subscription) == name for name, subscription in given_ids.items())
 
 
-def test_an_id_keeps_its_meaning_until_released() -> None:
-    """A released destination comes back under a new id, so that a late message of the old one reaches nobody."""
+def test_an_id_is_valid_until_released() -> None:
+    """A released destination returns under a new id, so late messages of the old id are ignored."""
     ids = SubscriptionIds()
     first = ids.assign("/topic/a")
     assert ids.assign("/topic/a") == first

@@ -1,4 +1,4 @@
-"""Each version's escapes, and what it has none for."""
+"""Escapes of each version, and what it cannot escape."""
 
 import pytest
 from hypothesis import given
@@ -12,8 +12,8 @@ AWKWARD = "\\\r\n:c"
 
 @given(text=st.text(st.sampled_from(AWKWARD)))
 @pytest.mark.parametrize("version", Version)
-def test_what_is_written_is_read(version: Version, text: str) -> None:
-    """An escaped text is one line without a colon wherever the version has escapes, and the same text when read."""
+def test_escaping_round_trips(version: Version, text: str) -> None:
+    """Escaped text is one line without a colon in versions with escapes."""
     written = escape(text, version)
 
     assert unescape(written, version) == text
@@ -25,8 +25,8 @@ def test_what_is_written_is_read(version: Version, text: str) -> None:
     ("version", "names", "values"),
     [(Version.V1_0, "\r\n:", "\r\n"), (Version.V1_1, "\r", "\r"), (Version.V1_2, "", "")],
 )
-def test_what_has_no_escape_is_refused(version: Version, names: str, values: str) -> None:
-    """Name and value apart: the first colon of a line ends its name."""
+def test_unescapable_text_is_refused(version: Version, names: str, values: str) -> None:
+    """Separately for names and values: the first colon of a line ends the name."""
 
     def is_refused(name: str, value: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What is malformed, doubled or out of order stops at the intake and is counted."""
+"""Malformed, duplicate and late messages are dropped and counted."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 
 
 class Bench:
-    """An intake with a clock that the test moves."""
+    """A filter with a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = NOON
@@ -38,7 +38,7 @@ class Bench:
         return self.intake.accept(TOPIC, json.dumps(body).encode())
 
 
-def test_a_trade_becomes_a_tick_with_our_time_and_place() -> None:
+def test_a_trade_becomes_a_tick_with_arrival_time_and_position() -> None:
     bench = Bench()
 
     first, second = bench.accept(100), bench.accept(101)
@@ -51,7 +51,6 @@ def test_a_trade_becomes_a_tick_with_our_time_and_place() -> None:
 
 
 def test_malformed_messages_are_counted_and_logged_once_a_minute() -> None:
-    """A feed that changes its format neither ends the relayer nor fills the disk."""
     bench = Bench()
 
     with capture_logs() as lines:
@@ -84,10 +83,9 @@ _values = (
         {name: st.integers(1, 10**12) | _values for name in ("close", "volume", "cumulativeVolume")}
     ),
 )
-def test_no_body_is_fatal(
+def test_any_body_is_accepted_or_counted_as_malformed(
     record: dict[str, object], dt: object, numbers: dict[str, object]
 ) -> None:
-    """Whatever Toss writes one day, the intake gives a tick or counts a malformed message."""
     bench = Bench()
 
     tick = bench.intake.accept(TOPIC, json.dumps({"dt": dt, **record, **numbers}).encode())
@@ -104,8 +102,8 @@ def test_an_impossible_time_is_malformed(dt: str) -> None:
     assert Bench().accept(100, dt=dt) is None
 
 
-def test_the_same_total_again_is_the_same_trade_again() -> None:
-    """As it comes after a reconnect."""
+def test_a_repeated_day_total_is_a_duplicate() -> None:
+    """As after a reconnect."""
     bench = Bench()
     bench.accept(100)
 
@@ -115,7 +113,7 @@ def test_the_same_total_again_is_the_same_trade_again() -> None:
     assert bench.intake.repeated_total == 2
 
 
-def test_a_new_day_and_another_exchange_count_by_themselves() -> None:
+def test_day_totals_are_separate_by_day_and_exchange() -> None:
     bench = Bench()
     bench.accept(100, exchange="KRX")
 
@@ -123,7 +121,7 @@ def test_a_new_day_and_another_exchange_count_by_themselves() -> None:
     assert bench.accept(5, exchange="KRX", dt="2026-11-20T15:00:00Z") is not None
 
 
-def test_a_trade_without_a_total_passes() -> None:
+def test_a_trade_without_a_total_is_accepted() -> None:
     bench = Bench()
 
     assert [bench.accept(None) is not None for _ in range(2)] == [True, True]
@@ -132,8 +130,8 @@ def test_a_trade_without_a_total_passes() -> None:
 @pytest.mark.parametrize(
     "dt", ["2026-11-20T03:00:00Z", "2026-11-20T14:59:59Z", "2030-01-01T00:00:00Z"]
 )
-def test_a_total_that_stays_lower_becomes_the_truth(dt: str) -> None:
-    """One absurd total may not silence a stock for the rest of the day, not even one with an absurd time."""
+def test_a_total_that_stays_lower_is_accepted(dt: str) -> None:
+    """One absurd total, even with an absurd time, must not block a stock for the day."""
     bench = Bench()
     bench.accept(10**14, dt=dt)
     bench.now += timedelta(seconds=1)
@@ -146,8 +144,8 @@ def test_a_total_that_stays_lower_becomes_the_truth(dt: str) -> None:
     assert taken == [False] * (LOWER_TOTALS_MAX - 1) + [True, True]
 
 
-def test_old_trades_told_again_never_become_the_truth() -> None:
-    """Their totals stay lower too, but their time has passed: a stock's price does not go back, however many there are."""
+def test_repeated_old_trades_are_never_accepted() -> None:
+    """Their totals stay lower too, but their times are old: the price must not move back."""
     bench = Bench()
     bench.accept(1_000)
 
@@ -159,8 +157,8 @@ def test_old_trades_told_again_never_become_the_truth() -> None:
     assert bench.accept(1_001) is not None
 
 
-def test_trades_of_the_day_before_told_again_are_not_news() -> None:
-    """In the morning their totals are higher than those of the new day."""
+def test_repeated_trades_of_the_previous_day_are_dropped() -> None:
+    """In the morning their totals exceed those of the new day."""
     bench = Bench()
     bench.accept(10, dt="2026-11-19T23:00:00Z")
 
@@ -170,8 +168,8 @@ def test_trades_of_the_day_before_told_again_are_not_news() -> None:
     assert bench.accept(11, dt="2026-11-19T23:00:01Z") is not None
 
 
-def test_a_feed_that_goes_on_with_an_earlier_day_is_followed() -> None:
-    """As a replay of several days does that begins again."""
+def test_a_feed_that_returns_to_an_earlier_day_is_followed() -> None:
+    """As when a replay of several days restarts."""
     bench = Bench()
     bench.accept(1_000)
 
@@ -183,7 +181,7 @@ def test_a_feed_that_goes_on_with_an_earlier_day_is_followed() -> None:
     assert taken == [False] * (LOWER_TOTALS_MAX - 1) + [True, True]
 
 
-def test_forgetting_a_destination_forgets_its_totals() -> None:
+def test_forget_drops_the_totals_of_a_destination() -> None:
     bench = Bench()
     bench.accept(100)
 

@@ -19,7 +19,7 @@ from trading.redis import keys
 
 
 def tick(number: int, *, code: str = SAMSUNG, ms: int | None = None) -> Tick:
-    """The ``number``-th tick, placed at millisecond ``number`` unless another is given."""
+    """Return the ``number``-th tick, at millisecond ``number`` unless ``ms`` is given."""
     return Tick(
         code=code,
         price=70_000,
@@ -37,7 +37,7 @@ def tick(number: int, *, code: str = SAMSUNG, ms: int | None = None) -> Tick:
 
 
 def stream(client: "redis.Redis") -> list[tuple[str, int | None]]:
-    """Places and day totals of the stream's entries, after checking that each entry's id is its tick's own place."""
+    """Return positions and day totals of the stream, checking that ids equal tick positions."""
     entries = client.xrange(keys.TICK_STREAM)
     ticks = [(place, Tick.from_json(fields[keys.TICK_FIELD])) for place, fields in entries]
     assert all(place == str(tick.position) for place, tick in ticks)
@@ -48,7 +48,7 @@ def stream(client: "redis.Redis") -> list[tuple[str, int | None]]:
 async def writing(
     url: str, sequence: TickSequence | None = None, lags: list[float] | None = None
 ) -> AsyncIterator[TickWriter]:
-    """A running writer; at the end of the context everything is written. ``lags`` gets the seconds that each batch took."""
+    """Run a writer until all is written. ``lags`` receives the seconds that each batch took."""
     async with Redis.from_url(
         url, decode_responses=True, socket_timeout=1, socket_connect_timeout=1
     ) as connection:
@@ -66,8 +66,9 @@ async def writing(
             await running
 
 
-async def test_ticks_stand_in_all_three_places(valkey_url: str, client: "redis.Redis") -> None:
-    """The last value with its hour to live, the live push, and the stream."""
+async def test_ticks_are_written_to_last_value_live_push_and_stream(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
 
     async def write() -> None:
         async with writing(valkey_url) as writer:
@@ -88,7 +89,7 @@ async def test_ticks_stand_in_all_three_places(valkey_url: str, client: "redis.R
     assert 0 < client.ttl(keys.last_tick(SAMSUNG)) <= keys.TICK_TTL_S
 
 
-async def test_places_continue_behind_the_streams_last_even_when_our_clock_is_behind(
+async def test_positions_continue_after_the_stream_even_with_a_late_clock(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick(0, ms=MS_MAX).to_json()}, id=f"{MS_MAX}-0")
@@ -100,10 +101,10 @@ async def test_places_continue_behind_the_streams_last_even_when_our_clock_is_be
     assert stream(client) == [(f"{MS_MAX}-0", 0), (f"{MS_MAX}-1", 1), (f"{MS_MAX}-2", 2)]
 
 
-async def test_a_batch_whose_answer_was_lost_is_not_written_twice(
+async def test_a_batch_with_a_lost_answer_is_written_once(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
-    """Redis freezes, the answer times out, Redis wakes and applies what it had received: the positions tell. Nor is it counted twice."""
+    """Redis freezes past the timeout, then applies the batch: stream positions show it."""
 
     async with writing(valkey_url) as writer:
         writer.offer(tick(1))
@@ -123,7 +124,7 @@ async def test_a_batch_whose_answer_was_lost_is_not_written_twice(
         assert [number for _, number in stream(client)] == [1, 2, 3, 4]
 
 
-async def test_an_outage_keeps_the_latest_of_each_stock(
+async def test_an_outage_keeps_the_latest_tick_of_each_stock(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
     async def write() -> int:
@@ -146,7 +147,7 @@ async def test_an_outage_keeps_the_latest_of_each_stock(
         assert [number for _, number in stream(client)] == [2, 98, 99]
 
 
-async def test_a_crowd_waits_while_redis_answers_and_nobody_waits_in_an_outage(
+async def test_a_congested_writer_makes_callers_wait_except_in_an_outage(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
     async with writing(valkey_url) as writer:
@@ -165,10 +166,10 @@ async def test_a_crowd_waits_while_redis_answers_and_nobody_waits_in_an_outage(
             valkey_server.resume()
 
 
-async def test_a_batch_tells_how_long_its_first_tick_waited(
+async def test_lag_is_observed_per_batch_from_its_first_tick(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
-    """One figure a batch, and through an outage the outage's whole length."""
+    """After an outage it includes the whole outage."""
     lags: list[float] = []
 
     began = time.monotonic()
@@ -189,8 +190,8 @@ async def test_a_batch_tells_how_long_its_first_tick_waited(
     assert 0.2 < lags[1] < time.monotonic() - began
 
 
-async def test_memory_is_bounded() -> None:
-    """Without Redis, or with a slow one, no more than 20,000 ticks wait; then the latest of each stock stay."""
+async def test_queued_ticks_are_bounded() -> None:
+    """At most 20,000 ticks are queued; then only the latest of each stock are kept."""
 
     writer = TickWriter(Redis(), TickSequence(), clock=lambda: datetime.now(UTC))
     first, second = tick(1), tick(2, code=HYNIX)
