@@ -27,7 +27,7 @@ from trading.observability.metrics import exposition
 from trading.redis import keys
 from trading.redis.client import connect
 
-__all__ = ["HYNIX", "SAMSUNG", "Server", "Stream", "Talk", "User", "gateway", "token"]
+__all__ = ["HYNIX", "SAMSUNG", "Server", "Stream", "User", "WebSocketClient", "gateway", "token"]
 
 SECRET = "a secret of the tests that is long enough for HS256 and for HS512 as well"
 
@@ -157,7 +157,7 @@ class Stream:
 
 
 @dataclass
-class Talk:
+class WebSocketClient:
     """A WebSocket client."""
 
     websocket: aiohttp.ClientWebSocketResponse
@@ -210,27 +210,27 @@ class Server:
             yield Stream(response)
 
     @asynccontextmanager
-    async def talk(self, **headers: str) -> AsyncIterator[Talk]:
+    async def websocket(self, **headers: str) -> AsyncIterator[WebSocketClient]:
         """Yield an open WebSocket."""
         url = f"ws://127.0.0.1:{self.port}{WEBSOCKET_PATH}"
         async with self.http.ws_connect(url, headers=headers) as websocket:
-            yield Talk(websocket)
+            yield WebSocketClient(websocket)
 
     @asynccontextmanager
-    async def signed_in(
+    async def authenticated(
         self, user: User, *codes: str, last_event_id: int | None = None
-    ) -> AsyncIterator[Talk]:
-        async with self.talk() as talk:
-            await talk.send(
+    ) -> AsyncIterator[WebSocketClient]:
+        async with self.websocket() as websocket:
+            await websocket.send(
                 type="auth", token=user.token(), stock_codes=codes, last_event_id=last_event_id
             )
-            yield talk
+            yield websocket
 
     async def health(self) -> dict[str, Any]:
         async with self.http.get(f"http://127.0.0.1:{self.port}{HEALTH_PATH}") as response:
             assert response.status == 200
-            told: dict[str, Any] = await response.json()
-            return told
+            message: dict[str, Any] = await response.json()
+            return message
 
     async def metrics(self) -> dict[str, float]:
         """Return the scraped samples by name; those of problems by code."""

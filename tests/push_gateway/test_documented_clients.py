@@ -21,14 +21,14 @@ def program(language: str) -> str:
     return str(text)
 
 
-async def lines(client: asyncio.subprocess.Process, count: int) -> list[str]:
+async def next_lines(client: asyncio.subprocess.Process, count: int) -> list[str]:
     """Return the next lines that the client prints."""
     assert client.stdout is not None
     async with asyncio.timeout(2 * DEADLINE_S):
         return [(await client.stdout.readline()).decode() for _ in range(count)]
 
 
-async def scene(valkey_url: str, command: list[str], *, websocket: bool) -> None:
+async def check_client(valkey_url: str, command: list[str], *, websocket: bool) -> None:
     """Check that the client prints events and misses none when the gateway restarts."""
     alice, port = User(), None
     client = None
@@ -45,16 +45,16 @@ async def scene(valkey_url: str, command: list[str], *, websocket: bool) -> None
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
-            ready, tick = await lines(client, 2)
+            ready, tick = await next_lines(client, 2)
             assert ready.startswith("ready ")
             assert tick.startswith("tick ")
             assert "70000" in tick
             server.market.events(alice, [2])
-            assert "fill" in (await lines(client, 1))[0]
-        assert (await lines(client, 1))[0].startswith("closing ")
+            assert "fill" in (await next_lines(client, 1))[0]
+        assert (await next_lines(client, 1))[0].startswith("closing ")
         async with gateway(valkey_url, port=port) as server:
             server.market.events(alice, [3])
-            got = await lines(client, 3)
+            got = await next_lines(client, 3)
             assert sorted(line.split()[0] for line in got) == ["fill", "ready", "tick"]
             assert any('"no":3' in line.replace(" ", "") for line in got)
     finally:
@@ -66,7 +66,7 @@ async def scene(valkey_url: str, command: list[str], *, websocket: bool) -> None
 async def test_python_client_of_the_documentation(valkey_url: str, tmp_path: Path) -> None:
     path = tmp_path / "client.py"
     path.write_text(program("python"), encoding="utf-8")
-    await scene(valkey_url, [sys.executable, str(path)], websocket=True)
+    await check_client(valkey_url, [sys.executable, str(path)], websocket=True)
 
 
 async def test_javascript_client_of_the_documentation(valkey_url: str, tmp_path: Path) -> None:
@@ -75,4 +75,4 @@ async def test_javascript_client_of_the_documentation(valkey_url: str, tmp_path:
         pytest.skip("node is not installed, so the JavaScript of docs/streaming.md was not run.")
     path = tmp_path / "client.mjs"
     path.write_text(program("js"), encoding="utf-8")
-    await scene(valkey_url, [node, str(path)], websocket=False)
+    await check_client(valkey_url, [node, str(path)], websocket=False)

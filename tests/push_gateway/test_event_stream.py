@@ -11,7 +11,7 @@ from tests.relayer.harness import until
 from trading.redis import keys
 
 
-async def numbers(stream: Stream, count: int) -> list[int | None]:
+async def next_ids(stream: Stream, count: int) -> list[int | None]:
     """Return the ids of the next events."""
     return [(await stream.next()).id for _ in range(count)]
 
@@ -53,9 +53,9 @@ async def test_a_returning_client_receives_the_events_it_missed(
         async with server.stream(
             alice, query={} if by_header else {"last_event_id": "3"}, **headers
         ) as stream:
-            assert await numbers(stream, 248) == list(range(3, 251))
+            assert await next_ids(stream, 248) == list(range(3, 251))
             server.market.events(alice, [251])
-            assert await numbers(stream, 1) == [251]
+            assert await next_ids(stream, 1) == [251]
 
 
 async def test_events_no_longer_in_redis_require_a_resync(valkey_url: str) -> None:
@@ -67,7 +67,7 @@ async def test_events_no_longer_in_redis_require_a_resync(valkey_url: str) -> No
             resync = await stream.next()
             assert (resync.type, resync.id, resync.data) == ("resync", None, {"after": 1})
             server.market.events(alice, [3 + keys.ACCOUNT_STREAM_MAXLEN])
-            assert await numbers(stream, 1) == [3 + keys.ACCOUNT_STREAM_MAXLEN]
+            assert await next_ids(stream, 1) == [3 + keys.ACCOUNT_STREAM_MAXLEN]
 
 
 async def test_events_published_while_clients_connect_arrive_exactly_once(valkey_url: str) -> None:
@@ -77,7 +77,7 @@ async def test_events_published_while_clients_connect_arrive_exactly_once(valkey
         async with server.stream(user) as stream:
             first = (await stream.next()).id
             assert first is not None
-            assert await numbers(stream, 200 - first) == list(range(first + 1, 201))
+            assert await next_ids(stream, 200 - first) == list(range(first + 1, 201))
 
     async with gateway(valkey_url, GATEWAY_CLIENTS_PER_USER="50") as server:
         alice = User()
@@ -110,7 +110,7 @@ async def test_signing_out_ends_only_the_streams_of_that_session(valkey_url: str
             assert await ended.ended()
 
             server.market.events(laptop, [1])
-            assert await numbers(spared, 1) == [1]
+            assert await next_ids(spared, 1) == [1]
         async with server.stream(phone, status=401) as refused:
             assert (await refused.response.json())["code"] == "unauthorized"
 

@@ -9,7 +9,7 @@ from trading.redis import keys
 
 ALICE = User()
 # Input besides the own token, in a query or message, by a user who has all of Alice's ids.
-SAID: list[dict[str, Any]] = [
+EXTRA_INPUT: list[dict[str, Any]] = [
     {"user_id": str(ALICE.id)},
     {"sub": str(ALICE.id), "sid": ALICE.session_id.hex},
     {"account": str(ALICE.id), "channel": keys.account_channel(ALICE.id)},
@@ -18,8 +18,8 @@ SAID: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("said", SAID, ids=lambda said: next(iter(said)))
-async def test_no_input_opens_another_users_account(valkey_url: str, said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("extra", EXTRA_INPUT, ids=lambda extra: next(iter(extra)))
+async def test_no_input_opens_another_users_account(valkey_url: str, extra: dict[str, Any]) -> None:
     """By SSE and WebSocket: Bob receives his own events and prices and none of Alice's."""
 
     async with gateway(valkey_url) as server:
@@ -27,17 +27,17 @@ async def test_no_input_opens_another_users_account(valkey_url: str, said: dict[
         server.market.events(ALICE, [1, 2, 3], data={"of": "alice"})
         server.market.events(bob, [1])
         async with server.stream(
-            bob, SAMSUNG, query={name: str(value) for name, value in said.items()}
+            bob, SAMSUNG, query={name: str(value) for name, value in extra.items()}
         ) as stream:
             assert (await stream.next()).type == "ready"
-            async with server.talk() as talk:
-                await talk.send(
-                    **{**said, "type": "auth", "token": bob.token(), "stock_codes": [SAMSUNG]}
+            async with server.websocket() as websocket:
+                await websocket.send(
+                    **{**extra, "type": "auth", "token": bob.token(), "stock_codes": [SAMSUNG]}
                 )
-                assert (await talk.next()).type == "ready"
+                assert (await websocket.next()).type == "ready"
                 server.market.events(ALICE, [4], data={"of": "alice"})
                 server.market.events(bob, [2], data={"of": "bob"})
-                for each in (await stream.next(), await talk.next()):
+                for each in (await stream.next(), await websocket.next()):
                     assert (each.id, each.data["data"]) == (2, {"of": "bob"})
 
 
@@ -62,8 +62,8 @@ async def test_channel_names_and_patterns_are_no_stock_codes(valkey_url: str, co
         bob = User()
         async with server.stream(bob, code, status=422):
             pass
-        async with server.signed_in(bob) as talk:
-            assert (await talk.next()).type == "ready"
-            await talk.send(type="subscribe", stock_codes=[code])
-            told = await talk.next()
-            assert (told.type, told.data["code"]) == ("error", "validation-failed")
+        async with server.authenticated(bob) as websocket:
+            assert (await websocket.next()).type == "ready"
+            await websocket.send(type="subscribe", stock_codes=[code])
+            message = await websocket.next()
+            assert (message.type, message.data["code"]) == ("error", "validation-failed")

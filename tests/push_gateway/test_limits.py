@@ -133,9 +133,9 @@ async def test_users_and_the_gateway_have_stream_limits(valkey_url: str) -> None
                 429,
                 2,
             )
-            async with server.signed_in(alice) as talk:
-                assert (await talk.next()).data["code"] == "stream-limit-reached"
-                assert await talk.closed() == 4429
+            async with server.authenticated(alice) as websocket:
+                assert (await websocket.next()).data["code"] == "stream-limit-reached"
+                assert await websocket.closed() == 4429
             await server.until(what="its place is free again", places=2)
             async with server.stream(User()) as three:
                 await three.next()
@@ -146,7 +146,7 @@ async def test_users_and_the_gateway_have_stream_limits(valkey_url: str) -> None
                     3,
                 )
                 with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
-                    async with server.talk():
+                    async with server.websocket():
                         pass
         await server.until(what="all are gone", clients=0, places=0)
         async with server.stream(alice) as again:
@@ -169,9 +169,9 @@ async def test_connections_per_user_and_minute_are_limited(valkey_url: str) -> N
             60,
         )
         assert 1 <= body["retry_after_s"] <= 60
-        async with server.signed_in(alice) as talk:
-            assert (await talk.next()).data["code"] == "rate-limited"
-            assert await talk.closed() == 4429
+        async with server.authenticated(alice) as websocket:
+            assert (await websocket.next()).data["code"] == "rate-limited"
+            assert await websocket.closed() == 4429
         async with server.stream(User()) as other:
             await other.next()
 
@@ -188,11 +188,11 @@ async def test_unauthenticated_connections_per_address_are_limited(valkey_url: s
     ):
         flood = {"X-Forwarded-For": "198.51.100.7"}
         for _ in range(100):
-            await stack.enter_async_context(server.talk(**flood))
-        one_more = await stack.enter_async_context(server.talk(**flood))
+            await stack.enter_async_context(server.websocket(**flood))
+        one_more = await stack.enter_async_context(server.websocket(**flood))
         assert (await one_more.next()).data["code"] == "rate-limited"
         assert await one_more.closed() == 4429
-        async with server.talk(**{"X-Forwarded-For": "198.51.100.8"}) as other:
+        async with server.websocket(**{"X-Forwarded-For": "198.51.100.8"}) as other:
             await other.send(type="auth", token=User().token())
             assert (await other.next()).type == "ready"
 
@@ -225,7 +225,7 @@ async def test_only_listed_origins_and_its_own_may_use_it_from_a_browser(valkey_
         ):
             assert listed.response.headers["Access-Control-Allow-Origin"] == APP
             assert "Access-Control-Allow-Origin" not in same.response.headers
-        async with server.talk(Origin=APP), server.talk(Origin=own):
+        async with server.websocket(Origin=APP), server.websocket(Origin=own):
             pass
         for origin in ("https://evil.example", "null", "http://[", f"{APP}.evil.example"):
             body = await problem(
@@ -233,11 +233,11 @@ async def test_only_listed_origins_and_its_own_may_use_it_from_a_browser(valkey_
             )
             assert body["code"] == "forbidden"
             with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
-                async with server.talk(Origin=origin):
+                async with server.websocket(Origin=origin):
                     pass
 
 
-def dead_client(server: Server, user: User, code: str) -> socket.socket:
+def silent_client(server: Server, user: User, code: str) -> socket.socket:
     """Return a client that sends a request and never reads."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -258,7 +258,7 @@ async def test_a_client_that_never_reads_is_disconnected_without_delaying_others
     """Its ticks are conflated, one per stock. It is cut off and counted after a second."""
 
     async with gateway(valkey_url, STREAM_STALL_S="1") as server:
-        with dead_client(server, User(), SAMSUNG):
+        with silent_client(server, User(), SAMSUNG):
             await server.until(what="the dead client is in", clients=1)
             async with server.stream(User(), HYNIX) as stream:
                 await stream.next()
@@ -285,7 +285,7 @@ async def test_unread_account_events_end_the_connection(valkey_url: str) -> None
 
     async with gateway(valkey_url, STREAM_STALL_S="600") as server:
         dead = User()
-        with dead_client(server, dead, SAMSUNG) as connection:
+        with silent_client(server, dead, SAMSUNG) as connection:
             await server.until(what="the dead client is in", clients=1)
             number = 0
             async with asyncio.timeout(DEADLINE_S):

@@ -8,7 +8,7 @@ async def test_metrics_count_clients_messages_and_problems(valkey_url: str) -> N
 
     async with gateway(valkey_url) as server:
         before = await server.metrics()
-        async with server.stream(User(), SAMSUNG) as one, server.talk():
+        async with server.stream(User(), SAMSUNG) as one, server.websocket():
             await one.next()
             server.market.tick(70_000)
             await one.next()

@@ -12,7 +12,7 @@ import requests
 
 from launcher.ports import free_port
 from tests.push_gateway.harness import SAMSUNG, SECRET, User
-from tests.relayer.test_process import FORBIDDEN, leave, process
+from tests.relayer.test_process import FORBIDDEN, process, stop_process
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import wait_until
 
@@ -83,7 +83,7 @@ def test_gateway_shuts_down_cleanly_on_a_signal(number: signal.Signals, valkey_u
             lambda: requests.get(f"{url}/healthz", timeout=DEADLINE_S).json()["clients"] == 2,
             what="both are in",
         )
-        output = leave(gateway, number)
+        output = stop_process(gateway, number)
         assert "event: closing" in stream.text
 
     assert gateway.returncode == 0
@@ -100,7 +100,7 @@ def test_running_gateway_loads_no_code_that_could_place_an_order(valkey_url: str
     with running(valkey_url, "-c", RUN_AND_TELL) as (gateway, url):
         with open_stream(url, User().token()) as stream:
             assert stream.status_code == 200
-        output = leave(gateway, signal.SIGTERM)
+        output = stop_process(gateway, signal.SIGTERM)
 
     loaded = json.loads(output.splitlines()[-1])
     assert "push_gateway.handlers" in loaded
@@ -147,13 +147,13 @@ def test_malformed_http_is_logged_in_one_line(valkey_url: str) -> None:
             ) as peer:
                 peer.sendall(sent)
                 assert b"400" in peer.recv(100)
-        output = leave(gateway, signal.SIGTERM)
+        output = stop_process(gateway, signal.SIGTERM)
 
-    told = [
+    malformed = [
         line
         for line in map(json.loads, output.splitlines())
         if line["event"] == "request_malformed"
     ]
-    assert {line["level"] for line in told} == {"info"}
+    assert {line["level"] for line in malformed} == {"info"}
     assert "c2VjcmV0" not in output
     assert "error" not in {json.loads(line)["level"] for line in output.splitlines()}

@@ -18,8 +18,8 @@ async def test_a_client_authenticates_with_its_first_message(valkey_url: str) ->
         alice = User()
         server.market.tick(70_000)
         server.market.events(alice, [1, 2, 3])
-        async with server.signed_in(alice, SAMSUNG, last_event_id=1) as talk:
-            got = [await talk.next() for _ in range(4)]
+        async with server.authenticated(alice, SAMSUNG, last_event_id=1) as websocket:
+            got = [await websocket.next() for _ in range(4)]
             assert [(each.type, each.id) for each in got] == [
                 ("ready", 1),
                 ("fill", 2),
@@ -27,15 +27,15 @@ async def test_a_client_authenticates_with_its_first_message(valkey_url: str) ->
                 ("tick", None),
             ]
             server.market.events(alice, [4])
-            assert (await talk.next()).id == 4
+            assert (await websocket.next()).id == 4
 
 
 async def test_a_client_authenticates_with_the_header(valkey_url: str) -> None:
     async with (
         gateway(valkey_url) as server,
-        server.talk(Authorization=f"Bearer {User().token()}") as talk,
+        server.websocket(Authorization=f"Bearer {User().token()}") as websocket,
     ):
-        assert (await talk.next()).type == "ready"
+        assert (await websocket.next()).type == "ready"
 
 
 async def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
@@ -43,25 +43,25 @@ async def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
 
     async with gateway(valkey_url) as server:
         alice = User()
-        async with server.signed_in(alice) as talk:
-            assert (await talk.next()).type == "ready"
+        async with server.authenticated(alice) as websocket:
+            assert (await websocket.next()).type == "ready"
             for number, size in enumerate(
                 (1, 100, 125, 126, 65_000, 65_535, 65_536, 200_000), start=1
             ):
                 server.market.events(alice, [number], data={"text": "x" * size})
-                assert (await talk.next()).data["data"] == {"text": "x" * size}
+                assert (await websocket.next()).data["data"] == {"text": "x" * size}
 
 
 async def test_stocks_can_be_subscribed_and_unsubscribed(valkey_url: str) -> None:
     """A new stock starts with its last tick; a removed one sends nothing more."""
 
-    async with gateway(valkey_url) as server, server.signed_in(User(), SAMSUNG) as talk:
-        assert (await talk.next()).type == "ready"
+    async with gateway(valkey_url) as server, server.authenticated(User(), SAMSUNG) as websocket:
+        assert (await websocket.next()).type == "ready"
         server.market.tick(200_000, HYNIX)
-        await talk.send(type="subscribe", stock_codes=["000660"])
-        assert (await talk.next()).data["price"] == 200_000
+        await websocket.send(type="subscribe", stock_codes=["000660"])
+        assert (await websocket.next()).data["price"] == 200_000
 
-        await talk.send(type="unsubscribe", stock_codes=[SAMSUNG])
+        await websocket.send(type="unsubscribe", stock_codes=[SAMSUNG])
         channel = f"stock_updates:{SAMSUNG}"
         await until(
             lambda: not dict(server.market.redis.pubsub_numsub(channel))[channel],
@@ -69,7 +69,7 @@ async def test_stocks_can_be_subscribed_and_unsubscribed(valkey_url: str) -> Non
         )
         server.market.tick(70_000)
         server.market.tick(200_500, HYNIX)
-        assert (await talk.next()).data["price"] == 200_500
+        assert (await websocket.next()).data["price"] == 200_500
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ async def test_stocks_can_be_subscribed_and_unsubscribed(valkey_url: str) -> Non
 async def test_an_unauthorized_first_message_closes_the_connection(
     valkey_url: str, message: str, code: str, close: int
 ) -> None:
-    async with gateway(valkey_url) as server, server.talk() as talk:
-        await talk.websocket.send_str(message)
-        refusal = await talk.next()
+    async with gateway(valkey_url) as server, server.websocket() as websocket:
+        await websocket.websocket.send_str(message)
+        refusal = await websocket.next()
         assert (refusal.type, refusal.data["code"]) == ("error", code)
         assert refusal.data["title"]
-        assert await talk.closed() == close
+        assert await websocket.closed() == close
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ async def test_an_unauthorized_first_message_closes_the_connection(
 async def test_invalid_parameters_in_the_first_message_close_the_connection(
     valkey_url: str, change: dict[str, Any]
 ) -> None:
-    async with gateway(valkey_url) as server, server.talk() as talk:
-        await talk.send(type="auth", token=User().token(), **change)
-        refusal = await talk.next()
+    async with gateway(valkey_url) as server, server.websocket() as websocket:
+        await websocket.send(type="auth", token=User().token(), **change)
+        refusal = await websocket.next()
         assert (refusal.type, refusal.data["code"]) == ("error", "validation-failed")
         assert refusal.data["field"] == next(iter(change))
-        assert await talk.closed() == 1008
+        assert await websocket.closed() == 1008
 
 
 @pytest.mark.parametrize(
@@ -138,34 +138,34 @@ async def test_invalid_parameters_in_the_first_message_close_the_connection(
 async def test_an_invalid_later_message_closes_the_connection(
     valkey_url: str, message: str
 ) -> None:
-    async with gateway(valkey_url) as server, server.signed_in(User()) as talk:
-        assert (await talk.next()).type == "ready"
-        await talk.websocket.send_str(message)
-        assert (await talk.next()).data["code"] == "validation-failed"
-        assert await talk.closed() == 1008
+    async with gateway(valkey_url) as server, server.authenticated(User()) as websocket:
+        assert (await websocket.next()).type == "ready"
+        await websocket.websocket.send_str(message)
+        assert (await websocket.next()).data["code"] == "validation-failed"
+        assert await websocket.closed() == 1008
         await server.until(what="nothing is left", clients=0)
 
 
 async def test_at_most_two_hundred_stocks_can_be_followed(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         codes = [f"A{number:06}" for number in range(CODES_MAX)]
-        async with server.signed_in(User(), *codes) as talk:
-            assert (await talk.next()).type == "ready"
-            await talk.send(type="subscribe", stock_codes=[SAMSUNG])
-            assert (await talk.next()).data["limit"] == CODES_MAX
-            assert await talk.closed() == 1008
+        async with server.authenticated(User(), *codes) as websocket:
+            assert (await websocket.next()).type == "ready"
+            await websocket.send(type="subscribe", stock_codes=[SAMSUNG])
+            assert (await websocket.next()).data["limit"] == CODES_MAX
+            assert await websocket.closed() == 1008
 
 
 async def test_binary_and_oversized_messages_are_refused(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
-        async with server.talk() as talk:
-            await talk.websocket.send_bytes(b"\xff")
-            assert (await talk.next()).data["code"] == "unauthorized"
-            assert await talk.closed() == 4401
-        async with server.signed_in(User()) as talk:
-            assert (await talk.next()).type == "ready"
-            await talk.websocket.send_str("x" * 20_000)
-            assert await talk.closed() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+        async with server.websocket() as websocket:
+            await websocket.websocket.send_bytes(b"\xff")
+            assert (await websocket.next()).data["code"] == "unauthorized"
+            assert await websocket.closed() == 4401
+        async with server.authenticated(User()) as websocket:
+            assert (await websocket.next()).type == "ready"
+            await websocket.websocket.send_str("x" * 20_000)
+            assert await websocket.closed() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
 
 
 async def test_a_client_without_a_first_message_times_out(
@@ -173,15 +173,15 @@ async def test_a_client_without_a_first_message_times_out(
 ) -> None:
     monkeypatch.setattr(handlers, "FIRST_MESSAGE_S", 0.2)
 
-    async with gateway(valkey_url) as server, server.talk() as talk:
-        assert await talk.closed() == 4408
+    async with gateway(valkey_url) as server, server.websocket() as websocket:
+        assert await websocket.closed() == 4408
 
 
 async def test_expiry_and_sign_out_are_reported_before_closing(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         soon = datetime.now(UTC) + timedelta(seconds=2)
         alice, bob = User(), User()
-        async with server.talk() as expiring, server.signed_in(bob) as leaving:
+        async with server.websocket() as expiring, server.authenticated(bob) as leaving:
             await expiring.send(type="auth", token=alice.token(exp=soon))
             assert [(await expiring.next()).type for _ in range(2)] == ["ready", "expired"]
             assert await expiring.closed() == 4401
@@ -190,7 +190,7 @@ async def test_expiry_and_sign_out_are_reported_before_closing(valkey_url: str) 
             server.market.sign_out(bob)
             assert (await leaving.next()).type == "signed-out"
             assert await leaving.closed() == 4401
-        async with server.signed_in(bob) as refused:
+        async with server.authenticated(bob) as refused:
             assert (await refused.next()).data["code"] == "unauthorized"
             assert await refused.closed() == 4401
 

@@ -22,7 +22,9 @@ class FreezingProxy:
     def thaw(self) -> None:
         self._flowing.set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         there, back = await asyncio.open_connection(LOOPBACK, self._server_port)
         await asyncio.gather(self._forward(reader, back), self._forward(there, writer))
 
@@ -39,7 +41,7 @@ class FreezingProxy:
 async def freezing_proxy(server_port: int) -> AsyncIterator[FreezingProxy]:
     """Run a proxy on its own port until the context ends."""
     proxy = FreezingProxy(server_port)
-    listener = await asyncio.start_server(proxy.serve, LOOPBACK, 0)
+    listener = await asyncio.start_server(proxy.handle_connection, LOOPBACK, 0)
     proxy.port = int(listener.sockets[0].getsockname()[1])
     try:
         yield proxy

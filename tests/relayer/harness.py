@@ -94,7 +94,7 @@ async def until(
         pytest.fail(f"Not within {deadline_s:g} s: {what}")
 
 
-def ask_for(client: "redis.Redis", *codes: str) -> None:
+def add_subscriptions(client: "redis.Redis", *codes: str) -> None:
     """Add the trade topics of stocks to the commanded subscriptions."""
     client.sadd(keys.RELAYER_SUBSCRIPTIONS, *(trade_topic(code) for code in codes))
 
@@ -105,7 +105,7 @@ def health(client: "redis.Redis") -> RelayerHealth | None:
     return None if record is None else RelayerHealth.from_json(record)
 
 
-def served(client: "redis.Redis") -> int:
+def confirmed_count(client: "redis.Redis") -> int:
     """Return the number of confirmed subscriptions in the health record; 0 if disconnected."""
     record = health(client)
     return record.subscriptions if record is not None and record.connected else 0

@@ -16,7 +16,7 @@ from tests.relayer.harness import (
     HYNIX,
     SAMSUNG,
     Toss,
-    ask_for,
+    add_subscriptions,
     health,
     relayer,
     toss,
@@ -28,7 +28,7 @@ from trading.redis import keys
 TRADE_PERIOD_S = 0.01
 
 
-class Ordeal:
+class FaultScenario:
     """A stand-in, a relayer and their history. Each trade's price follows from its day total."""
 
     def __init__(
@@ -57,16 +57,18 @@ class Ordeal:
             each for listeners in self.server._listeners.values() for each in listeners.values()
         }
 
-    def all_served(self) -> bool:
+    def all_subscribed(self) -> bool:
         """Return True if the current connection serves all stocks.
 
         The record in Redis may still describe an earlier connection, so its number is compared.
         """
-        linked = [line for line in self.lines if line["event"] in {"feed_connected", "feed_closed"}]
-        if not linked or linked[-1]["event"] == "feed_closed":
+        supervisor_of = [
+            line for line in self.lines if line["event"] in {"feed_connected", "feed_closed"}
+        ]
+        if not supervisor_of or supervisor_of[-1]["event"] == "feed_closed":
             return False
         record = health(self._client)
-        present = linked[-1]["connections_total"]
+        present = supervisor_of[-1]["connections_total"]
         return record is not None and (
             record.reconnects + 1,
             record.connected,
@@ -79,19 +81,19 @@ class Ordeal:
 
     def ticks(self, code: str = SAMSUNG) -> list[Tick]:
         """Return a stock's ticks in Redis, in order."""
-        told = [
+        ticks = [
             Tick.from_json(fields[keys.TICK_FIELD])
             for _, fields in self._client.xrange(keys.TICK_STREAM)
         ]
-        return [tick for tick in told if tick.code == code]
+        return [tick for tick in ticks if tick.code == code]
 
-    async def trade_on(self) -> None:
+    async def keep_trading(self) -> None:
         """Trade until cancelled."""
         while True:
             self.trade()
             await asyncio.sleep(TRADE_PERIOD_S)
 
-    async def lose(self, times: int = 2) -> None:
+    async def wait_for_losses(self, times: int = 2) -> None:
         """Wait until ``times`` connections failed or were lost."""
         await until(
             lambda: len(self.reasons()) >= times,
@@ -101,10 +103,10 @@ class Ordeal:
     async def recover(self) -> None:
         """Remove the faults; wait until everything is subscribed again and trades arrive."""
         self.server.faults = Faults()
-        await until(self.all_served, what="everything is subscribed again")
-        await self.arrive()
+        await until(self.all_subscribed, what="everything is subscribed again")
+        await self.wait_for_trades()
 
-    async def arrive(self) -> None:
+    async def wait_for_trades(self) -> None:
         """Trade once more and wait until this trade, and so all before it, is in Redis."""
         self.trade()
         last = self.traded
@@ -137,28 +139,30 @@ def price_at(total: int) -> int:
 
 
 @asynccontextmanager
-async def ordeal(
+async def run_scenario(
     client: "redis.Redis",
     valkey_url: str,
     *,
     quiet: bool = False,
     beat_ms: int = CALM_BEAT_MS,
     **faults: object,
-) -> AsyncIterator[Ordeal]:
+) -> AsyncIterator[FaultScenario]:
     """Run a relayer with two stocks under ``faults`` until the context ends.
 
     Both trade a hundred times a second, never if ``quiet``. At the end the faults are removed, and
     the test fails unless the relayer recovers.
     """
-    ask_for(client, SAMSUNG, HYNIX)
+    add_subscriptions(client, SAMSUNG, HYNIX)
     with capture_logs() as lines:
         async with toss(heart_beat_ms=beat_ms) as stand_in:
             stand_in.server.faults = Faults.model_validate(faults)
             async with relayer(stand_in.settings(valkey_url, RELAYER_HEARTBEAT_MS=str(beat_ms))):
-                scene = Ordeal(stand_in, client, lines)
-                market = asyncio.create_task(asyncio.Event().wait() if quiet else scene.trade_on())
-                yield scene
-                await scene.recover()
+                scenario = FaultScenario(stand_in, client, lines)
+                market = asyncio.create_task(
+                    asyncio.Event().wait() if quiet else scenario.keep_trading()
+                )
+                yield scenario
+                await scenario.recover()
                 market.cancel()
                 await asyncio.wait([market])
-        scene.check()
+        scenario.check()

@@ -4,7 +4,16 @@ import asyncio
 
 import redis
 
-from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
+from tests.relayer.harness import (
+    HYNIX,
+    SAMSUNG,
+    add_subscriptions,
+    confirmed_count,
+    health,
+    relayer,
+    toss,
+    until,
+)
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import Valkey
 from trading.marketdata.quotes import QuoteStore
@@ -25,12 +34,12 @@ async def test_a_trade_reaches_last_value_live_push_and_stream(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
 
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     with client.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.tick_channel(SAMSUNG))
         push.get_message(timeout=DEADLINE_S)
         async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
+            await until(lambda: confirmed_count(client) == 1, what="the subscription is confirmed")
             stand_in.trade(1, price=70_100)
             await until(lambda: price_of(client) == 70_100, what="the trade is in Redis")
         pushed = push.get_message(timeout=DEADLINE_S)
@@ -44,9 +53,9 @@ async def test_a_trade_reaches_last_value_live_push_and_stream(
 async def test_health_record_shows_connection_and_shutdown(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-        await until(lambda: served(client) == 1, what="the subscription is confirmed")
+        await until(lambda: confirmed_count(client) == 1, what="the subscription is confirmed")
         stand_in.trade(1)
         stand_in.trade(1)
         stand_in.server.publish_body(trade_topic(SAMSUNG), b"no trade at all")
@@ -69,10 +78,12 @@ async def test_subscriptions_follow_the_set_in_redis(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
 
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-        await until(lambda: served(client) == 1, what="the first subscription is confirmed")
-        ask_for(client, HYNIX)
+        await until(
+            lambda: confirmed_count(client) == 1, what="the first subscription is confirmed"
+        )
+        add_subscriptions(client, HYNIX)
         await until(
             lambda: stand_in.server.destinations() == {trade_topic(SAMSUNG), trade_topic(HYNIX)},
             what="both are heard",
@@ -90,11 +101,12 @@ async def test_all_subscriptions_return_after_a_lost_connection(
 ) -> None:
     """More destinations than one batch, dropped twice."""
 
-    ask_for(client, *STOCKS)
+    add_subscriptions(client, *STOCKS)
     async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
         for drops in (1, 2):
             await until(
-                lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed"
+                lambda: confirmed_count(client) == len(STOCKS),
+                what="all subscriptions are confirmed",
             )
             stand_in.server.drop_connections()
             await until(
@@ -102,7 +114,8 @@ async def test_all_subscriptions_return_after_a_lost_connection(
                 what="a new connection",
             )
         await until(
-            lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed again"
+            lambda: confirmed_count(client) == len(STOCKS),
+            what="all subscriptions are confirmed again",
         )
         stand_in.trade(1, code=STOCKS[-1], price=70_200)
         await until(lambda: price_of(client, STOCKS[-1]) == 70_200, what="the trade is in Redis")
@@ -116,12 +129,12 @@ async def test_heart_beats_keep_a_quiet_connection_open(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
 
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     async with (
         toss(heart_beat_ms=1_000) as stand_in,
         relayer(stand_in.settings(valkey_url, RELAYER_HEARTBEAT_MS="1000")),
     ):
-        await until(lambda: served(client) == 1, what="the subscription is confirmed")
+        await until(lambda: confirmed_count(client) == 1, what="the subscription is confirmed")
         quiet_until = asyncio.get_running_loop().time() + 4
         await until(
             lambda: asyncio.get_running_loop().time() > quiet_until, what="four quiet seconds"
@@ -134,21 +147,23 @@ async def test_a_refused_destination_does_not_block_the_others(
 ) -> None:
     """ERROR ends the connection; the next one leaves out the refused destination."""
 
-    ask_for(client, SAMSUNG, HYNIX)
+    add_subscriptions(client, SAMSUNG, HYNIX)
     async with toss() as stand_in:
         stand_in.server.faults.refused_destinations.add(trade_topic(HYNIX))
         async with relayer(stand_in.settings(valkey_url)):
-            await until(lambda: served(client) == 1, what="the other destination is served")
+            await until(
+                lambda: confirmed_count(client) == 1, what="the other destination is served"
+            )
             assert stand_in.server.destinations() == {trade_topic(SAMSUNG)}
 
 
 async def test_subscriptions_stay_within_the_budget(valkey_url: str, client: "redis.Redis") -> None:
-    ask_for(client, *STOCKS)
+    add_subscriptions(client, *STOCKS)
     async with (
         toss() as stand_in,
         relayer(stand_in.settings(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="3")),
     ):
-        await until(lambda: served(client) == 3, what="the budget is used")
+        await until(lambda: confirmed_count(client) == 3, what="the budget is used")
         assert len(stand_in.server.destinations()) == 3
 
 
@@ -158,14 +173,14 @@ async def test_relayer_survives_an_empty_restart_of_redis(
     """The feed connection stays, subscriptions are written back, and no trade is lost."""
 
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
-        ask_for(client, SAMSUNG)
+        add_subscriptions(client, SAMSUNG)
         # Stopping and starting a server blocks the loop that both sides send heart-beats in.
         slow = {"RELAYER_HEARTBEAT_MS": "10000"}
         async with (
             toss(heart_beat_ms=10_000) as stand_in,
             relayer(stand_in.settings(valkey_url, **slow)),
         ):
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
+            await until(lambda: confirmed_count(client) == 1, what="the subscription is confirmed")
             valkey_server.stop()
             stand_in.trade(1, price=70_100)
             stand_in.trade(2, price=70_200)
@@ -173,7 +188,7 @@ async def test_relayer_survives_an_empty_restart_of_redis(
             await until(
                 lambda: price_of(client) == 70_200, what="the trade of the outage is in Redis"
             )
-            await until(lambda: served(client) == 1, what="health is back")
+            await until(lambda: confirmed_count(client) == 1, what="health is back")
             await until(
                 lambda: client.scard(keys.RELAYER_SUBSCRIPTIONS) == 1, what="the set is back"
             )
@@ -194,9 +209,11 @@ async def test_relayer_starts_before_toss_and_redis(valkey_server: Valkey, valke
                 lambda: (record := health(client)) and not record.connected,
                 what="health says so",
             )
-            ask_for(client, SAMSUNG)
+            add_subscriptions(client, SAMSUNG)
             async with toss(port=port) as stand_in:
-                await until(lambda: served(client) == 1, what="the subscription is confirmed")
+                await until(
+                    lambda: confirmed_count(client) == 1, what="the subscription is confirmed"
+                )
                 stand_in.trade(1)
                 await until(lambda: price_of(client) == 70_000, what="the trade is in Redis")
 
@@ -208,14 +225,14 @@ async def test_stream_positions_rise_across_a_restart(
 
     async def relay(volume: int) -> None:
         async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
+            await until(lambda: confirmed_count(client) == 1, what="the subscription is confirmed")
             before = client.xlen(keys.TICK_STREAM)
             stand_in.trade(volume)
             await until(
                 lambda: client.xlen(keys.TICK_STREAM) > before, what="the trade is in the stream"
             )
 
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     await relay(1)
     ahead = Position(MS_MAX, 7)
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: "{}"}, id=str(ahead))

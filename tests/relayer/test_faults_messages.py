@@ -14,8 +14,15 @@ from relayer.ticks.sequence import TickSequence
 from sandbox.distortions import malformed
 from sandbox.faults import Break, ConnectionEnd, Moment
 from sandbox.market import Market
-from tests.relayer.harness import SAMSUNG, ask_for, health, relayer, served, until
-from tests.relayer.scenario import ordeal
+from tests.relayer.harness import (
+    SAMSUNG,
+    add_subscriptions,
+    confirmed_count,
+    health,
+    relayer,
+    until,
+)
+from tests.relayer.scenario import run_scenario
 from tests.relayer.test_process import environment_for, process
 from trading.config.settings import load
 from trading.exchange.time import trade_date
@@ -26,7 +33,7 @@ from trading.stocks.listing import seed_listing
 
 
 @pytest.mark.parametrize(
-    ("knobs", "kept"),
+    ("options", "kept"),
     [
         pytest.param({"copies": 3}, range(1, 21), id="copies"),
         pytest.param({"reversed_in": 5}, range(5, 21, 5), id="in reverse"),
@@ -34,19 +41,19 @@ from trading.stocks.listing import seed_listing
     ],
 )
 async def test_duplicate_and_late_trades_are_dropped(
-    knobs: dict[str, Any], kept: range, valkey_url: str, client: "redis.Redis"
+    options: dict[str, Any], kept: range, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Day totals show which trades are old; a late trade must not move the price back."""
 
-    async with ordeal(client, valkey_url, quiet=True, **knobs) as scene:
-        await until(scene.all_served, what="everything is subscribed")
-        scene.trade(times=20)
+    async with run_scenario(client, valkey_url, quiet=True, **options) as scenario:
+        await until(scenario.all_subscribed, what="everything is subscribed")
+        scenario.trade(times=20)
         await until(
-            lambda: scene.ticks()[-1:] and scene.ticks()[-1].cumulative_volume == 20,
+            lambda: scenario.ticks()[-1:] and scenario.ticks()[-1].cumulative_volume == 20,
             what="all trades",
         )
-        assert [tick.cumulative_volume for tick in scene.ticks()] == list(kept)
-    assert scene.reasons() == []
+        assert [tick.cumulative_volume for tick in scenario.ticks()] == list(kept)
+    assert scenario.reasons() == []
 
 
 async def test_trades_repeated_after_a_reconnect_are_dropped(
@@ -54,15 +61,15 @@ async def test_trades_repeated_after_a_reconnect_are_dropped(
 ) -> None:
     """More of them than the number of lower totals that counts as a correction."""
 
-    async with ordeal(client, valkey_url, quiet=True, retold=60) as scene:
-        await until(scene.all_served, what="everything is subscribed")
-        scene.trade(times=100)
-        await scene.arrive()
-        scene.server.drop_connections()
-        await scene.lose(times=1)
-        await until(scene.all_served, what="everything is subscribed again")
-        await scene.arrive()
-        assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 103))
+    async with run_scenario(client, valkey_url, quiet=True, retold=60) as scenario:
+        await until(scenario.all_subscribed, what="everything is subscribed")
+        scenario.trade(times=100)
+        await scenario.wait_for_trades()
+        scenario.server.drop_connections()
+        await scenario.wait_for_losses(times=1)
+        await until(scenario.all_subscribed, what="everything is subscribed again")
+        await scenario.wait_for_trades()
+        assert [tick.cumulative_volume for tick in scenario.ticks()] == list(range(1, 103))
 
 
 async def test_malformed_trades_are_counted_and_skipped(
@@ -70,10 +77,10 @@ async def test_malformed_trades_are_counted_and_skipped(
 ) -> None:
     """Each trade's one valid body becomes a tick, and the connection stays."""
 
-    async with ordeal(client, valkey_url, quiet=True, malformed=True) as scene:
-        await until(scene.all_served, what="everything is subscribed")
-        scene.trade(times=3)
-        await scene.arrive()
+    async with run_scenario(client, valkey_url, quiet=True, malformed=True) as scenario:
+        await until(scenario.all_subscribed, what="everything is subscribed")
+        scenario.trade(times=3)
+        await scenario.wait_for_trades()
         now = datetime.now(UTC)
         ways = len(malformed(Market(seed_listing(), seed=1, at=now).trade(now)))
         await until(
@@ -83,19 +90,19 @@ async def test_malformed_trades_are_counted_and_skipped(
         record = health(client)
         assert record is not None
         assert record.ticks_total == 2 * 4
-    assert scene.reasons() == []
+    assert scenario.reasons() == []
 
 
 def test_malformed_trades_use_no_memory() -> None:
     """A thousand of them, half a megabyte."""
     now = datetime.now(UTC)
-    intake = TickFilter(TickSequence(), clock=lambda: now)
+    tick_filter = TickFilter(TickSequence(), clock=lambda: now)
     bodies = malformed(Market(seed_listing(), seed=1, at=now).trade(now))
 
     def flood() -> int:
         for _ in range(30):
             for body in bodies:
-                assert intake.accept(trade_topic(SAMSUNG), body) is None
+                assert tick_filter.accept(trade_topic(SAMSUNG), body) is None
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 
@@ -112,10 +119,10 @@ async def test_unknown_fields_and_values_are_accepted(
 ) -> None:
     """The feed has no contract, so unknown fields or values must not cost a trade."""
 
-    async with ordeal(client, valkey_url, quiet=True, unfamiliar=True) as scene:
-        await until(scene.all_served, what="everything is subscribed")
-        await scene.arrive()
-        (tick,) = scene.ticks()
+    async with run_scenario(client, valkey_url, quiet=True, unfamiliar=True) as scenario:
+        await until(scenario.all_subscribed, what="everything is subscribed")
+        await scenario.wait_for_trades()
+        (tick,) = scenario.ticks()
         assert (tick.price, tick.trade_type, tick.change_type, tick.session) == (
             70_050,
             "단일가",
@@ -147,12 +154,12 @@ async def test_messages_without_a_subscription_are_ignored(
         ending=ConnectionEnd.NONE,
         writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0",
     )
-    async with ordeal(client, valkey_url, breaks=stray) as scene:
-        await until(scene.all_served, what="everything is subscribed")
-        far_on = scene.traded + 20
-        await until(lambda: scene.traded > far_on, what="twenty strays")
-        assert scene.ticks() == []
-    assert scene.reasons() == []
+    async with run_scenario(client, valkey_url, break_options=stray) as scenario:
+        await until(scenario.all_subscribed, what="everything is subscribed")
+        far_on = scenario.traded + 20
+        await until(lambda: scenario.traded > far_on, what="twenty strays")
+        assert scenario.ticks() == []
+    assert scenario.reasons() == []
 
 
 async def test_two_thousand_trades_a_second_arrive_without_loss(
@@ -161,11 +168,11 @@ async def test_two_thousand_trades_a_second_arrive_without_loss(
     """Four seconds of an opening: each day total is the previous one plus the tick's volume."""
     stocks, port = seed_listing(), free_port()
 
-    ask_for(client, *(stock.code for stock in stocks))
+    add_subscriptions(client, *(stock.code for stock in stocks))
     with process("-m", "sandbox", "--port", str(port), "--rate", "2000"):
         async with relayer(load(environment_for(valkey_url, port))):
             await until(lambda: client.xlen(keys.TICK_STREAM) >= 8_000, what="8,000 trades")
-            assert served(client) == len(stocks)
+            assert confirmed_count(client) == len(stocks)
 
     record = health(client)
     assert record is not None

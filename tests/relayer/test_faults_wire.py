@@ -10,13 +10,13 @@ from relayer.stomp import DEFAULT_LIMITS
 from relayer.stomp.limits import HEART_BEAT_MS_MAX
 from sandbox.faults import Break, ConnectionEnd, Moment
 from tests.relayer.harness import BEAT_MS, until
-from tests.relayer.scenario import ordeal
+from tests.relayer.scenario import run_scenario
 
 SILENT = "no heart-beat came in time"
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "options",
     [
         # Thousands of messages keep the shared event loop too busy for heart-beats.
         pytest.param({"message_octets": 1, "heart_beat_ms": (0, 0)}, id="an octet a message"),
@@ -33,16 +33,16 @@ SILENT = "no heart-beat came in time"
     ],
 )
 async def test_any_split_of_the_byte_stream_is_read(
-    knobs: dict[str, Any], valkey_url: str, client: "redis.Redis"
+    options: dict[str, Any], valkey_url: str, client: "redis.Redis"
 ) -> None:
     """No trade is lost or doubled; Korean venue names are split inside characters."""
 
-    async with ordeal(client, valkey_url, quiet=True, unfamiliar=True, **knobs) as scene:
-        await until(scene.all_served, what="everything is subscribed")
-        scene.trade(times=20)
-        await scene.arrive()
-        assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 22))
-    assert scene.reasons() == []
+    async with run_scenario(client, valkey_url, quiet=True, unfamiliar=True, **options) as scenario:
+        await until(scenario.all_subscribed, what="everything is subscribed")
+        scenario.trade(times=20)
+        await scenario.wait_for_trades()
+        assert [tick.cumulative_volume for tick in scenario.ticks()] == list(range(1, 22))
+    assert scenario.reasons() == []
 
 
 @pytest.mark.parametrize(
@@ -55,15 +55,15 @@ async def test_any_heart_beat_agreement_is_kept(
 ) -> None:
     """Neither side times out without trades, for longer than detection takes."""
 
-    async with ordeal(
+    async with run_scenario(
         client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms, beat_ms=1_000
-    ) as scene:
-        await until(scene.all_served, what="everything is subscribed")
+    ) as scenario:
+        await until(scenario.all_subscribed, what="everything is subscribed")
         loop = asyncio.get_running_loop()
         quiet_until = loop.time() + 3
         await until(lambda: loop.time() > quiet_until, what="three quiet seconds")
-        assert scene.all_served()
-    assert scene.reasons() == []
+        assert scenario.all_subscribed()
+    assert scenario.reasons() == []
 
 
 @pytest.mark.parametrize("value", ["5000", "-1,0", "0,99999999999", "1,2,3", "five,five"])
@@ -72,35 +72,39 @@ async def test_an_invalid_heart_beat_header_ends_the_connection(
 ) -> None:
     connected = f"CONNECTED\nversion:1.2\nheart-beat:{value}\n\n\0"
 
-    knobs = Break(at=Moment.CONNECT, ending=ConnectionEnd.NONE, writes=connected)
-    async with ordeal(client, valkey_url, breaks=knobs) as scene:
-        await scene.lose(times=1)
-        assert scene.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
+    options = Break(at=Moment.CONNECT, ending=ConnectionEnd.NONE, writes=connected)
+    async with run_scenario(client, valkey_url, break_options=options) as scenario:
+        await scenario.wait_for_losses(times=1)
+        assert (
+            scenario.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
+        )
 
 
 async def test_missing_heart_beats_are_detected_in_a_quiet_market(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async with ordeal(client, valkey_url, quiet=True, beats=False, beat_ms=BEAT_MS) as scene:
-        await scene.lose(times=1)
-        assert scene.reasons() == [SILENT]
+    async with run_scenario(
+        client, valkey_url, quiet=True, beats=False, beat_ms=BEAT_MS
+    ) as scenario:
+        await scenario.wait_for_losses(times=1)
+        assert scenario.reasons() == [SILENT]
 
 
 async def test_trades_count_as_heart_beats(valkey_url: str, client: "redis.Redis") -> None:
 
-    async with ordeal(client, valkey_url, beats=False, beat_ms=1_000) as scene:
-        await until(scene.all_served, what="everything is subscribed")
-        far_on = scene.traded + 400
-        await until(lambda: scene.traded > far_on, what="four seconds of trades")
-    assert scene.reasons() == []
+    async with run_scenario(client, valkey_url, beats=False, beat_ms=1_000) as scenario:
+        await until(scenario.all_subscribed, what="everything is subscribed")
+        far_on = scenario.traded + 400
+        await until(lambda: scenario.traded > far_on, what="four seconds of trades")
+    assert scenario.reasons() == []
 
 
 async def test_trades_confirm_a_subscription_like_a_receipt(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async with ordeal(client, valkey_url, receipts=False) as scene:
-        await until(scene.all_served, what="everything is served")
-    assert scene.reasons() == []
+    async with run_scenario(client, valkey_url, receipts=False) as scenario:
+        await until(scenario.all_subscribed, what="everything is served")
+    assert scenario.reasons() == []
 
 
 async def test_missing_receipts_in_a_quiet_market_keep_the_connection(
@@ -108,20 +112,24 @@ async def test_missing_receipts_in_a_quiet_market_keep_the_connection(
 ) -> None:
     """Unconfirmed subscriptions are sent again, and the next trade arrives."""
 
-    async with ordeal(client, valkey_url, quiet=True, receipts=False) as scene:
-        await until(lambda: len(scene.subscription_ids()) == 2, what="both are asked for")
-        first = scene.subscription_ids()
+    async with run_scenario(client, valkey_url, quiet=True, receipts=False) as scenario:
+        await until(lambda: len(scenario.subscription_ids()) == 2, what="both are asked for")
+        first = scenario.subscription_ids()
         await until(
-            lambda: [line["event"] for line in scene.lines].count("subscription_unconfirmed") == 2,
+            lambda: (
+                [line["event"] for line in scenario.lines].count("subscription_unconfirmed") == 2
+            ),
             what="both subscriptions are given up",
         )
-        assert not scene.all_served()
+        assert not scenario.all_subscribed()
         await until(
-            lambda: len(scene.subscription_ids()) == 2 and not scene.subscription_ids() & first,
+            lambda: (
+                len(scenario.subscription_ids()) == 2 and not scenario.subscription_ids() & first
+            ),
             what="both are asked for again",
         )
-        await scene.arrive()
-    assert scene.reasons() == []
+        await scenario.wait_for_trades()
+    assert scenario.reasons() == []
 
 
 GARBAGE = {
@@ -147,6 +155,6 @@ async def test_an_invalid_frame_ends_the_connection(
 ) -> None:
 
     garbage = Break(at=Moment.MESSAGE, ending=ConnectionEnd.NONE, writes=writes)
-    async with ordeal(client, valkey_url, breaks=garbage) as scene:
-        await scene.lose(times=1)
-        assert not scene.ticks()
+    async with run_scenario(client, valkey_url, break_options=garbage) as scenario:
+        await scenario.wait_for_losses(times=1)
+        assert not scenario.ticks()

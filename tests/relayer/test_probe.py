@@ -57,7 +57,7 @@ def probe(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def leave_record(client: "redis.Redis", **changed: Any) -> None:
+def write_record(client: "redis.Redis", **changed: Any) -> None:
     """Write the record of a healthy relayer with the given changes."""
     now = datetime.now(UTC)
     facts = {
@@ -71,7 +71,7 @@ def leave_record(client: "redis.Redis", **changed: Any) -> None:
     client.set(keys.RELAYER_HEALTH, RelayerHealth(**{**facts, **changed}).to_json())
 
 
-def leave_tick(client: "redis.Redis", code: str, price: int) -> None:
+def write_tick(client: "redis.Redis", code: str, price: int) -> None:
     """Write a trade as the relayer does."""
     now = datetime.now(UTC)
     tick = Tick(
@@ -88,9 +88,9 @@ def leave_tick(client: "redis.Redis", code: str, price: int) -> None:
 
 
 def test_once_prints_a_healthy_relayer(valkey_url: str, client: "redis.Redis") -> None:
-    leave_record(client, lease_number=12, refused_total=1)
-    leave_tick(client, "A005930", 71_500)
-    leave_tick(client, "A000660", 190_100)
+    write_record(client, lease_number=12, refused_total=1)
+    write_tick(client, "A005930", 71_500)
+    write_tick(client, "A000660", 190_100)
     client.xadd(keys.TICK_STREAM, {"an entry of": "somebody else"})
 
     done = probe(valkey_url, "--once")
@@ -111,9 +111,9 @@ def test_once_prints_a_healthy_relayer(valkey_url: str, client: "redis.Redis") -
 
 
 def test_code_selects_stocks(valkey_url: str, client: "redis.Redis") -> None:
-    leave_record(client)
-    leave_tick(client, "A005930", 71_500)
-    leave_tick(client, "A000660", 190_100)
+    write_record(client)
+    write_tick(client, "A005930", 71_500)
+    write_tick(client, "A000660", 190_100)
 
     done = probe(valkey_url, "--once", "--code", "000660", "--code", "A035720")
 
@@ -137,7 +137,7 @@ def test_an_unhealthy_relayer_exits_1_with_reasons(
     valkey_url: str, client: "redis.Redis", changed: dict[str, Any], shown: str
 ) -> None:
     """Control characters are removed from the output."""
-    leave_record(client, **changed)
+    write_record(client, **changed)
 
     done = probe(valkey_url, "--once")
 
@@ -219,20 +219,20 @@ def live(url: str, *arguments: str) -> Iterator[tuple[Terminal, "subprocess.Pope
         os.close(master)
 
 
-@pytest.mark.parametrize("leave", ["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("ending", ["ctrl-c", "sigterm"])
 def test_live_screen_refreshes_and_restores_the_terminal(
-    valkey_url: str, client: "redis.Redis", leave: str
+    valkey_url: str, client: "redis.Redis", ending: str
 ) -> None:
-    leave_record(client)
-    leave_tick(client, "A005930", 71_500)
+    write_record(client)
+    write_tick(client, "A005930", 71_500)
 
     with live(valkey_url) as (terminal, running):
         terminal.wait_for("71,500")
-        leave_tick(client, "A005930", 71_600)
+        write_tick(client, "A005930", 71_600)
         terminal.wait_for("71,600")
         client.delete(keys.RELAYER_HEALTH)
         terminal.wait_for("OFFLINE")
-        if leave == "ctrl-c":
+        if ending == "ctrl-c":
             terminal.press(b"\x03")
         else:
             running.send_signal(signal.SIGTERM)

@@ -19,7 +19,7 @@ from launcher.plan import ROOT
 from launcher.ports import free_port
 from relayer.feed.guest_token import WEB_ORIGIN
 from tests.architecture.source import python_files, strings
-from tests.relayer.harness import SAMSUNG, ask_for, health, served
+from tests.relayer.harness import SAMSUNG, add_subscriptions, confirmed_count, health
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import wait_until
 from trading.config.settings import SettingsError, load
@@ -44,7 +44,7 @@ FORBIDDEN = (
     "trading.tasks",
 )
 # Runs the relayer as its command does and prints the loaded modules at the end.
-RUN_AND_TELL = """
+RUN_AND_LIST_MODULES = """
 import json, sys
 from relayer.__main__ import main
 code = main()
@@ -88,7 +88,7 @@ def environment_for(valkey_url: str, port: int) -> dict[str, str]:
     }
 
 
-def leave(running: "subprocess.Popen[str]", number: signal.Signals) -> str:
+def stop_process(running: "subprocess.Popen[str]", number: signal.Signals) -> str:
     """Send the signal and return the output."""
     running.send_signal(number)
     output, _ = running.communicate(timeout=DEADLINE_S)
@@ -100,17 +100,17 @@ def test_relayer_shuts_down_cleanly_on_a_signal(
     number: signal.Signals, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Exit code 0, a last health record, one JSON object per log line."""
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     with (
         sandbox_settings(valkey_url) as environment,
         process("-m", "relayer", **environment) as relayer,
     ):
-        wait_until(lambda: served(client) == 1, what="the relayer is at work")
+        wait_until(lambda: confirmed_count(client) == 1, what="the relayer is at work")
         wait_until(
             lambda: client.xlen(keys.TICK_STREAM) > 0,
             what="a trade is in the stream",
         )
-        output = leave(relayer, number)
+        output = stop_process(relayer, number)
 
     final = health(client)
     assert relayer.returncode == 0
@@ -129,32 +129,32 @@ def test_relayer_shuts_down_cleanly_on_a_signal(
 
 def test_frames_are_not_logged(valkey_url: str, client: "redis.Redis") -> None:
     """One frame contains the token, and the WebSocket library logs frames at DEBUG."""
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     with (
         sandbox_settings(valkey_url) as environment,
         process("-m", "relayer", **environment, LOG_LEVEL="DEBUG") as relayer,
     ):
-        wait_until(lambda: served(client) == 1, what="the relayer is at work")
-        output = leave(relayer, signal.SIGTERM)
+        wait_until(lambda: confirmed_count(client) == 1, what="the relayer is at work")
+        output = stop_process(relayer, signal.SIGTERM)
 
     assert "relayer_started" in output
     assert "CONNECT" not in output
 
 
 def test_relayer_shuts_down_without_toss(valkey_url: str) -> None:
-    leaves(valkey_url, "feed_unavailable")
+    check_shutdown(valkey_url, "feed_unavailable")
 
 
 def test_relayer_shuts_down_without_redis() -> None:
-    leaves(f"redis://127.0.0.1:{free_port()}/0", "relayer_started")
+    check_shutdown(f"redis://127.0.0.1:{free_port()}/0", "relayer_started")
 
 
-def leaves(redis_url: str, event: str) -> None:
+def check_shutdown(redis_url: str, event: str) -> None:
     """Start a relayer without Toss, stop it after it logged the event, and wait for its end."""
     with process("-m", "relayer", **environment_for(redis_url, free_port())) as relayer:
         assert relayer.stdout is not None
         assert any(event in line for line in iter(relayer.stdout.readline, ""))
-        leave(relayer, signal.SIGTERM)
+        stop_process(relayer, signal.SIGTERM)
 
     assert relayer.returncode == 0
 
@@ -163,21 +163,21 @@ def test_running_relayer_loads_no_code_that_could_place_an_order(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Includes the code for metrics and logging."""
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     port = free_port()
     with (
         sandbox_settings(valkey_url) as environment,
-        process("-c", RUN_AND_TELL, **environment, METRICS_PORT=str(port)) as relayer,
+        process("-c", RUN_AND_LIST_MODULES, **environment, METRICS_PORT=str(port)) as relayer,
     ):
         wait_until(
             lambda: client.xlen(keys.TICK_STREAM) > 0,
             what="a trade is in the stream",
         )
-        told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE_S).text
-        output = leave(relayer, signal.SIGTERM)
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE_S).text
+        output = stop_process(relayer, signal.SIGTERM)
     samples = {
         sample.name.removeprefix("stocking_"): sample.value
-        for family in text_string_to_metric_families(told)
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
     assert (
@@ -189,8 +189,8 @@ def test_running_relayer_loads_no_code_that_could_place_an_order(
     assert samples["ticks_written_total"] >= samples["tick_write_lag_seconds_count"] > 0
     assert abs(samples["last_tick_timestamp_seconds"] - time.time()) < 60
     assert samples["process_resident_memory_bytes"] > 0
-    told_of = {family.name for family in FAMILIES if Process.RELAYER in family.exposed_by}
-    assert {name for name in told_of if name not in told} == set()
+    names = {family.name for family in FAMILIES if Process.RELAYER in family.exposed_by}
+    assert {name for name in names if name not in text} == set()
 
     loaded = json.loads(output.splitlines()[-1])
     assert "relayer.feed.stomp_feed" in loaded

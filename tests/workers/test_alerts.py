@@ -24,7 +24,7 @@ def test_alerts_are_sent_once_despite_a_kill(
     harness, people = live_api.harness, [live_api.person() for _ in range(3)]
     harness.tick(70_000)
 
-    def told() -> list[int]:
+    def alert_counts() -> list[int]:
         """Return the number of alerts each user has received."""
         found = [
             data_of(live_api.get("/trading/events?limit=100", person))["items"] for person in people
@@ -41,7 +41,7 @@ def test_alerts_are_sent_once_despite_a_kill(
         beat(tmp_path / "beat.log", live_settings),
     ):
         harness.tick(71_000)
-        wait_until(lambda: told() == [1, 1, 1], what="the first alerts")
+        wait_until(lambda: alert_counts() == [1, 1, 1], what="the first alerts")
         alerting.kill()
         watch("A000660", target_price=300_000)
         harness.tick(68_000)
@@ -49,7 +49,7 @@ def test_alerts_are_sent_once_despite_a_kill(
         harness.tick(290_000, "A000660", base=280_000)
         harness.tick(310_000, "A000660", base=280_000)
         alerting.start()
-        wait_until(lambda: told() == [3, 3, 3], what="the alerts that were made up for")
+        wait_until(lambda: alert_counts() == [3, 3, 3], what="the alerts that were made up for")
         line = '"task": "check_price_alerts"'
         assert (
             sum(line in entry and "task_done" in entry for entry in alerting.output.splitlines())

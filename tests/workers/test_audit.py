@@ -46,9 +46,11 @@ def test_an_account_with_a_breach_is_halted(
 
     problem_of(live_api.order(unsound, "BUY", 1), "account-halted")
     data_of(live_api.order(sound, "BUY", 1), 201)
-    told = [json.loads(line) for line in auditing.output.splitlines() if '"audit_breach"' in line]
-    assert all(line["user_id"].replace("-", "") == unsound.id.replace("-", "") for line in told)
-    assert [line["check_number"] for line in told].count("1a") == 1
+    breaches = [
+        json.loads(line) for line in auditing.output.splitlines() if '"audit_breach"' in line
+    ]
+    assert all(line["user_id"].replace("-", "") == unsound.id.replace("-", "") for line in breaches)
+    assert [line["check_number"] for line in breaches].count("1a") == 1
 
 
 _WRONG = (

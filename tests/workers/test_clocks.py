@@ -77,7 +77,7 @@ def test_a_wrong_clock_delays_no_fill(
     (late,) = rows(
         live_api.harness,
         "SELECT TIMESTAMPDIFF(SECOND, MAX(executed_at), UTC_TIMESTAMP()) AS s"
-            f" FROM order_executions WHERE stock_code = '{SAMSUNG}'",
+        f" FROM order_executions WHERE stock_code = '{SAMSUNG}'",
     )
     assert abs(late["s"]) < OFF_S / 2
 

@@ -172,7 +172,7 @@ def test_transient_failures_are_retried_and_others_are_not(
     elsewhere = {"REDIS_URL": market, "CELERY_BROKER_URL": broker}
     with worker(tmp_path / "worker.log", live_settings, **elsewhere) as process:
 
-        def told(task: str, request_id: str | None) -> list[tuple[str, str | None]]:
+        def attempts(task: str, request_id: str | None) -> list[tuple[str, str | None]]:
             return [
                 (line["event"], line.get("reason"))
                 for line in _log_lines(process.output)
@@ -182,7 +182,7 @@ def test_transient_failures_are_retried_and_others_are_not(
 
         _send(live_settings, Task.SETTLE_EXECUTIONS, ["no-uuid"])
         wait_until(
-            lambda: len(told("execute_orders", placed.headers[HEADER])) == 4,
+            lambda: len(attempts("execute_orders", placed.headers[HEADER])) == 4,
             what="the last attempt",
         )
 
@@ -193,8 +193,8 @@ def test_transient_failures_are_retried_and_others_are_not(
             ("task_retried", away),
             ("task_retries_exhausted", away),
         ]
-        assert told("execute_orders", placed.headers[HEADER]) == tries
-        assert told("settle_executions", None) == [("task_failed", None)]
+        assert attempts("execute_orders", placed.headers[HEADER]) == tries
+        assert attempts("settle_executions", None) == [("task_failed", None)]
     order = data_of(live_api.client.get(placed.headers["Location"], headers=person.headers))
     assert order["status"] == "PENDING"
     assert live_api.harness.breaches() == []

@@ -14,8 +14,8 @@ from sqlalchemy import select
 import celery_config
 from tests.support.servers import wait_until
 from tests.webapp.client import Api, data_of
-from tests.workers.log_output import Told
 from tests.workers.processes import CeleryProcess, beat, worker
+from tests.workers.scraped_metrics import ScrapedMetrics
 from trading.config.settings import Settings
 from trading.db.ids import new_id
 from trading.observability.metrics import instruments
@@ -26,7 +26,7 @@ EXECUTE = str(Task.EXECUTE_ORDERS)
 
 
 @contextmanager
-def held(api: Api, order_id: str) -> Iterator[Callable[[], None]]:
+def locked_order(api: Api, order_id: str) -> Iterator[Callable[[], None]]:
     """Lock an order so that its execution waits; yield the function that unlocks it."""
     with api.harness.core.database.engine.connect() as connection:
         connection.execute(
@@ -42,7 +42,7 @@ def folder_of(process: CeleryProcess) -> Path:
     return folder
 
 
-def ordered(api: Api, count: int = 1) -> str:
+def place_orders(api: Api, count: int = 1) -> str:
     """Place executable orders of a new user; return the last one's id."""
     person = api.person()
     api.harness.tick(70_000)
@@ -54,29 +54,30 @@ def test_an_order_is_counted_through_its_stages(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """Filled, settled, applied and ended. A message that finds nothing counts as nothing."""
-    told = Told()
-    with worker(tmp_path / "worker.log", live_settings, **told.environment):
+    metrics = ScrapedMetrics()
+    with worker(tmp_path / "worker.log", live_settings, **metrics.environment):
         wait_until(
-            lambda: ("tasks_total", ("failed", EXECUTE)) in told.samples(),
+            lambda: ("tasks_total", ("failed", EXECUTE)) in metrics.samples(),
             what="the failures that never were",
         )
-        order_id = ordered(live_api)
+        order_id = place_orders(live_api)
         wait_until(
-            lambda: told.of("executions_booked_total", "portfolio"),
+            lambda: metrics.of("executions_booked_total", "portfolio"),
             what="the last stage",
         )
         send_again(live_settings, order_id)
-        wait_until(lambda: told.tasks("nothing"), what="the second message")
+        wait_until(lambda: metrics.tasks("nothing"), what="the second message")
 
-        assert told.tasks("done") == told.tasks("done", str(Task.SETTLE_EXECUTIONS)) == 1
-        assert told.of("executions_booked_total", "settle") == 1
-        assert told.of("orders_ended_total", "filled", "FILLED") == 1
+        assert metrics.tasks("done") == metrics.tasks("done", str(Task.SETTLE_EXECUTIONS)) == 1
+        assert metrics.of("executions_booked_total", "settle") == 1
+        assert metrics.of("orders_ended_total", "filled", "FILLED") == 1
         assert (
-            sum(value for (name, _), value in told.samples().items() if name == "fills_total") == 1
+            sum(value for (name, _), value in metrics.samples().items() if name == "fills_total")
+            == 1
         )
-        assert told.of("task_duration_seconds_count", "done", EXECUTE) == 1
-        assert told.of("tasks_running", EXECUTE) == 0
-        assert told.tasks("failed") == told.tasks("killed") == told.tasks("lost") == 0
+        assert metrics.of("task_duration_seconds_count", "done", EXECUTE) == 1
+        assert metrics.of("tasks_running", EXECUTE) == 0
+        assert metrics.tasks("failed") == metrics.tasks("killed") == metrics.tasks("lost") == 0
 
 
 def send_again(settings: Settings, order_id: str, **limits: float) -> None:
@@ -101,39 +102,39 @@ def test_every_outcome_of_a_task_is_counted(
     One task is lost with its child, one reaches the soft limit, and one, whose child is frozen, is
     killed. The first is finished by another child. At the end no task counts as running.
     """
-    told, order_id, log = Told(), ordered(live_api), tmp_path / "worker.log"
+    metrics, order_id, log = ScrapedMetrics(), place_orders(live_api), tmp_path / "worker.log"
     with (
-        held(live_api, order_id) as let_go,
-        worker(log, live_settings, queues="orders.execute", **told.environment) as process,
+        locked_order(live_api, order_id) as let_go,
+        worker(log, live_settings, queues="orders.execute", **metrics.environment) as process,
     ):
         wait_until(
-            lambda: told.of("tasks_running", EXECUTE) == 1,
+            lambda: metrics.of("tasks_running", EXECUTE) == 1,
             what="the task that waits",
         )
         signal_all(process, signal.SIGKILL)
-        wait_until(lambda: told.tasks("lost") == 1, what="the loss")
-        wait_until(lambda: told.of("tasks_running", EXECUTE) == 1, what="the same task anew")
+        wait_until(lambda: metrics.tasks("lost") == 1, what="the loss")
+        wait_until(lambda: metrics.of("tasks_running", EXECUTE) == 1, what="the same task anew")
         send_again(live_settings, order_id, soft_time_limit=1)
-        wait_until(lambda: told.tasks("timed-out") == 1, what="the soft limit")
+        wait_until(lambda: metrics.tasks("timed-out") == 1, what="the soft limit")
         # Celery starts the hard limit's timer after the soft limit; its default is 30 s.
         send_again(live_settings, order_id, soft_time_limit=14, time_limit=15)
         wait_until(
-            lambda: told.of("tasks_running", EXECUTE) == 2,
+            lambda: metrics.of("tasks_running", EXECUTE) == 2,
             what="two tasks that wait",
         )
         frozen = process.children
         signal_all(process, signal.SIGSTOP)
-        wait_until(lambda: told.tasks("killed") == 1, what="the hard limit")
+        wait_until(lambda: metrics.tasks("killed") == 1, what="the hard limit")
         wait_until(lambda: set(frozen) != set(process.children), what="the end of the child")
         signal_all(process, signal.SIGCONT)
         let_go()
 
-        wait_until(lambda: told.tasks("done") == 1, what="the first task")
+        wait_until(lambda: metrics.tasks("done") == 1, what="the first task")
         wait_until(
-            lambda: told.of("tasks_running", EXECUTE) == 0,
+            lambda: metrics.of("tasks_running", EXECUTE) == 0,
             what="nothing runs any more",
         )
-        assert {outcome: told.tasks(outcome) for outcome in instruments.OUTCOMES} == {
+        assert {outcome: metrics.tasks(outcome) for outcome in instruments.OUTCOMES} == {
             "done": 1, "nothing": 0, "retried": 0, "failed": 0,
             "timed-out": 1, "killed": 1, "lost": 1,
         }  # fmt: skip
@@ -149,14 +150,14 @@ def test_counts_survive_recycled_children(live_settings: Settings, tmp_path: Pat
 
     The folder is removed when the worker ends.
     """
-    told = Told()
+    metrics = ScrapedMetrics()
     options = ("--max-tasks-per-child", "3")
     with worker(
         tmp_path / "worker.log",
         live_settings,
         *options,
         queues="orders.execute",
-        **told.environment,
+        **metrics.environment,
     ) as process:
         first = set(process.children)
         for _ in range(20):
@@ -164,7 +165,7 @@ def test_counts_survive_recycled_children(live_settings: Settings, tmp_path: Pat
         seen: list[float] = []
 
         def all_done() -> bool:
-            seen.append(told.tasks("nothing"))
+            seen.append(metrics.tasks("nothing"))
             return seen[-1] == 20
 
         wait_until(all_done, what="twenty tasks")
@@ -177,15 +178,15 @@ def test_counts_survive_recycled_children(live_settings: Settings, tmp_path: Pat
 
 def test_beat_counts_the_messages_it_sends(live_settings: Settings, tmp_path: Path) -> None:
     """Tasks that it never sends are not listed."""
-    told = Told()
-    with beat(tmp_path / "beat.log", live_settings, **told.environment):
+    metrics = ScrapedMetrics()
+    with beat(tmp_path / "beat.log", live_settings, **metrics.environment):
         sweep = str(Task.SWEEP_DUE_WORK)
         wait_until(
-            lambda: told.of("beat_messages_total", sweep) > 0,
+            lambda: metrics.of("beat_messages_total", sweep) > 0,
             what="a sweep's message",
         )
 
-        samples = told.samples()
+        samples = metrics.samples()
     assert samples["beat_active", ()] == 1
     assert {labels[0] for name, labels in samples if name == "beat_messages_total"} == {
         str(entry["task"])

@@ -15,8 +15,8 @@ from tests.support.servers import wait_until
 from tests.support.trading_harness import TradingHarness
 from tests.trading.orders.steps import rows
 from tests.webapp.client import api_on
-from tests.workers.log_output import Told
 from tests.workers.processes import CeleryProcess, worker
+from tests.workers.scraped_metrics import ScrapedMetrics
 from trading import bootstrap as trading_core
 from trading.config.settings import Settings
 from trading.db.clock import utc_now
@@ -68,22 +68,22 @@ def refund_status(stack: PaymentsStack) -> str:
 
 def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> None:
     """Started by the browser or, if the message was lost, by the sweep; each is counted once."""
-    who, metrics = stack.api.person(), Told()
-    told, untold = stack.prepare(who), stack.prepare(who)
+    who, metrics = stack.api.person(), ScrapedMetrics()
+    dispatched, undispatched = stack.prepare(who), stack.prepare(who)
     with payments_worker(tmp_path / "payments.log", stack.harness.settings, **metrics.environment):
-        for payment_id in (told, untold):
+        for payment_id in (dispatched, undispatched):
             stack.portone.open(payment_id, 10_000, webhook="none")
             stack.portone.move(payment_id, "pay", webhook="none")
-        stack.complete(who, told)
+        stack.complete(who, dispatched)
         credited = ("CREDITED", 10_000)
-        wait_until(lambda: shown(stack, who, told) == credited, what="the credit")
+        wait_until(lambda: shown(stack, who, dispatched) == credited, what="the credit")
         make_due(stack, "payments")
         sweep(stack.harness.settings)
         wait_until(
-            lambda: shown(stack, who, untold) == credited,
+            lambda: shown(stack, who, undispatched) == credited,
             what="the sweep's credit",
         )
-        stack.refund(who, told, 4_000)
+        stack.refund(who, dispatched, 4_000)
         wait_until(lambda: refund_status(stack) == "SUCCEEDED", what="the refund")
         wait_until(
             lambda: metrics.of("refunds_finished_total", "SUCCEEDED"), what="the refund's count"

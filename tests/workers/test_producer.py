@@ -112,32 +112,32 @@ def test_an_unavailable_broker_fails_no_request(
 
     with redis.Redis.from_url(valkey_server.url) as client:
 
-        def told() -> bool:
+        def message_arrives() -> bool:
             # A request sent together with earlier ones may be lost with them.
             deliver([TaskRequest(Task.SETTLE_EXECUTIONS, (uuid4(),))])
             return bool(client.llen("orders.settle"))
 
-        wait_until(told, what="a wake-up after the broker's return")
+        wait_until(message_arrives, what="a wake-up after the broker's return")
 
 
-class _HeldUp:
+class _BlockedDispatcher:
     """A dispatcher that discards its requests and blocks the first time until ``go``."""
 
     def __init__(self) -> None:
         self.began, self.go = threading.Event(), threading.Event()
-        self.told: list[tuple[str | None, list[TaskRequest]]] = []
+        self.sent: list[tuple[str | None, list[TaskRequest]]] = []
 
     def __call__(self, wakeups: Sequence[TaskRequest]) -> None:
         self.began.set()
         assert self.go.wait(DEADLINE_S)
-        self.told.append((get_contextvars()["request_id"], list(wakeups)))
+        self.sent.append((get_contextvars()["request_id"], list(wakeups)))
 
 
 def test_waiting_requests_are_sent_in_batches(settings: Settings) -> None:
     """While one is being sent, others are grouped by task, up to a task's batch size."""
-    tell, ids = _HeldUp(), [uuid4() for _ in range(5)]
+    dispatch, ids = _BlockedDispatcher(), [uuid4() for _ in range(5)]
     sender = BackgroundSender(
-        lambda due: tell(list(combined_requests(due, batch_size=2))), name="wake-ups"
+        lambda due: dispatch(list(combined_requests(due, batch_size=2))), name="wake-ups"
     )
 
     def leave(task: Task, *ids: UUID, request_id: str) -> None:
@@ -145,15 +145,15 @@ def test_waiting_requests_are_sent_in_batches(settings: Settings) -> None:
             sender.enqueue([TaskRequest(task, ids)])
 
     leave(Task.EXECUTE_ORDERS, ids[0], request_id="first")
-    assert tell.began.wait(DEADLINE_S)
+    assert dispatch.began.wait(DEADLINE_S)
     run_together(
         *[partial(leave, Task.EXECUTE_ORDERS, one, request_id="again") for one in ids[1:4]]
     )
     leave(Task.SETTLE_EXECUTIONS, ids[4], request_id="other")
-    tell.go.set()
-    wait_until(lambda: len(tell.told) == 2, what="what gathered")
+    dispatch.go.set()
+    wait_until(lambda: len(dispatch.sent) == 2, what="what gathered")
 
-    (first_id, first), (gathered_ids, gathered) = tell.told
+    (first_id, first), (gathered_ids, gathered) = dispatch.sent
     assert (first_id, first) == ("first", [TaskRequest(Task.EXECUTE_ORDERS, (ids[0],))])
     assert gathered_ids == "again,other"
     assert [(one.task, len(one.ids)) for one in gathered] == [

@@ -58,12 +58,12 @@ def test_a_stopping_beat_is_replaced_before_its_lock_expires(
     with redis.Redis.from_url(valkey_url) as client, one, other:
         until(one, SENT)
         until(other, STANDS_BY)
-        held = client.get(keys.BEAT_LOCK)
+        locked_order = client.get(keys.BEAT_LOCK)
 
         one.stop()
 
         # Otherwise the lock would exist until it expires.
-        assert client.get(keys.BEAT_LOCK) != held
+        assert client.get(keys.BEAT_LOCK) != locked_order
         until(other, SENT)
 
 

@@ -10,9 +10,26 @@ import redis
 from relayer.feed.destinations import DestinationStyle, destination_formatter
 from relayer.feed.interface import FeedUnavailable, SubscriptionConfirmed, TradeMessage
 from tests.relayer.brokers.rabbitmq import FORBIDDEN, START_TIMEOUT_S, RabbitMQ, missing
-from tests.relayer.brokers.visits import TOPIC, feed_of, lose, publisher, stranger, take, trade
+from tests.relayer.brokers.visits import (
+    TOPIC,
+    events_until_lost,
+    feed_of,
+    next_events,
+    other_client,
+    publisher,
+    trade,
+)
 from tests.relayer.freezing_proxy import freezing_proxy
-from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
+from tests.relayer.harness import (
+    HYNIX,
+    SAMSUNG,
+    add_subscriptions,
+    confirmed_count,
+    health,
+    relayer,
+    toss,
+    until,
+)
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import skip_or_fail
 from trading.marketdata.quotes import QuoteStore
@@ -34,11 +51,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     if reason:
         skip_or_fail(reason)
     with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as broker:
-        asyncio.run(serving(broker))
+        asyncio.run(wait_until_ready(broker))
         yield broker
 
 
-async def serving(broker: RabbitMQ) -> None:
+async def wait_until_ready(broker: RabbitMQ) -> None:
     """Wait until the broker accepts a CONNECT: on a busy machine it listens earlier."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
@@ -63,9 +80,9 @@ async def test_messages_arrive_with_the_original_destination(
         publisher(broker.url) as publish,
     ):
         await feed.subscribe([TOPIC])
-        confirmed = await take(feed, 1)
+        confirmed = await next_events(feed, 1)
         await publish(destination_formatter(style)(TOPIC), body)
-        result = [*confirmed, *await take(feed, 1)]
+        result = [*confirmed, *await next_events(feed, 1)]
     assert result == [
         SubscriptionConfirmed(destination=TOPIC),
         TradeMessage(destination=TOPIC, body=body),
@@ -80,14 +97,14 @@ async def test_an_unsubscribed_destination_is_silent(broker: RabbitMQ) -> None:
         publisher(broker.url) as publish,
     ):
         await feed.subscribe([TOPIC, OTHER])
-        await take(feed, 2)
+        await next_events(feed, 2)
         await feed.unsubscribe([TOPIC])
         # The broker works in order: confirming this one implies the unsubscribe is done.
         await feed.subscribe(["/topic/last"])
-        await take(feed, 1)
+        await next_events(feed, 1)
         await publish(dotted(TOPIC), b"gone")
         await publish(dotted(OTHER), b"here")
-        result = list(await take(feed, 1))
+        result = list(await next_events(feed, 1))
     assert result == [TradeMessage(destination=OTHER, body=b"here")]
 
 
@@ -96,13 +113,13 @@ async def test_heart_beats_keep_an_idle_connection(broker: RabbitMQ) -> None:
 
     async with feed_of(broker.url, destination_style="dots", heart_beat_ms=300) as feed:
         await feed.subscribe([TOPIC])
-        await take(feed, 1)
+        await next_events(feed, 1)
         with pytest.raises(TimeoutError):
-            await lose(feed, within_s=3.0)
+            await events_until_lost(feed, within_s=3.0)
         async with publisher(broker.url) as publish:
             await publish(dotted(TOPIC), b"still here")
-        assert await take(feed, 1) == [TradeMessage(destination=TOPIC, body=b"still here")]
-    async with stranger(broker.url, heart_beat="300,0") as silent, asyncio.timeout(DEADLINE_S):
+        assert await next_events(feed, 1) == [TradeMessage(destination=TOPIC, body=b"still here")]
+    async with other_client(broker.url, heart_beat="300,0") as silent, asyncio.timeout(DEADLINE_S):
         await silent.wait_closed()
 
 
@@ -111,7 +128,7 @@ CLOSES = "the server closed the connection: "
 
 
 @pytest.mark.parametrize(
-    ("destination", "style", "told"),
+    ("destination", "style", "reason"),
     [
         pytest.param(TOPIC, "slashes", f"{SAYS}Invalid destination", id="slashes within a name"),
         pytest.param("/nowhere/a", "dots", f"{SAYS}Unknown destination", id="no such kind"),
@@ -119,15 +136,15 @@ CLOSES = "the server closed the connection: "
     ],
 )
 async def test_a_refused_destination_ends_the_connection(
-    broker: RabbitMQ, destination: str, style: DestinationStyle, told: str
+    broker: RabbitMQ, destination: str, style: DestinationStyle, reason: str
 ) -> None:
     """The broker names no receipt and stays open or closes silently; the feed reports a loss."""
 
     async with feed_of(broker.url, destination_style=style) as feed:
         await feed.subscribe([destination])
-        events, reason = await lose(feed)
+        events, reason = await events_until_lost(feed)
         result = list(events), reason
-    assert result == ([], told)
+    assert result == ([], reason)
 
 
 async def test_other_destinations_are_served_when_one_is_refused(
@@ -139,7 +156,7 @@ async def test_other_destinations_are_served_when_one_is_refused(
         record = health(client)
         return [] if record is None else [one.topic for one in record.refused]
 
-    ask_for(client, SAMSUNG, HYNIX, FORBIDDEN)
+    add_subscriptions(client, SAMSUNG, HYNIX, FORBIDDEN)
     async with toss() as stand_in, publisher(broker.url) as publish:
         settings = stand_in.settings(
             valkey_url,
@@ -153,7 +170,7 @@ async def test_other_destinations_are_served_when_one_is_refused(
                 what="one is refused",
                 deadline_s=2 * DEADLINE_S,
             )
-            await until(lambda: served(client) == 2, what="the others are served")
+            await until(lambda: confirmed_count(client) == 2, what="the others are served")
             await publish(dotted(TOPIC), trade(1))
             await until(lambda: QuoteStore(client).last_tick(SAMSUNG), what="the trade is in Redis")
 
@@ -178,7 +195,7 @@ async def test_the_relayer_reconnects_after_a_silence(
         tick = QuoteStore(client).last_tick(SAMSUNG)
         return None if tick is None else tick.price
 
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
     async with (
         toss() as stand_in,
         freezing_proxy(broker.port) as proxy,
@@ -191,14 +208,14 @@ async def test_the_relayer_reconnects_after_a_silence(
             RELAYER_HEARTBEAT_MS="500",
         )
         async with relayer(settings):
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
+            await until(lambda: confirmed_count(client) == 1, what="the subscription is confirmed")
             await publish(dotted(TOPIC), trade(1, price=70_100))
             await until(lambda: price() == 70_100, what="the trade is in Redis")
             proxy.freeze()
-            await until(lambda: served(client) == 0, what="the silence is noticed")
+            await until(lambda: confirmed_count(client) == 0, what="the silence is noticed")
             proxy.thaw()
             await until(
-                lambda: served(client) == 1,
+                lambda: confirmed_count(client) == 1,
                 what="it is subscribed again",
             )
             await publish(dotted(TOPIC), trade(2, price=70_200))

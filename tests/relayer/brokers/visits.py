@@ -46,7 +46,7 @@ async def feed_of(
             await feed.close()
 
 
-async def take(feed: StompFeed, number: int) -> list[FeedEvent]:
+async def next_events(feed: StompFeed, number: int) -> list[FeedEvent]:
     """Return the next ``number`` events."""
     events: list[FeedEvent] = []
     async with asyncio.timeout(DEADLINE_S):
@@ -57,7 +57,9 @@ async def take(feed: StompFeed, number: int) -> list[FeedEvent]:
     return events
 
 
-async def lose(feed: StompFeed, *, within_s: float = DEADLINE_S) -> tuple[list[FeedEvent], str]:
+async def events_until_lost(
+    feed: StompFeed, *, within_s: float = DEADLINE_S
+) -> tuple[list[FeedEvent], str]:
     """Return all events until the connection is lost, and the reason.
 
     Raises TimeoutError if it is still open after ``within_s``.
@@ -73,7 +75,7 @@ async def lose(feed: StompFeed, *, within_s: float = DEADLINE_S) -> tuple[list[F
 
 
 @asynccontextmanager
-async def stranger(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[ClientConnection]:
+async def other_client(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[ClientConnection]:
     """Yield another client's simple session: it sends frames and no heart-beats."""
     async with connect(
         url, subprotocols=[Subprotocol("v12.stomp")], ping_interval=None, close_timeout=1
@@ -88,7 +90,7 @@ async def stranger(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[Client
 @asynccontextmanager
 async def publisher(url: str) -> AsyncIterator[Publish]:
     """Yield a function that publishes a body to a destination in the broker's format."""
-    async with stranger(url) as socket:
+    async with other_client(url) as socket:
 
         async def publish(destination: str, body: bytes) -> None:
             await socket.send(

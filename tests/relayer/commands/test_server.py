@@ -24,10 +24,10 @@ from tests.relayer.harness import (
     HYNIX,
     SAMSUNG,
     Toss,
-    ask_for,
+    add_subscriptions,
+    confirmed_count,
     health,
     relayer,
-    served,
     toss,
     until,
 )
@@ -52,16 +52,18 @@ BEAT_MS = 30_000
 
 
 @dataclass(frozen=True)
-class Desk:
+class CommandHarness:
     """Sends commands to the relayer that runs in the test's event loop."""
 
     client: "redis.Redis"
     toss: Toss
-    line: RelayerClient
+    relayer_client: RelayerClient
 
     async def ask(self, kind: CommandType, topic: str | None = None) -> CommandAnswer:
         """Send a command as the API does and wait for the answer."""
-        return await asyncio.to_thread(self.line.ask, Command.new(kind, topic), now=utc_now())
+        return await asyncio.to_thread(
+            self.relayer_client.ask, Command.new(kind, topic), now=utc_now()
+        )
 
     async def subscribe(self, topic: str) -> CommandAnswer:
         return await self.ask(CommandType.SUBSCRIBE, topic)
@@ -69,7 +71,7 @@ class Desk:
     async def unsubscribe(self, topic: str) -> CommandAnswer:
         return await self.ask(CommandType.UNSUBSCRIBE, topic)
 
-    async def is_heard(self) -> None:
+    async def wait_until_listening(self) -> None:
         """Wait until the relayer listens to commands."""
         await until(
             lambda: (
@@ -85,7 +87,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
+async def command_harness(valkey_url: str, **settings: str) -> AsyncIterator[CommandHarness]:
     """Run a connected relayer that waits two seconds for receipts."""
     async with toss(heart_beat_ms=BEAT_MS) as stand_in:
         chosen = stand_in.settings(valkey_url, RELAYER_HEARTBEAT_MS=str(BEAT_MS), **settings)
@@ -97,8 +99,8 @@ async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
         )
         async with relayer(chosen, feed=feed):
             with connect(valkey_url) as client:
-                found = Desk(client, stand_in, RelayerClient(client))
-                await found.is_heard()
+                found = CommandHarness(client, stand_in, RelayerClient(client))
+                await found.wait_until_listening()
                 await until(
                     lambda: (record := health(client)) and record.connected,
                     what="the relayer is connected",
@@ -108,48 +110,49 @@ async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
 
 async def test_a_confirmed_subscription_is_answered_and_stored(valkey_url: str) -> None:
 
-    async with desk(valkey_url) as at:
+    async with command_harness(valkey_url) as harness:
         command = Command.new(CommandType.SUBSCRIBE, SAMSUNG_TRADES)
-        answer = await asyncio.to_thread(at.line.ask, command, now=utc_now())
+        answer = await asyncio.to_thread(harness.relayer_client.ask, command, now=utc_now())
 
         assert answer == CommandAnswer(AnswerCode.SUBSCRIBED, {"source": "commands"})
-        assert at.toss.server.destinations() == at.commanded() == {SAMSUNG_TRADES}
+        assert harness.toss.server.destinations() == harness.commanded() == {SAMSUNG_TRADES}
         name = keys.command_result(command.command_id)
-        kept = json.loads(at.client.get(name))
+        kept = json.loads(harness.client.get(name))
         assert (kept["success"], kept["message"], kept["code"]) == (
             True,
             "구독 추가 성공",
             "subscribed",
         )
-        assert 0 < at.client.ttl(name) <= 60
-        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.ALREADY_SUBSCRIBED
+        assert 0 < harness.client.ttl(name) <= 60
+        assert (await harness.subscribe(SAMSUNG_TRADES)).code is AnswerCode.ALREADY_SUBSCRIBED
 
 
 async def test_subscribing_waits_for_a_late_receipt(valkey_url: str) -> None:
     """No success is reported before the feed confirms."""
 
-    async with desk(valkey_url) as at:
-        at.toss.server.faults.receipt_delay_ms = 300
+    async with command_harness(valkey_url) as harness:
+        harness.toss.server.faults.receipt_delay_ms = 300
         began = asyncio.get_running_loop().time()
-        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
+        assert (await harness.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
         assert asyncio.get_running_loop().time() - began >= 0.3
 
 
 async def test_a_refused_subscription_is_answered_with_the_reason(valkey_url: str) -> None:
     """It does not stay wanted, and asking again at once is refused without trying."""
 
-    async with desk(valkey_url) as at:
-        at.toss.server.faults.refused_destinations = {HYNIX_TRADES}
+    async with command_harness(valkey_url) as harness:
+        harness.toss.server.faults.refused_destinations = {HYNIX_TRADES}
         for _ in range(2):
-            refused = await at.subscribe(HYNIX_TRADES)
+            refused = await harness.subscribe(HYNIX_TRADES)
             assert refused.code is AnswerCode.REFUSED
             assert refused.data["reason"] == "the destination is unknown"
             assert 0 < refused.data["retry_after_s"] <= 300
-            assert at.commanded() == set()
+            assert harness.commanded() == set()
         await until(
-            lambda: at.toss.server.connections_total == 2, what="the relayer is connected again"
+            lambda: harness.toss.server.connections_total == 2,
+            what="the relayer is connected again",
         )
-        assert (await at.subscribe(SAMSUNG_TRADES)).code in (
+        assert (await harness.subscribe(SAMSUNG_TRADES)).code in (
             AnswerCode.SUBSCRIBED,
             AnswerCode.PENDING,
         )
@@ -158,88 +161,90 @@ async def test_a_refused_subscription_is_answered_with_the_reason(valkey_url: st
 async def test_an_unconfirmed_subscription_is_a_failure(valkey_url: str) -> None:
     """Earlier commands stay in effect, and the new destination is not wanted."""
 
-    async with desk(valkey_url) as at:
-        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
-        at.toss.server.faults.receipts = False
-        assert (await at.subscribe(HYNIX_TRADES)).code is AnswerCode.UNCONFIRMED
-        assert at.commanded() == {SAMSUNG_TRADES}
+    async with command_harness(valkey_url) as harness:
+        assert (await harness.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
+        harness.toss.server.faults.receipts = False
+        assert (await harness.subscribe(HYNIX_TRADES)).code is AnswerCode.UNCONFIRMED
+        assert harness.commanded() == {SAMSUNG_TRADES}
 
 
 async def test_a_subscription_over_budget_is_not_stored(valkey_url: str) -> None:
-    async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="1") as at:
-        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
-        assert await at.subscribe(HYNIX_TRADES) == CommandAnswer(
+    async with command_harness(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="1") as harness:
+        assert (await harness.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
+        assert await harness.subscribe(HYNIX_TRADES) == CommandAnswer(
             AnswerCode.BUDGET_EXCEEDED, {"budget": 1}
         )
-        assert at.commanded() == {SAMSUNG_TRADES}
+        assert harness.commanded() == {SAMSUNG_TRADES}
 
 
 async def test_a_subscription_without_a_feed_is_pending_and_made_later(valkey_url: str) -> None:
     """Also if the connection is lost while waiting for the receipt."""
 
-    async with desk(valkey_url) as at:
-        at.toss.server.faults.receipts = False
-        waiting = asyncio.create_task(at.subscribe(SAMSUNG_TRADES))
+    async with command_harness(valkey_url) as harness:
+        harness.toss.server.faults.receipts = False
+        waiting = asyncio.create_task(harness.subscribe(SAMSUNG_TRADES))
         await until(
-            lambda: at.toss.server.destinations() == {SAMSUNG_TRADES},
+            lambda: harness.toss.server.destinations() == {SAMSUNG_TRADES},
             what="the subscription is asked for",
         )
-        at.toss.server.faults.token_status = 503
-        at.toss.server.drop_connections()
+        harness.toss.server.faults.token_status = 503
+        harness.toss.server.drop_connections()
         assert (await waiting).code is AnswerCode.PENDING
-        assert (await at.subscribe(HYNIX_TRADES)).code is AnswerCode.PENDING
+        assert (await harness.subscribe(HYNIX_TRADES)).code is AnswerCode.PENDING
 
-        at.toss.server.faults.receipts = True
-        at.toss.server.faults.token_status = 200
+        harness.toss.server.faults.receipts = True
+        harness.toss.server.faults.token_status = 200
 
-        await until(lambda: served(at.client) == 2, what="both are confirmed")
-        assert at.commanded() == {SAMSUNG_TRADES, HYNIX_TRADES}
+        await until(lambda: confirmed_count(harness.client) == 2, what="both are confirmed")
+        assert harness.commanded() == {SAMSUNG_TRADES, HYNIX_TRADES}
 
 
 async def test_unsubscribing_reports_its_effect(valkey_url: str) -> None:
     """Unsubscribed, nothing to unsubscribe, or still subscribed because the product needs it."""
 
-    async with desk(valkey_url) as at:
-        publish_subscriptions(at.client, {SAMSUNG: Source.OPEN_ORDERS})
+    async with command_harness(valkey_url) as harness:
+        publish_subscriptions(harness.client, {SAMSUNG: Source.OPEN_ORDERS})
         for topic in (SAMSUNG_TRADES, HYNIX_TRADES):
-            assert (await at.subscribe(topic)).code.success
+            assert (await harness.subscribe(topic)).code.success
 
-        assert await at.unsubscribe(HYNIX_TRADES) == CommandAnswer(AnswerCode.UNSUBSCRIBED)
-        assert at.toss.server.destinations() == {SAMSUNG_TRADES}
-        assert (await at.unsubscribe(HYNIX_TRADES)).code is AnswerCode.NOT_SUBSCRIBED
-        assert await at.unsubscribe(SAMSUNG_TRADES) == CommandAnswer(
+        assert await harness.unsubscribe(HYNIX_TRADES) == CommandAnswer(AnswerCode.UNSUBSCRIBED)
+        assert harness.toss.server.destinations() == {SAMSUNG_TRADES}
+        assert (await harness.unsubscribe(HYNIX_TRADES)).code is AnswerCode.NOT_SUBSCRIBED
+        assert await harness.unsubscribe(SAMSUNG_TRADES) == CommandAnswer(
             AnswerCode.STILL_SUBSCRIBED, {"source": "open-orders"}
         )
-        assert at.toss.server.destinations() == {SAMSUNG_TRADES}
-        assert at.commanded() == set()
+        assert harness.toss.server.destinations() == {SAMSUNG_TRADES}
+        assert harness.commanded() == set()
 
 
 async def test_unsubscribing_answers_a_pending_subscription(valkey_url: str) -> None:
 
-    async with desk(valkey_url) as at:
-        at.toss.server.faults.receipts = False
-        waiting = asyncio.create_task(at.subscribe(SAMSUNG_TRADES))
+    async with command_harness(valkey_url) as harness:
+        harness.toss.server.faults.receipts = False
+        waiting = asyncio.create_task(harness.subscribe(SAMSUNG_TRADES))
         await until(
-            lambda: at.toss.server.destinations() == {SAMSUNG_TRADES},
+            lambda: harness.toss.server.destinations() == {SAMSUNG_TRADES},
             what="the subscription is asked for",
         )
-        assert (await at.unsubscribe(SAMSUNG_TRADES)).code is AnswerCode.UNSUBSCRIBED
+        assert (await harness.unsubscribe(SAMSUNG_TRADES)).code is AnswerCode.UNSUBSCRIBED
         assert (await waiting).code is AnswerCode.WITHDRAWN
 
 
 async def test_reconnect_restores_all_subscriptions(valkey_url: str, client: "redis.Redis") -> None:
     """It is answered after the new connection is open."""
 
-    ask_for(client, SAMSUNG)
-    async with desk(valkey_url) as at:
-        await until(lambda: served(client) == 1, what="the subscription is confirmed")
-        assert await at.ask(CommandType.RECONNECT) == CommandAnswer(
+    add_subscriptions(client, SAMSUNG)
+    async with command_harness(valkey_url) as harness:
+        await until(lambda: confirmed_count(client) == 1, what="the subscription is confirmed")
+        assert await harness.ask(CommandType.RECONNECT) == CommandAnswer(
             AnswerCode.RECONNECTED, {"connections_total": 2}
         )
-        await until(lambda: served(client) == 1, what="the subscription is confirmed again")
-        at.toss.trade(1)
+        await until(
+            lambda: confirmed_count(client) == 1, what="the subscription is confirmed again"
+        )
+        harness.toss.trade(1)
         await until(lambda: client.exists(keys.last_tick(SAMSUNG)), what="a trade arrives")
-        assert at.toss.server.connections_total == at.toss.server.tokens_total == 2
+        assert harness.toss.server.connections_total == harness.toss.server.tokens_total == 2
 
 
 async def test_a_failed_reconnect_is_answered_and_shortens_the_next_wait(
@@ -247,14 +252,14 @@ async def test_a_failed_reconnect_is_answered_and_shortens_the_next_wait(
 ) -> None:
     """It is answered after the first attempt; a later reconnect skips the back-off."""
 
-    async with desk(valkey_url) as at:
-        at.toss.server.faults.token_status = 503
+    async with command_harness(valkey_url) as harness:
+        harness.toss.server.faults.token_status = 503
         for _ in range(8):
-            failed = await at.ask(CommandType.RECONNECT)
+            failed = await harness.ask(CommandType.RECONNECT)
             assert failed.code is AnswerCode.RECONNECT_FAILED
             assert failed.data["reason"] == "the token endpoint answered 503"
-        at.toss.server.faults.token_status = 200
-        assert (await at.ask(CommandType.RECONNECT)).code is AnswerCode.RECONNECTED
+        harness.toss.server.faults.token_status = 200
+        assert (await harness.ask(CommandType.RECONNECT)).code is AnswerCode.RECONNECTED
 
 
 async def test_subscriptions_are_listed_with_state_and_source(
@@ -262,15 +267,15 @@ async def test_subscriptions_are_listed_with_state_and_source(
 ) -> None:
     kakao = "A035720"
 
-    async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="2") as at:
-        at.toss.server.faults.refused_destinations = {HYNIX_TRADES}
+    async with command_harness(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="2") as harness:
+        harness.toss.server.faults.refused_destinations = {HYNIX_TRADES}
         publish_subscriptions(client, {SAMSUNG: Source.HOLDINGS, HYNIX: Source.OPEN_ORDERS})
-        ask_for(client, kakao)
-        await until(lambda: served(client) == 1, what="the other one is served")
+        add_subscriptions(client, kakao)
+        await until(lambda: confirmed_count(client) == 1, what="the other one is served")
 
-        told = (await at.ask(CommandType.GET_SUBSCRIPTIONS)).data
+        data = (await harness.ask(CommandType.GET_SUBSCRIPTIONS)).data
 
-        assert told == {
+        assert data == {
             "connected": True,
             "budget": 2,
             "subscriptions": [
@@ -331,27 +336,27 @@ async def test_invalid_commands_are_answered_if_possible(
 ) -> None:
     """They neither end the relayer nor reach a frame."""
 
-    async with desk(valkey_url) as at:
+    async with command_harness(valkey_url) as harness:
         for garbage in HOSTILE:
-            at.client.publish(keys.RELAYER_COMMANDS, garbage)
-        at.client.publish(keys.RELAYER_COMMANDS, json.dumps({**message, "command_id": "mine"}))
+            harness.client.publish(keys.RELAYER_COMMANDS, garbage)
+        harness.client.publish(keys.RELAYER_COMMANDS, json.dumps({**message, "command_id": "mine"}))
         name = keys.command_result("mine")
-        await until(lambda: at.client.exists(name), what="there is an answer")
-        answer = json.loads(at.client.get(name))
+        await until(lambda: harness.client.exists(name), what="there is an answer")
+        answer = json.loads(harness.client.get(name))
         assert (answer["success"], answer["code"]) == (False, code)
-        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
-        assert at.toss.server.destinations() == {SAMSUNG_TRADES}
+        assert (await harness.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
+        assert harness.toss.server.destinations() == {SAMSUNG_TRADES}
 
 
 async def test_excess_commands_are_refused_at_once(valkey_url: str) -> None:
     """While the others wait for a silent feed."""
 
-    async with desk(valkey_url) as at:
-        at.toss.server.faults.receipts = False
+    async with command_harness(valkey_url) as harness:
+        harness.toss.server.faults.receipts = False
         for number in range(CONCURRENT_COMMANDS_MAX):
             command = Command.new(CommandType.SUBSCRIBE, trade_topic(f"A{number:06}"))
-            at.client.publish(keys.RELAYER_COMMANDS, command.to_json())
-        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.BUSY
+            harness.client.publish(keys.RELAYER_COMMANDS, command.to_json())
+        assert (await harness.subscribe(SAMSUNG_TRADES)).code is AnswerCode.BUSY
 
 
 async def test_commands_are_accepted_again_after_a_redis_outage(
@@ -363,11 +368,11 @@ async def test_commands_are_accepted_again_after_a_redis_outage(
         valkey_server.stop()
         valkey_server.start()
 
-    async with desk(valkey_url) as at:
-        for cut in (restart, lambda: at.client.client_kill_filter(_type="pubsub")):
+    async with command_harness(valkey_url) as harness:
+        for cut in (restart, lambda: harness.client.client_kill_filter(_type="pubsub")):
             cut()
-            await at.is_heard()
-            answer = await at.ask(CommandType.GET_SUBSCRIPTIONS)
+            await harness.wait_until_listening()
+            answer = await harness.ask(CommandType.GET_SUBSCRIPTIONS)
             assert answer.code is AnswerCode.SUBSCRIPTIONS
 
 
@@ -379,7 +384,7 @@ async def test_a_silently_dead_connection_is_replaced(
     with capture_logs() as logged:
         async with relayer_connect(valkey_url) as connection:
             watch, sequence = SubscriptionWatch(connection, budget=1), TickSequence()
-            link = FeedSupervisor(
+            supervisor = FeedSupervisor(
                 StompFeed(
                     api_url="http://127.0.0.1:1",
                     websocket_url="ws://127.0.0.1:1/ws",
@@ -392,7 +397,7 @@ async def test_a_silently_dead_connection_is_replaced(
                 on_change=lambda: None,
             )
             listening = asyncio.create_task(
-                CommandServer(connection, watch, link, silence_s=0.1).run()
+                CommandServer(connection, watch, supervisor, silence_s=0.1).run()
             )
             with connect(valkey_url) as client:
                 await until(
@@ -416,7 +421,7 @@ async def test_a_silently_dead_connection_is_replaced(
 async def test_a_change_that_cannot_be_stored_is_answered_as_such(valkey_url: str) -> None:
     """The key has the wrong type: nothing is subscribed."""
 
-    async with desk(valkey_url) as at:
-        at.client.set(keys.RELAYER_SUBSCRIPTIONS, "a text")
-        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.NOT_STORED
-        assert at.toss.server.destinations() == set()
+    async with command_harness(valkey_url) as harness:
+        harness.client.set(keys.RELAYER_SUBSCRIPTIONS, "a text")
+        assert (await harness.subscribe(SAMSUNG_TRADES)).code is AnswerCode.NOT_STORED
+        assert harness.toss.server.destinations() == set()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relayer.daemon import connect
 from relayer.feed.subscriptions import AddResult, SubscriptionWatch, choose, merge
-from tests.relayer.harness import HYNIX, SAMSUNG, ask_for
+from tests.relayer.harness import HYNIX, SAMSUNG, add_subscriptions
 from trading.marketdata.subscriptions import Source, publish_subscriptions
 from trading.marketdata.topics import trade_topic
 from trading.redis import keys
@@ -113,7 +113,7 @@ def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> 
     async def follow(watch: SubscriptionWatch) -> None:
         for change in (
             lambda: None,
-            lambda: ask_for(client, SAMSUNG, HYNIX),
+            lambda: add_subscriptions(client, SAMSUNG, HYNIX),
             lambda: client.srem(keys.RELAYER_SUBSCRIPTIONS, SAMSUNG_TRADES),
             lambda: publish_subscriptions(client, {KAKAO: Source.HOLDINGS}),
             lambda: publish_subscriptions(client, {SAMSUNG: Source.MARKET_VALUE}),
@@ -137,7 +137,7 @@ def test_destinations_over_budget_are_reported_unless_they_only_fill_up(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """An open order displaces a command, and a command displaces a filler."""
-    ask_for(client, HYNIX)
+    add_subscriptions(client, HYNIX)
     publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
     steps: list[tuple[set[str], tuple[str, ...]]] = []
 
@@ -157,15 +157,15 @@ def test_lost_keys_change_nothing_and_commands_are_written_back(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """After an empty restart of Redis only the commanded destinations are written back."""
-    ask_for(client, SAMSUNG, HYNIX)
+    add_subscriptions(client, SAMSUNG, HYNIX)
     publish_subscriptions(client, {KAKAO: Source.HOLDINGS})
 
-    async def lose(watch: SubscriptionWatch) -> None:
+    async def wait_for_losses(watch: SubscriptionWatch) -> None:
         await watch.refresh()
         client.flushall()
         await watch.refresh()
 
-    watch = watched(valkey_url, lose)
+    watch = watched(valkey_url, wait_for_losses)
 
     assert watch.wanted == {SAMSUNG_TRADES, HYNIX_TRADES, KAKAO_TRADES}
     assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {SAMSUNG_TRADES, HYNIX_TRADES}
@@ -173,7 +173,7 @@ def test_lost_keys_change_nothing_and_commands_are_written_back(
 
 def test_removing_the_last_command_is_permanent(valkey_url: str, client: "redis.Redis") -> None:
     """An emptied set is not taken for a lost one, even if a refresh ran meanwhile."""
-    ask_for(client, SAMSUNG)
+    add_subscriptions(client, SAMSUNG)
 
     async def withdraw(watch: SubscriptionWatch) -> None:
         await watch.refresh()
@@ -207,7 +207,7 @@ def test_a_command_adds_what_fits_the_budget(valkey_url: str, client: "redis.Red
 
 
 def test_a_command_undone_by_hand_is_followed(valkey_url: str, client: "redis.Redis") -> None:
-    ask_for(client, HYNIX)
+    add_subscriptions(client, HYNIX)
 
     async def undo(watch: SubscriptionWatch) -> None:
         await watch.refresh()
@@ -216,7 +216,7 @@ def test_a_command_undone_by_hand_is_followed(valkey_url: str, client: "redis.Re
         await watch.refresh()
         assert watch.wanted == {HYNIX_TRADES}
         await watch.remove(HYNIX_TRADES)
-        ask_for(client, HYNIX)
+        add_subscriptions(client, HYNIX)
         await watch.refresh()
 
     assert watched(valkey_url, undo).wanted == {HYNIX_TRADES}

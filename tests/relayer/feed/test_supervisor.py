@@ -21,7 +21,7 @@ from trading.db.clock import utc_now
 from trading.marketdata.topics import trade_topic
 
 
-class FeedLostOnLeaving:
+class FeedLostOnCancel:
     """A feed whose connection is lost at the moment of cancellation."""
 
     subscribed: frozenset[str] = frozenset()
@@ -52,13 +52,13 @@ class FeedLostOnLeaving:
         """Do nothing."""
 
 
-class TouchyFeed:
+class RejectingFeed:
     """A feed that confirms all destinations but one, which silently breaks the connection."""
 
-    def __init__(self, *, touchy: str) -> None:
+    def __init__(self, *, rejected: str) -> None:
         self.connections = 0
         self.confirmed: set[str] = set()
-        self._touchy = touchy
+        self._rejected = rejected
         self._events: asyncio.Queue[FeedEvent | None] = asyncio.Queue()
 
     @property
@@ -71,7 +71,7 @@ class TouchyFeed:
 
     async def subscribe(self, destinations: Sequence[str]) -> None:
         for destination in destinations:
-            if destination == self._touchy:
+            if destination == self._rejected:
                 self._events.put_nowait(None)
                 return
             self.confirmed.add(destination)
@@ -93,7 +93,7 @@ class TouchyFeed:
 
 
 @asynccontextmanager
-async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[FeedSupervisor]:
+async def supervisor_of(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[FeedSupervisor]:
     """Yield a supervisor that wants these destinations on ``feed``, without a daemon."""
     async with Redis.from_url(valkey_url, decode_responses=True) as redis:
         sequence = TickSequence()
@@ -109,21 +109,23 @@ async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[Fee
         )
 
 
-@pytest.mark.parametrize("touchy", ["A000001", "A000003"], ids=["first in order", "last in order"])
+@pytest.mark.parametrize(
+    "rejected", ["A000001", "A000003"], ids=["first in order", "last in order"]
+)
 async def test_a_destination_that_silently_breaks_the_connection_is_identified(
-    valkey_url: str, touchy: str
+    valkey_url: str, rejected: str
 ) -> None:
     """It would otherwise block all others. The others are served after a few connections."""
     topics = {code: trade_topic(code) for code in ("A000001", "A000002", "A000003")}
 
-    feed = TouchyFeed(touchy=topics[touchy])
-    async with linked(valkey_url, feed, *topics.values()) as link:
-        running = asyncio.create_task(link.run())
+    feed = RejectingFeed(rejected=topics[rejected])
+    async with supervisor_of(valkey_url, feed, *topics.values()) as supervisor:
+        running = asyncio.create_task(supervisor.run())
         await until(
-            lambda: link.subscriptions == 2 and link.refusals,
+            lambda: supervisor.subscriptions == 2 and supervisor.refusals,
             what="the others are served alone",
         )
-        assert list(link.refusals) == [topics[touchy]]
+        assert list(supervisor.refusals) == [topics[rejected]]
         assert feed.connections <= FAILURES_MAX + 2
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -133,11 +135,11 @@ async def test_no_destination_is_refused_while_none_is_confirmed(valkey_url: str
     """A server that accepts no subscription is down; no destination is the cause."""
     topic = trade_topic("A000001")
 
-    feed = TouchyFeed(touchy=topic)
-    async with linked(valkey_url, feed, topic) as link:
-        running = asyncio.create_task(link.run())
+    feed = RejectingFeed(rejected=topic)
+    async with supervisor_of(valkey_url, feed, topic) as supervisor:
+        running = asyncio.create_task(supervisor.run())
         await until(lambda: feed.connections > FAILURES_MAX, what="it was lost often")
-        assert not link.refusals
+        assert not supervisor.refusals
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -145,9 +147,9 @@ async def test_no_destination_is_refused_while_none_is_confirmed(valkey_url: str
 async def test_a_loss_during_cancellation_does_not_swallow_it(valkey_url: str) -> None:
     """Otherwise the supervisor would connect again."""
 
-    feed = FeedLostOnLeaving()
-    async with linked(valkey_url, feed, trade_topic("A005930")) as link:
-        running = asyncio.create_task(link.run())
+    feed = FeedLostOnCancel()
+    async with supervisor_of(valkey_url, feed, trade_topic("A005930")) as supervisor:
+        running = asyncio.create_task(supervisor.run())
         await feed.asked.wait()
 
         running.cancel()

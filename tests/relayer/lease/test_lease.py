@@ -30,7 +30,7 @@ from tests.support.servers import Valkey
 from trading.redis import keys
 
 
-class Switch(NoWatchdog):
+class RecordingWatchdog(NoWatchdog):
     """Records when it would have killed the process."""
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ async def test_a_holder_holds_until_another_takes_over(
 ) -> None:
     """The watchdog is armed ahead of the lease's end while it is held, and disarmed at the end."""
 
-    watchdog = Switch()
+    watchdog = RecordingWatchdog()
     async with record(valkey_url) as mine:
         holder = LeaseHolder(mine, watchdog, grace_s=0)
         await holder.acquire()

@@ -15,7 +15,15 @@ import redis
 from relayer.lease.lease import TTL_S
 from relayer.lease.watchdog import PosixKillTimer, kill_timer
 from tests.relayer.freezing_proxy import freezing_proxy
-from tests.relayer.harness import HYNIX, SAMSUNG, Toss, ask_for, served, toss, until
+from tests.relayer.harness import (
+    HYNIX,
+    SAMSUNG,
+    Toss,
+    add_subscriptions,
+    confirmed_count,
+    toss,
+    until,
+)
 from tests.relayer.test_process import process
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import Valkey
@@ -24,13 +32,13 @@ from trading.redis import keys
 
 WANTED = {trade_topic(SAMSUNG), trade_topic(HYNIX)}
 
-needs_switch = pytest.mark.skipif(
+needs_kill_timer = pytest.mark.skipif(
     not isinstance(kill_timer(), PosixKillTimer),
     reason="this system has no timers that kill a stopped process",
 )
 
 
-class Two:
+class RelayerPair:
     """Two relayers started together, one connected to the stand-in, and their Redis."""
 
     def __init__(
@@ -55,7 +63,7 @@ class Two:
     def standby(self) -> "subprocess.Popen[str]":
         return next(one for one in self.processes if one is not self.holder)
 
-    async def serve(self, *, connections: int) -> None:
+    async def wait_until_served(self, *, connections: int) -> None:
         """Wait until the ``connections``-th connection has all subscriptions."""
         server = self.stand_in.server
         await until(
@@ -63,17 +71,17 @@ class Two:
             what=f"connection {connections} with all subscriptions",
         )
 
-    async def is_succeeded(self, standby: "subprocess.Popen[str]") -> None:
+    async def check_takeover(self, standby: "subprocess.Popen[str]") -> None:
         """Check that the standby took over, and that there were never two connections."""
-        await self.serve(connections=2)
+        await self.wait_until_served(connections=2)
         assert self.holder is standby
         assert self.stand_in.server.connections_at_once_max == 1
 
 
 @asynccontextmanager
-async def two_relayers(client: "redis.Redis", *urls: str) -> AsyncIterator[Two]:
+async def relayer_pair(client: "redis.Redis", *urls: str) -> AsyncIterator[RelayerPair]:
     """Start a relayer on each Redis URL; yield when the first connection is served."""
-    ask_for(client, SAMSUNG, HYNIX)
+    add_subscriptions(client, SAMSUNG, HYNIX)
     async with toss() as stand_in:
         environments = [
             {
@@ -87,32 +95,32 @@ async def two_relayers(client: "redis.Redis", *urls: str) -> AsyncIterator[Two]:
             process("-m", "relayer", **environments[0]) as one,
             process("-m", "relayer", **environments[1]) as other,
         ):
-            two = Two(stand_in, client, [one, other])
-            await two.serve(connections=1)
-            yield two
+            pair = RelayerPair(stand_in, client, [one, other])
+            await pair.wait_until_served(connections=1)
+            yield pair
 
 
 async def test_standby_takes_over_from_a_killed_holder(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async with two_relayers(client, valkey_url, valkey_url) as two:
-        standby = two.standby
-        two.holder.kill()
-        await two.is_succeeded(standby)
-        two.stand_in.trade(1, price=70_100)
+    async with relayer_pair(client, valkey_url, valkey_url) as pair:
+        standby = pair.standby
+        pair.holder.kill()
+        await pair.check_takeover(standby)
+        pair.stand_in.trade(1, price=70_100)
         await until(lambda: client.xlen(keys.TICK_STREAM) == 1, what="the successor relays")
 
 
-@needs_switch
+@needs_kill_timer
 async def test_a_stopped_holder_is_killed_before_another_connects(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """After SIGSTOP it cannot close its connection, so the kernel ends the process in time."""
 
-    async with two_relayers(client, valkey_url, valkey_url) as two:
-        holder, standby = two.holder, two.standby
+    async with relayer_pair(client, valkey_url, valkey_url) as pair:
+        holder, standby = pair.holder, pair.standby
         holder.send_signal(signal.SIGSTOP)
-        await two.is_succeeded(standby)
+        await pair.check_takeover(standby)
         assert holder.wait(timeout=DEADLINE_S) == -signal.SIGKILL
 
 
@@ -123,10 +131,10 @@ async def test_a_partitioned_holder_disconnects_before_another_connects(
 
     async with freezing_proxy(valkey_server.port) as proxy:
         through_it = f"redis://127.0.0.1:{proxy.port}/0"
-        async with two_relayers(client, through_it, through_it) as two:
+        async with relayer_pair(client, through_it, through_it) as pair:
             # Both used the proxy, as either could be the holder; the rival is a third.
-            os.kill(two.standby.pid, signal.SIGKILL)
-            environment = two.stand_in.settings(valkey_url)
+            os.kill(pair.standby.pid, signal.SIGKILL)
+            environment = pair.stand_in.settings(valkey_url)
             with process(
                 "-m",
                 "relayer",
@@ -134,30 +142,30 @@ async def test_a_partitioned_holder_disconnects_before_another_connects(
                 TOSS_API_URL=environment.toss_api_url,
                 TOSS_WEBSOCKET_URL=environment.toss_websocket_url,
             ) as rival:
-                two.processes.append(rival)
+                pair.processes.append(rival)
                 assert rival.stdout is not None
                 standing_by = await asyncio.to_thread(_wait_for_line, rival, "relayer_standby")
                 assert standing_by
-                holder = two.holder
+                holder = pair.holder
                 proxy.freeze()
-                await two.is_succeeded(rival)
+                await pair.check_takeover(rival)
                 proxy.thaw()
                 assert await asyncio.to_thread(_wait_for_line, holder, "lease_lost")
                 assert await asyncio.to_thread(_wait_for_line, holder, "relayer_standby")
-                assert (holder.poll(), two.holder) == (None, rival)
-                assert two.stand_in.server.connections_total == 2
+                assert (holder.poll(), pair.holder) == (None, rival)
+                assert pair.stand_in.server.connections_total == 2
 
 
 async def test_standby_takes_over_from_a_stopping_holder(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async with two_relayers(client, valkey_url, valkey_url) as two:
-        holder, standby = two.holder, two.standby
+    async with relayer_pair(client, valkey_url, valkey_url) as pair:
+        holder, standby = pair.holder, pair.standby
         # A standby acquires only after it has reached Redis for the length of a lease.
         watched_until = monotonic() + TTL_S
         await until(lambda: monotonic() > watched_until, what="the standby has watched long enough")
         holder.send_signal(signal.SIGTERM)
-        await two.is_succeeded(standby)
+        await pair.check_takeover(standby)
         assert holder.wait(timeout=DEADLINE_S) == 0
 
 
@@ -166,22 +174,23 @@ async def test_a_redis_outage_drops_no_connection(
 ) -> None:
     """Longer than a lease and empty afterwards: same holder, same connection, no trade lost."""
 
-    async with two_relayers(client, valkey_url, valkey_url) as two:
-        holder = two.holder
+    async with relayer_pair(client, valkey_url, valkey_url) as pair:
+        holder = pair.holder
         valkey_server.stop()
         away_until = monotonic() + TTL_S + 1
         await until(lambda: monotonic() > away_until, what="an outage longer than the lease")
-        two.stand_in.trade(1, price=70_100)
+        pair.stand_in.trade(1, price=70_100)
         valkey_server.start()
         await until(
             lambda: client.xlen(keys.TICK_STREAM) == 1,
             what="the trade of the outage",
         )
         await until(
-            lambda: served(client) == len(WANTED), what="health tells of both subscriptions"
+            lambda: confirmed_count(client) == len(WANTED),
+            what="health tells of both subscriptions",
         )
-        assert two.holder is holder
-        assert two.stand_in.server.connections_total == 1
+        assert pair.holder is holder
+        assert pair.stand_in.server.connections_total == 1
 
 
 def _wait_for_line(running: "subprocess.Popen[str]", event: str) -> bool:

@@ -40,7 +40,7 @@ def server() -> ServerSession:
 
 
 # Known frames with headers that sessions read, whole or in fragments.
-_telling = st.sampled_from(
+_known_frames = st.sampled_from(
     [
         b"MESSAGE\nsubscription:sub-1\n\n{}\0",
         b"RECEIPT\nreceipt-id:sub-1-sub_receipt\n\n\0",
@@ -55,7 +55,7 @@ _telling = st.sampled_from(
     ]
 )
 _anything = st.lists(
-    _telling | almost_stomp | frames().map(lambda frame: frame.encode()), max_size=6
+    _known_frames | almost_stomp | frames().map(lambda frame: frame.encode()), max_size=6
 ).map(b"".join)
 
 

@@ -8,7 +8,7 @@ from tests.support.deadlines import DEADLINE_S
 from trading.tasks import Task
 
 
-class Told:
+class ScrapedMetrics:
     """Metrics scraped from a process. A missing sample counts as 0."""
 
     def __init__(self) -> None:
