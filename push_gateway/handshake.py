@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from aiohttp import web
 
@@ -79,7 +78,7 @@ def change_from_message(text: str) -> Change:
     return Change(kind == "subscribe", _codes(message.get("stock_codes")))
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str) -> dict[str, object]:
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):

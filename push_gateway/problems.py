@@ -24,7 +24,7 @@ _BY_HTTP_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "payload-to
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def code_and_facts(fault: Exception) -> tuple[str, dict[str, Any]]:
+def code_and_facts(fault: Exception) -> tuple[str, dict[str, object]]:
     """Return a failure's problem code and facts."""
     if isinstance(fault, DomainError):
         return fault.code, dict(fault.facts)
@@ -80,7 +80,7 @@ async def send_request_id(request: web.Request, response: web.StreamResponse) ->
         response.headers[HEADER] = request[REQUEST_ID]
 
 
-def _respond(code: str, request: web.Request, **facts: Any) -> web.Response:
+def _respond(code: str, request: web.Request, **facts: object) -> web.Response:
     instruments.record(instruments.PROBLEMS, code)
     problem = SHARED_PROBLEMS[code]
     body = problem_members(

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -226,24 +225,24 @@ class CommandServer:
             AnswerCode.RECONNECTED, {"connections_total": self._supervisor.connections_total}
         )
 
-    def _source_facts(self, topic: str) -> Mapping[str, Any]:
+    def _source_facts(self, topic: str) -> Mapping[str, object]:
         """Return the source that wants a destination."""
         return {"source": self._watch.requested.get(topic)}
 
-    def _refusal_facts(self, topic: str) -> Mapping[str, Any]:
+    def _refusal_facts(self, topic: str) -> Mapping[str, object]:
         refusal = self._supervisor.refusals[topic]
         return {
             "reason": refusal.reason,
             "retry_after_s": round(refusal.until - asyncio.get_running_loop().time()),
         }
 
-    def _subscriptions(self) -> Mapping[str, Any]:
+    def _subscriptions(self) -> Mapping[str, object]:
         """Return all wanted and left-out destinations with their state at the feed."""
         requested, refusals = self._watch.requested, self._supervisor.refusals
 
         def describe(
             topic: str, state: SubscriptionState, reason: str | None = None
-        ) -> dict[str, Any]:
+        ) -> dict[str, object]:
             return asdict(
                 Subscription(topic=topic, source=requested[topic], state=state, reason=reason)
             )

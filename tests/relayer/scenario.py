@@ -62,13 +62,13 @@ class FaultScenario:
 
         The record in Redis may still describe an earlier connection, so its number is compared.
         """
-        supervisor_of = [
+        connections = [
             line for line in self.lines if line["event"] in {"feed_connected", "feed_closed"}
         ]
-        if not supervisor_of or supervisor_of[-1]["event"] == "feed_closed":
+        if not connections or connections[-1]["event"] == "feed_closed":
             return False
         record = health(self._client)
-        present = supervisor_of[-1]["connections_total"]
+        present = connections[-1]["connections_total"]
         return record is not None and (
             record.reconnects + 1,
             record.connected,
