@@ -59,18 +59,18 @@ class SharedChannels(Generic[Listener]):
         self,
         redis: "Redis",
         permanent: Iterable[str],
-        receive: Callable[[str, str, Set[Listener]], None],
+        on_message: Callable[[str, str, Set[Listener]], None],
         *,
-        confirmed: Callable[[Set[Listener]], None],
-        lost: Callable[[], None],
-        found: Callable[[], None],
+        on_confirmed: Callable[[Set[Listener]], None],
+        on_lost: Callable[[], None],
+        on_restored: Callable[[], None],
     ) -> None:
         self.live = False
         self._redis = redis
-        self._on_message = receive
-        self._confirmed = confirmed
-        self._lost = lost
-        self._found = found
+        self._on_message = on_message
+        self._on_confirmed = on_confirmed
+        self._on_lost = on_lost
+        self._on_restored = on_restored
         self._channels: dict[str, _Channel[Listener]] = {
             name: _Channel(is_permanent=True) for name in permanent
         }
@@ -176,7 +176,7 @@ class SharedChannels(Generic[Listener]):
         elif kind == "pong" and not self.live:
             self.live = True
             log.info("redis_connected", channels=len(self._channels))
-            self._found()
+            self._on_restored()
 
     def _confirm(self, name: str) -> None:
         channel = self._channels.get(name)
@@ -187,7 +187,7 @@ class SharedChannels(Generic[Listener]):
         if channel.pending:
             return
         if channel.requested:
-            self._confirmed(channel.listeners)
+            self._on_confirmed(channel.listeners)
         elif not channel.wanted:
             del self._channels[name]
 
@@ -195,4 +195,4 @@ class SharedChannels(Generic[Listener]):
         if self.live:
             self.live = False
             log.warning("redis_connection_lost", reason=reason)
-            self._lost()
+            self._on_lost()

@@ -21,7 +21,7 @@ from trading.redis import keys
 
 log = structlog.get_logger(__name__)
 
-BEAT_S = 1.0
+TIMER_PERIOD_S = 1.0
 # After a restart of Redis or the gateway many clients connect at once; their reads take turns on a
 # few connections.
 _CATCH_UPS_MAX = 16
@@ -39,8 +39,8 @@ class ClientHub:
         self._clock = clock
         self._random = random
         self._slots = 0
-        self._of_user: Counter[UUID] = Counter()
-        self._of_session: defaultdict[UUID, set[Client]] = defaultdict(set)
+        self._clients_per_user: Counter[UUID] = Counter()
+        self._clients_by_session: defaultdict[UUID, set[Client]] = defaultdict(set)
         self._clients: set[Client] = set()
         self._with_ticks: set[Client] = set()
         self._closing = False
@@ -48,9 +48,9 @@ class ClientHub:
             redis,
             [keys.REVOCATIONS],
             self._on_message,
-            confirmed=_wake,
-            lost=self._on_lost,
-            found=self._on_found,
+            on_confirmed=_wake,
+            on_lost=self._mark_lost,
+            on_restored=self._mark_restored,
         )
         self.dependencies = ClientDependencies(
             redis,
@@ -88,10 +88,10 @@ class ClientHub:
         Raises StreamLimitReached if its user has too many streams.
         """
         bearer = client.session.bearer
-        if self._of_user[bearer.user_id] >= self._settings.gateway_clients_per_user:
+        if self._clients_per_user[bearer.user_id] >= self._settings.gateway_clients_per_user:
             raise StreamLimitReached(limit=self._settings.gateway_clients_per_user)
-        self._of_user[bearer.user_id] += 1
-        self._of_session[bearer.session_id].add(client)
+        self._clients_per_user[bearer.user_id] += 1
+        self._clients_by_session[bearer.session_id].add(client)
         self._clients.add(client)
         self.channels.add_listener(client.session.channels, client)
         try:
@@ -99,12 +99,12 @@ class ClientHub:
         finally:
             self.channels.remove_listener(client.session.channels, client)
             self._clients.discard(client)
-            self._of_session[bearer.session_id].discard(client)
-            if not self._of_session[bearer.session_id]:
-                del self._of_session[bearer.session_id]
-            self._of_user[bearer.user_id] -= 1
-            if not self._of_user[bearer.user_id]:
-                del self._of_user[bearer.user_id]
+            self._clients_by_session[bearer.session_id].discard(client)
+            if not self._clients_by_session[bearer.session_id]:
+                del self._clients_by_session[bearer.session_id]
+            self._clients_per_user[bearer.user_id] -= 1
+            if not self._clients_per_user[bearer.user_id]:
+                del self._clients_per_user[bearer.user_id]
 
     def follow(self, client: Client, codes: Iterable[str]) -> None:
         """Add stocks to the client. Raises ValidationFailed if there are too many."""
@@ -119,7 +119,7 @@ class ClientHub:
     async def run(self) -> None:
         """Run the clients' timers until cancelled."""
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(TIMER_PERIOD_S)
             now = self._clock()
             _wake([client for client in self._clients if client.session.on_timer(now)])
 
@@ -176,16 +176,16 @@ class ClientHub:
         except ValueError:
             log.warning("revocation_malformed")
             return
-        for client in self._of_session.get(session_id, ()):
+        for client in self._clients_by_session.get(session_id, ()):
             client.session.finish(messages.SIGNED_OUT)
             client.wake()
 
-    def _on_lost(self) -> None:
+    def _mark_lost(self) -> None:
         for client in self._clients:
             client.session.mark_disconnected()
         _wake(self._clients)
 
-    def _on_found(self) -> None:
+    def _mark_restored(self) -> None:
         for client in self._clients:
             client.session.mark_reconnected()
         _wake(self._clients)

@@ -125,14 +125,14 @@ async def test_a_disconnected_client_frees_its_slot_and_channels(valkey_url: str
         await server.until(what="the client is gone", clients=0)
         await until(
             lambda: server.market.redis.pubsub_channels("*") == [keys.REVOCATIONS],
-            what="the channels are left",
+            what="the channels are unsubscribed",
         )
 
 
 async def test_shutdown_asks_every_client_to_reconnect(valkey_url: str) -> None:
     async with gateway(valkey_url) as server:
         answers = [asyncio.create_task(read_all(server, User())) for _ in range(3)]
-        await server.until(what="all are there", clients=3)
+        await server.until(what="all are connected", clients=3)
     texts = await asyncio.gather(*answers)
     for text in texts:
         *_, last = text.strip().split("\n\n")

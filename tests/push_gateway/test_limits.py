@@ -136,7 +136,7 @@ async def test_users_and_the_gateway_have_stream_limits(valkey_url: str) -> None
             async with server.authenticated(alice) as websocket:
                 assert (await websocket.next()).data["code"] == "stream-limit-reached"
                 assert await websocket.closed() == 4429
-            await server.until(what="its place is free again", places=2)
+            await server.until(what="its slot is free again", places=2)
             async with server.stream(User()) as three:
                 await three.next()
                 body = await problem(server, headers={"Authorization": f"Bearer {User().token()}"})
@@ -259,7 +259,7 @@ async def test_a_client_that_never_reads_is_disconnected_without_delaying_others
 
     async with gateway(valkey_url, STREAM_STALL_S="1") as server:
         with silent_client(server, User(), SAMSUNG):
-            await server.until(what="the dead client is in", clients=1)
+            await server.until(what="the silent client is connected", clients=1)
             async with server.stream(User(), HYNIX) as stream:
                 await stream.next()
                 price = 0
@@ -286,7 +286,7 @@ async def test_unread_account_events_end_the_connection(valkey_url: str) -> None
     async with gateway(valkey_url, STREAM_STALL_S="600") as server:
         dead = User()
         with silent_client(server, dead, SAMSUNG) as connection:
-            await server.until(what="the dead client is in", clients=1)
+            await server.until(what="the silent client is connected", clients=1)
             number = 0
             async with asyncio.timeout(DEADLINE_S):
                 while (await server.health())["clients"]:

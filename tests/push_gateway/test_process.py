@@ -81,7 +81,7 @@ def test_gateway_shuts_down_cleanly_on_a_signal(number: signal.Signals, valkey_u
         )
         wait_until(
             lambda: requests.get(f"{url}/healthz", timeout=DEADLINE_S).json()["clients"] == 2,
-            what="both are in",
+            what="both are connected",
         )
         output = stop_process(gateway, number)
         assert "event: closing" in stream.text

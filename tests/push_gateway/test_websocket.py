@@ -65,7 +65,7 @@ async def test_stocks_can_be_subscribed_and_unsubscribed(valkey_url: str) -> Non
         channel = f"stock_updates:{SAMSUNG}"
         await until(
             lambda: not dict(server.market.redis.pubsub_numsub(channel))[channel],
-            what="the channel is left",
+            what="the channel is unsubscribed",
         )
         server.market.tick(70_000)
         server.market.tick(200_500, HYNIX)

@@ -61,7 +61,7 @@ async def test_health_record_shows_connection_and_shutdown(
         stand_in.server.publish_body(trade_topic(SAMSUNG), b"no trade at all")
         await until(
             lambda: (record := health(client)) and record.malformed_total == 1,
-            what="health tells all",
+            what="health reports everything",
         )
         record = health(client)
         assert record is not None
@@ -86,7 +86,7 @@ async def test_subscriptions_follow_the_set_in_redis(
         add_subscriptions(client, HYNIX)
         await until(
             lambda: stand_in.server.destinations() == {trade_topic(SAMSUNG), trade_topic(HYNIX)},
-            what="both are heard",
+            what="both are subscribed",
         )
         client.srem(keys.RELAYER_SUBSCRIPTIONS, trade_topic(SAMSUNG))
         await until(
@@ -207,7 +207,7 @@ async def test_relayer_starts_before_toss_and_redis(valkey_server: Valkey, valke
         with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
             await until(
                 lambda: (record := health(client)) and not record.connected,
-                what="health says so",
+                what="health reports it",
             )
             add_subscriptions(client, SAMSUNG)
             async with toss(port=port) as stand_in:

@@ -103,7 +103,7 @@ async def test_trades_confirm_a_subscription_like_a_receipt(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     async with run_scenario(client, valkey_url, receipts=False) as scenario:
-        await until(scenario.all_subscribed, what="everything is served")
+        await until(scenario.all_subscribed, what="everything is subscribed")
     assert scenario.reasons() == []
 
 
@@ -119,7 +119,7 @@ async def test_missing_receipts_in_a_quiet_market_keep_the_connection(
             lambda: (
                 [line["event"] for line in scenario.lines].count("subscription_unconfirmed") == 2
             ),
-            what="both subscriptions are given up",
+            what="both subscriptions are withdrawn",
         )
         assert not scenario.all_subscribed()
         await until(

@@ -91,7 +91,7 @@ def test_once_prints_a_healthy_relayer(valkey_url: str, client: "redis.Redis") -
     write_record(client, lease_number=12, refused_total=1)
     write_tick(client, "A005930", 71_500)
     write_tick(client, "A000660", 190_100)
-    client.xadd(keys.TICK_STREAM, {"an entry of": "somebody else"})
+    client.xadd(keys.TICK_STREAM, {"an entry of": "another writer"})
 
     done = probe(valkey_url, "--once")
 

@@ -105,7 +105,7 @@ def test_relayer_shuts_down_cleanly_on_a_signal(
         sandbox_settings(valkey_url) as environment,
         process("-m", "relayer", **environment) as relayer,
     ):
-        wait_until(lambda: confirmed_count(client) == 1, what="the relayer is at work")
+        wait_until(lambda: confirmed_count(client) == 1, what="the relayer is connected")
         wait_until(
             lambda: client.xlen(keys.TICK_STREAM) > 0,
             what="a trade is in the stream",
@@ -134,7 +134,7 @@ def test_frames_are_not_logged(valkey_url: str, client: "redis.Redis") -> None:
         sandbox_settings(valkey_url) as environment,
         process("-m", "relayer", **environment, LOG_LEVEL="DEBUG") as relayer,
     ):
-        wait_until(lambda: confirmed_count(client) == 1, what="the relayer is at work")
+        wait_until(lambda: confirmed_count(client) == 1, what="the relayer is connected")
         output = stop_process(relayer, signal.SIGTERM)
 
     assert "relayer_started" in output
@@ -219,7 +219,7 @@ def test_invalid_settings_exit_with_one_sentence_each() -> None:
         pytest.param("TOSS_API_URL", "https://api.tossinvest.com", id="Toss's order API"),
         pytest.param("TOSS_API_URL", "http://wts-api.tossinvest.com", id="unencrypted"),
         pytest.param(
-            "TOSS_API_URL", "https://wts-api.tossinvest.com.evil.example", id="a look-alike"
+            "TOSS_API_URL", "https://wts-api.tossinvest.com.evil.example", id="a similar host"
         ),
         pytest.param(
             "TOSS_WEBSOCKET_URL", "wss://openapi-ws.tossinvest.com/ws/v1", id="the trading socket"

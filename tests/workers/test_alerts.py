@@ -49,12 +49,12 @@ def test_alerts_are_sent_once_despite_a_kill(
         harness.tick(290_000, "A000660", base=280_000)
         harness.tick(310_000, "A000660", base=280_000)
         alerting.start()
-        wait_until(lambda: alert_counts() == [3, 3, 3], what="the alerts that were made up for")
+        wait_until(lambda: alert_counts() == [3, 3, 3], what="the missed alerts")
         line = '"task": "check_price_alerts"'
         assert (
             sum(line in entry and "task_done" in entry for entry in alerting.output.splitlines())
             < 10
-        ), "looks that find nothing are no news"
+        ), "scans without a result are not logged"
     prices = rows(harness, "SELECT DISTINCT kind, tick_price FROM price_alerts ORDER BY kind")
     assert [(row["kind"], row["tick_price"]) for row in prices] == [
         ("lower_price", 68_000),

@@ -42,7 +42,7 @@ def test_trades_become_candles(live_api: Api, live_settings: Settings, tmp_path:
         for _ in range(10):
             harness.tick(70_100, volume=3)
         process.start()
-        wait_until(lambda: volume(harness, "min:1") == 60, what="the trades of the meantime")
+        wait_until(lambda: volume(harness, "min:1") == 60, what="the trades during the outage")
     assert volume(harness, "day:1") == 60
     assert {
         row["close"]

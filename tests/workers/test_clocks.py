@@ -45,7 +45,7 @@ def test_a_late_clock_does_not_make_a_stale_price_fresh(
     with worker(tmp_path / "worker.log", live_settings, **clock_off_by(-OFF_S)) as process:
         wait_until(
             lambda: '"postponed": 1' in process.output or filled(live_api),
-            what="a look at the order",
+            what="an attempt at the order",
         )
         assert not filled(live_api)
 

@@ -25,11 +25,11 @@ def test_a_worker_continues_after_a_failed_acknowledgement(
     harness = live_api.harness
     harness.tick(70_000)
     with worker(tmp_path / "worker.log", live_settings, children=1) as process:
-        wait_until(lambda: process.output.count("task_done") >= 2, what="the first looks")
+        wait_until(lambda: process.output.count("task_done") >= 2, what="the first tasks")
         with locked(harness):
             before = running_statements(harness)
             harness.core.deliver([TaskRequest(Task.UPDATE_PORTFOLIOS, (uuid4(),))])
-            wait_until(lambda: running_statements(harness) > before, what="a task that waits")
+            wait_until(lambda: running_statements(harness) > before, what="a waiting task")
             valkey_server.pause()
         try:
             wait_until(lambda: "Couldn't ack" in process.output, what="no answer in time")

@@ -60,7 +60,7 @@ def test_a_starting_worker_publishes_the_subscriptions(
     wanted = keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS
 
     with worker(tmp_path / "worker.log", live_settings):
-        wait_until(lambda: live_api.harness.core.redis.exists(wanted), what="it is said")
+        wait_until(lambda: live_api.harness.core.redis.exists(wanted), what="the message is logged")
 
     found = live_api.harness.core.redis.hgetall(wanted)
     assert found.pop(trade_topic(SAMSUNG)) == "open-orders"

@@ -58,7 +58,7 @@ def test_an_order_is_counted_through_its_stages(
     with worker(tmp_path / "worker.log", live_settings, **metrics.environment):
         wait_until(
             lambda: ("tasks_total", ("failed", EXECUTE)) in metrics.samples(),
-            what="the failures that never were",
+            what="the zero series of failures",
         )
         order_id = place_orders(live_api)
         wait_until(
@@ -109,18 +109,18 @@ def test_every_outcome_of_a_task_is_counted(
     ):
         wait_until(
             lambda: metrics.of("tasks_running", EXECUTE) == 1,
-            what="the task that waits",
+            what="the waiting task",
         )
         signal_all(process, signal.SIGKILL)
         wait_until(lambda: metrics.tasks("lost") == 1, what="the loss")
-        wait_until(lambda: metrics.of("tasks_running", EXECUTE) == 1, what="the same task anew")
+        wait_until(lambda: metrics.of("tasks_running", EXECUTE) == 1, what="the same task again")
         send_again(live_settings, order_id, soft_time_limit=1)
         wait_until(lambda: metrics.tasks("timed-out") == 1, what="the soft limit")
         # Celery starts the hard limit's timer after the soft limit; its default is 30 s.
         send_again(live_settings, order_id, soft_time_limit=14, time_limit=15)
         wait_until(
             lambda: metrics.of("tasks_running", EXECUTE) == 2,
-            what="two tasks that wait",
+            what="two waiting tasks",
         )
         frozen = process.children
         signal_all(process, signal.SIGSTOP)
@@ -132,7 +132,7 @@ def test_every_outcome_of_a_task_is_counted(
         wait_until(lambda: metrics.tasks("done") == 1, what="the first task")
         wait_until(
             lambda: metrics.of("tasks_running", EXECUTE) == 0,
-            what="nothing runs any more",
+            what="no running task",
         )
         assert {outcome: metrics.tasks(outcome) for outcome in instruments.OUTCOMES} == {
             "done": 1, "nothing": 0, "retried": 0, "failed": 0,

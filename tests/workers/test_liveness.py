@@ -37,18 +37,18 @@ def test_a_worker_touches_the_file_while_connected_to_the_broker(
 ) -> None:
     """A worker without a broker is unhealthy; it recovers with the broker."""
     with worker(tmp_path / "worker.log", settings, queues="orders.execute"):
-        wait_until(lambda: age_s() < FRESH_S, what="a sign of life")
+        wait_until(lambda: age_s() < FRESH_S, what="the liveness file")
         valkey_server.stop()
         try:
-            wait_until(lambda: age_s() > STALE_S, what="no sign of life without a broker")
+            wait_until(lambda: age_s() > STALE_S, what="a stale liveness file without a broker")
         finally:
             valkey_server.start()
         wait_until(
-            lambda: age_s() < FRESH_S, what="a sign of life again", deadline_s=2 * DEADLINE_S
+            lambda: age_s() < FRESH_S, what="the liveness file again", deadline_s=2 * DEADLINE_S
         )
 
 
-@pytest.mark.parametrize("lock_of_another", [False, True], ids=["sends", "stands by"])
+@pytest.mark.parametrize("lock_of_another", [False, True], ids=["active", "standby"])
 def test_beat_touches_the_file(
     tmp_path: Path,
     settings: Settings,
@@ -63,9 +63,9 @@ def test_beat_touches_the_file(
             client.set(keys.BEAT_LOCK, "another", ex=600)
 
     with beat(tmp_path / "beat.log", settings) as process:
-        word = "beat_standby" if lock_of_another else "beat_active"
-        wait_until(lambda: word in process.output, what=word)
-        wait_until(lambda: age_s() < FRESH_S, what="a sign of life")
+        event = "beat_standby" if lock_of_another else "beat_active"
+        wait_until(lambda: event in process.output, what=event)
+        wait_until(lambda: age_s() < FRESH_S, what="the liveness file")
 
 
 def test_an_unwritable_file_does_not_stop_beat(
@@ -74,5 +74,5 @@ def test_an_unwritable_file_does_not_stop_beat(
     monkeypatch.setenv("SIGN_OF_LIFE_FILE", str(tmp_path / "missing" / "sign-of-life"))
 
     with beat(tmp_path / "beat.log", settings) as process:
-        wait_until(lambda: "liveness_file_error" in process.output, what="it is told")
+        wait_until(lambda: "liveness_file_error" in process.output, what="the error is logged")
         wait_until(lambda: "Sending due task" in process.output, what="a task is sent")

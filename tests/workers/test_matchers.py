@@ -71,7 +71,7 @@ def test_two_matchers_share_the_stocks_and_catch_up_after_a_kill(
         )
         wait_until(
             lambda: matched_shards([first.output, second.output]) == [{0}, {1}],
-            what="a word of both matchers",
+            what="a cursor of both matchers",
         )
 
         second.kill()
@@ -82,7 +82,7 @@ def test_two_matchers_share_the_stocks_and_catch_up_after_a_kill(
         wait_until(lambda: filled(harness, SAMSUNG) == 10, what="the other matcher's fills")
         assert filled(harness, HYUNDAI) == 5
         second.start()
-        wait_until(lambda: filled(harness, HYUNDAI) == 10, what="the fills that were made up for")
+        wait_until(lambda: filled(harness, HYUNDAI) == 10, what="the missed fills")
         wait_until(
             lambda: not rows(harness, "SELECT id FROM order_executions WHERE applied_at IS NULL"),
             what="all in the portfolio",

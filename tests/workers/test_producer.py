@@ -117,7 +117,7 @@ def test_an_unavailable_broker_fails_no_request(
             deliver([TaskRequest(Task.SETTLE_EXECUTIONS, (uuid4(),))])
             return bool(client.llen("orders.settle"))
 
-        wait_until(message_arrives, what="a wake-up after the broker's return")
+        wait_until(message_arrives, what="a message after the broker's return")
 
 
 class _BlockedDispatcher:
@@ -151,7 +151,7 @@ def test_waiting_requests_are_sent_in_batches(settings: Settings) -> None:
     )
     leave(Task.SETTLE_EXECUTIONS, ids[4], request_id="other")
     dispatch.go.set()
-    wait_until(lambda: len(dispatch.sent) == 2, what="what gathered")
+    wait_until(lambda: len(dispatch.sent) == 2, what="the batched requests")
 
     (first_id, first), (gathered_ids, gathered) = dispatch.sent
     assert (first_id, first) == ("first", [TaskRequest(Task.EXECUTE_ORDERS, (ids[0],))])

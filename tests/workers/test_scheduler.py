@@ -23,10 +23,10 @@ def settings(valkey_url: str) -> Settings:
     return settings_for("sqlite:///no.db", valkey_url, log_level="DEBUG")
 
 
-def until(process: CeleryProcess, word: str, *, times: int = 1) -> None:
+def until(process: CeleryProcess, event: str, *, times: int = 1) -> None:
     wait_until(
-        lambda: process.output.count(word) >= times,
-        what=f"{word} in {process.log.name}",
+        lambda: process.output.count(event) >= times,
+        what=f"{event} in {process.log.name}",
     )
 
 

@@ -23,7 +23,7 @@ _SERVER = (
     _ROOT / "bin" / "rabbitmq-server"
 )  # The program itself: the one on the PATH switches the user first.
 
-# The word in a topic name that nobody may subscribe to.
+# Users may not subscribe to topic names that contain this.
 FORBIDDEN = "A999999"
 
 # The client sends no login, so it gets the default user; like browsers it names the virtual host

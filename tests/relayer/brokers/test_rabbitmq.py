@@ -212,7 +212,7 @@ async def test_the_relayer_reconnects_after_a_silence(
             await publish(dotted(TOPIC), trade(1, price=70_100))
             await until(lambda: price() == 70_100, what="the trade is in Redis")
             proxy.freeze()
-            await until(lambda: confirmed_count(client) == 0, what="the silence is noticed")
+            await until(lambda: confirmed_count(client) == 0, what="the silence is detected")
             proxy.thaw()
             await until(
                 lambda: confirmed_count(client) == 1,

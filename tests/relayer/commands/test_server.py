@@ -406,7 +406,8 @@ async def test_a_silently_dead_connection_is_replaced(
                 valkey_server.pause()
                 try:
                     await until(
-                        lambda: "command_channel_lost" in str(logged), what="the silence is noticed"
+                        lambda: "command_channel_lost" in str(logged),
+                        what="the silence is detected",
                     )
                 finally:
                     valkey_server.resume()

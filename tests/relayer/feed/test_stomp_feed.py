@@ -176,9 +176,7 @@ async def test_a_refused_token_is_not_part_of_the_reason() -> None:
             "CONNECT failed: the server speaks an unknown version",
             id="version",
         ),
-        pytest.param(
-            None, "the server closed the connection: code 1000", id="closed without a word"
-        ),
+        pytest.param(None, "the server closed the connection: code 1000", id="closed silently"),
     ],
 )
 async def test_a_failed_connect_has_a_reason(answer: str | None, reason: str) -> None:
@@ -237,13 +235,13 @@ async def test_subscribing_without_a_connection_raises() -> None:
 
 async def test_destinations_are_sent_in_the_servers_format() -> None:
     """Events carry the original format."""
-    heard: list[str] = []
+    received: list[str] = []
 
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(CONNECTED.decode())
-        heard.append(_header(str(await socket.recv()), "destination"))
-        await socket.send(f"MESSAGE\nsubscription:sub-1\ndestination:{heard[0]}\n\n1\0")
+        received.append(_header(str(await socket.recv()), "destination"))
+        await socket.send(f"MESSAGE\nsubscription:sub-1\ndestination:{received[0]}\n\n1\0")
         await socket.close()
 
     async with scripted(script, destination_style="dots") as feed:
@@ -252,7 +250,7 @@ async def test_destinations_are_sent_in_the_servers_format() -> None:
         assert feed.subscribed == {TOPIC}
         events = (await drain(feed))[0]
 
-    assert heard == ["/topic/v1.kr.stock.trade.A005930"]
+    assert received == ["/topic/v1.kr.stock.trade.A005930"]
     assert events == [
         SubscriptionConfirmed(destination=TOPIC),
         TradeMessage(destination=TOPIC, body=b"1"),
@@ -276,19 +274,19 @@ async def test_an_unconfirmed_subscription_is_sent_again() -> None:
 
 async def test_close_sends_unsubscribe_and_disconnect() -> None:
     """The server never answers DISCONNECT; the wait for it is bounded."""
-    heard: list[str] = []
+    received: list[str] = []
 
     async def script(socket: ServerConnection) -> None:
-        heard.append(str(await socket.recv()))
+        received.append(str(await socket.recv()))
         await socket.send(CONNECTED.decode())
         async for message in socket:
-            heard.append(str(message))  # noqa: PERF401 - the other side looks while we still listen
+            received.append(str(message))  # noqa: PERF401 - the other side reads concurrently
 
     async with scripted(script) as feed:
         await feed.connect()
         await feed.subscribe([TOPIC])
         await feed.close()
-    assert [frame.partition("\n")[0] for frame in heard] == [
+    assert [frame.partition("\n")[0] for frame in received] == [
         "CONNECT",
         "SUBSCRIBE",
         "UNSUBSCRIBE",

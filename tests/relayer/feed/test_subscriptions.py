@@ -56,7 +56,7 @@ def test_a_full_budget_does_not_flap(requested: dict[str, Source], budget: int) 
 
 
 def test_a_destination_has_its_most_urgent_source() -> None:
-    """A command raises a filler's urgency and lowers nobody's."""
+    """A command raises a filler's urgency and lowers no other."""
     automatic = {SAMSUNG_TRADES: Source.OPEN_ORDERS, HYNIX_TRADES: Source.MARKET_VALUE}
 
     assert merge([SAMSUNG_TRADES, HYNIX_TRADES, KAKAO_TRADES], automatic) == {

@@ -138,7 +138,7 @@ async def test_no_destination_is_refused_while_none_is_confirmed(valkey_url: str
     feed = RejectingFeed(rejected=topic)
     async with supervisor_of(valkey_url, feed, topic) as supervisor:
         running = asyncio.create_task(supervisor.run())
-        await until(lambda: feed.connections > FAILURES_MAX, what="it was lost often")
+        await until(lambda: feed.connections > FAILURES_MAX, what="several losses")
         assert not supervisor.refusals
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

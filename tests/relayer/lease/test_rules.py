@@ -24,7 +24,7 @@ from relayer.lease.lease import (
 )
 
 STEP_S = 0.05
-HELD = LeaseSnapshot("1 somebody", 3.0)
+HELD = LeaseSnapshot("1 holder", 3.0)
 GONE = LeaseSnapshot(None, 0.0)
 
 

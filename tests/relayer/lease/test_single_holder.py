@@ -108,7 +108,7 @@ async def test_standby_takes_over_from_a_killed_holder(
         pair.holder.kill()
         await pair.check_takeover(standby)
         pair.stand_in.trade(1, price=70_100)
-        await until(lambda: client.xlen(keys.TICK_STREAM) == 1, what="the successor relays")
+        await until(lambda: client.xlen(keys.TICK_STREAM) == 1, what="ticks from the new holder")
 
 
 @needs_kill_timer
@@ -163,7 +163,7 @@ async def test_standby_takes_over_from_a_stopping_holder(
         holder, standby = pair.holder, pair.standby
         # A standby acquires only after it has reached Redis for the length of a lease.
         watched_until = monotonic() + TTL_S
-        await until(lambda: monotonic() > watched_until, what="the standby has watched long enough")
+        await until(lambda: monotonic() > watched_until, what="the standby may acquire")
         holder.send_signal(signal.SIGTERM)
         await pair.check_takeover(standby)
         assert holder.wait(timeout=DEADLINE_S) == 0
@@ -187,7 +187,7 @@ async def test_a_redis_outage_drops_no_connection(
         )
         await until(
             lambda: confirmed_count(client) == len(WANTED),
-            what="health tells of both subscriptions",
+            what="health reports both subscriptions",
         )
         assert pair.holder is holder
         assert pair.stand_in.server.connections_total == 1

@@ -113,7 +113,7 @@ async def test_a_batch_with_a_lost_answer_is_written_once(
         try:
             writer.offer(tick(2))
             writer.offer(tick(3))
-            await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
+            await until(lambda: writer.failures_total >= 2, what="the writer detected the outage")
             writer.offer(tick(4))
         finally:
             valkey_server.resume()
@@ -133,7 +133,7 @@ async def test_an_outage_keeps_the_latest_tick_of_each_stock(
             await until(lambda: writer.lag_ms is not None, what="the first tick is written")
             valkey_server.stop()
             writer.offer(tick(2))
-            await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
+            await until(lambda: writer.failures_total >= 2, what="the writer detected the outage")
             for number in range(3, 100):
                 writer.offer(tick(number, code=SAMSUNG if number % 2 else HYNIX))
             seen = writer.failures_total
@@ -179,7 +179,7 @@ async def test_lag_is_observed_per_batch_from_its_first_tick(
         valkey_server.stop()
         try:
             writer.offer(tick(2))
-            await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
+            await until(lambda: writer.failures_total >= 2, what="the writer detected the outage")
             writer.offer(tick(3))
         finally:
             valkey_server.start()
