@@ -73,21 +73,18 @@ async def problem(
         pytest.param(f"Bearer {token(CLAIMS)},{token(CLAIMS)}", id="two"),
         pytest.param(
             "Bearer " + token({name: CLAIMS[name] for name in CLAIMS if name != "exp"}),
-            id="for ever",
+            id="no expiry",
         ),
     ],
 )
-def test_only_a_valid_access_token_is_accepted(valkey_url: str, given: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            body = await problem(
-                server,
-                headers={"Authorization": given} if given else {},
-                params={"stock_codes": "x"},
-            )
-            assert body["code"] == "unauthorized"
-
-    asyncio.run(scene())
+async def test_only_a_valid_access_token_is_accepted(valkey_url: str, given: str) -> None:
+    async with gateway(valkey_url) as server:
+        body = await problem(
+            server,
+            headers={"Authorization": given} if given else {},
+            params={"stock_codes": "x"},
+        )
+        assert body["code"] == "unauthorized"
 
 
 @pytest.mark.parametrize(
@@ -198,16 +195,17 @@ async def test_unauthenticated_connections_per_address_are_limited(valkey_url: s
 
 
 async def test_origins_of_the_api_apply_to_the_gateway_by_default(valkey_url: str) -> None:
-
-    async def scene(listed: bool, **settings: str) -> None:
+    async def check_preflight(listed: bool, **settings: str) -> None:
         async with (
             gateway(valkey_url, **settings) as server,
             server.http.options(server.stream_url, headers={"Origin": APP}) as preflight,
         ):
             assert (preflight.status == 204) == listed
 
-    await scene(True, API_ALLOWED_ORIGINS=APP)
-    await scene(False, API_ALLOWED_ORIGINS=APP, GATEWAY_ALLOWED_ORIGINS="https://other.example.com")
+    await check_preflight(True, API_ALLOWED_ORIGINS=APP)
+    await check_preflight(
+        False, API_ALLOWED_ORIGINS=APP, GATEWAY_ALLOWED_ORIGINS="https://other.example.com"
+    )
 
 
 async def test_only_listed_origins_and_its_own_may_use_it_from_a_browser(valkey_url: str) -> None:

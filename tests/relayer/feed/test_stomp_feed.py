@@ -160,12 +160,11 @@ async def test_a_refused_token_is_not_part_of_the_reason() -> None:
         await socket.send(f"ERROR\nmessage:no such token {token}\n\n\0")
         await socket.wait_closed()
 
-    async def connect() -> None:
-        async with scripted(script) as feed:
+    async with scripted(script) as feed:
+        with pytest.raises(
+            FeedUnavailable, match=r"^CONNECT was refused: no such token \(token\)$"
+        ):
             await feed.connect()
-
-    with pytest.raises(FeedUnavailable, match=r"^CONNECT was refused: no such token \(token\)$"):
-        await connect()
 
 
 @pytest.mark.parametrize(
@@ -186,51 +185,39 @@ async def test_a_failed_connect_has_a_reason(answer: str | None, reason: str) ->
             await socket.send(answer)
             await socket.wait_closed()
 
-    async def connect() -> None:
-        async with scripted(script) as feed:
+    async with scripted(script) as feed:
+        with pytest.raises(FeedUnavailable, match=f"^{reason}$"):
             await feed.connect()
-
-    with pytest.raises(FeedUnavailable, match=f"^{reason}$"):
-        await connect()
 
 
 async def test_another_subprotocol_is_refused() -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.wait_closed()
 
-    async def connect() -> None:
-        async with scripted(script, subprotocol="mqtt") as feed:
+    async with scripted(script, subprotocol="mqtt") as feed:
+        with pytest.raises(FeedUnavailable, match="socket can't be opened"):
             await feed.connect()
-
-    with pytest.raises(FeedUnavailable, match="socket can't be opened"):
-        await connect()
 
 
 async def test_an_unreachable_server_has_a_reason() -> None:
-    async def connect() -> None:
-        async with toss() as stand_in:
-            feed = StompFeed(
-                api_url=f"http://127.0.0.1:{stand_in.port}",
-                websocket_url=f"ws://127.0.0.1:{free_port()}/ws",
-                heart_beat_ms=0,
-            )
+    async with toss() as stand_in:
+        feed = StompFeed(
+            api_url=f"http://127.0.0.1:{stand_in.port}",
+            websocket_url=f"ws://127.0.0.1:{free_port()}/ws",
+            heart_beat_ms=0,
+        )
+        with pytest.raises(FeedUnavailable, match="socket can't be opened: ConnectionRefusedError"):
             await feed.connect()
-
-    with pytest.raises(FeedUnavailable, match="socket can't be opened: ConnectionRefusedError"):
-        await connect()
 
 
 async def test_subscribing_without_a_connection_raises() -> None:
-    async def ask() -> None:
-        feed = StompFeed(
-            api_url="http://127.0.0.1:1", websocket_url="ws://127.0.0.1:1/ws", heart_beat_ms=0
-        )
-        await feed.close()
-        assert feed.subscribed == frozenset()
-        await feed.subscribe([TOPIC])
-
+    feed = StompFeed(
+        api_url="http://127.0.0.1:1", websocket_url="ws://127.0.0.1:1/ws", heart_beat_ms=0
+    )
+    await feed.close()
+    assert feed.subscribed == frozenset()
     with pytest.raises(FeedUnavailable):
-        await ask()
+        await feed.subscribe([TOPIC])
 
 
 async def test_destinations_are_sent_in_the_servers_format() -> None:

@@ -1,7 +1,7 @@
 """Selection of subscriptions within the budget, and its source in Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -73,20 +73,7 @@ async def watching(valkey_url: str, *, budget: int = 10) -> AsyncIterator[Subscr
         yield SubscriptionWatch(connection, budget=budget)
 
 
-def watched(
-    valkey_url: str, scenario: Callable[[SubscriptionWatch], Awaitable[None]], *, budget: int = 10
-) -> SubscriptionWatch:
-    """Return the watch after the scenario."""
-
-    async def play() -> SubscriptionWatch:
-        async with watching(valkey_url, budget=budget) as watch:
-            await scenario(watch)
-            return watch
-
-    return asyncio.run(play())
-
-
-def test_invalid_destinations_are_ignored(valkey_url: str, client: "redis.Redis") -> None:
+async def test_invalid_destinations_are_ignored(valkey_url: str, client: "redis.Redis") -> None:
     """Only trade topics of Korean stocks are subscribed, whatever the keys contain."""
     client.sadd(
         keys.RELAYER_SUBSCRIPTIONS,
@@ -101,16 +88,17 @@ def test_invalid_destinations_are_ignored(valkey_url: str, client: "redis.Redis"
         mapping={"/topic/x\n": "holdings", HYNIX_TRADES: "a source of tomorrow", "": ""},
     )
 
-    watch = watched(valkey_url, SubscriptionWatch.refresh)
+    async with watching(valkey_url) as watch:
+        await watch.refresh()
 
     assert watch.requested == {SAMSUNG_TRADES: Source.COMMANDS, HYNIX_TRADES: Source.MARKET_VALUE}
 
 
-def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> None:
+async def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> None:
     """Changes of the commanded set and of the workers' hash take effect."""
     seen: list[set[str]] = []
 
-    async def follow(watch: SubscriptionWatch) -> None:
+    async with watching(valkey_url) as watch:
         for change in (
             lambda: None,
             lambda: add_subscriptions(client, SAMSUNG, HYNIX),
@@ -122,8 +110,6 @@ def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> 
             await watch.refresh()
             seen.append(set(watch.wanted))
 
-    watched(valkey_url, follow)
-
     assert seen == [
         set(),
         {SAMSUNG_TRADES, HYNIX_TRADES},
@@ -133,7 +119,7 @@ def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> 
     ]
 
 
-def test_destinations_over_budget_are_reported_unless_they_only_fill_up(
+async def test_destinations_over_budget_are_reported_unless_they_only_fill_up(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """An open order displaces a command, and a command displaces a filler."""
@@ -141,41 +127,39 @@ def test_destinations_over_budget_are_reported_unless_they_only_fill_up(
     publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
     steps: list[tuple[set[str], tuple[str, ...]]] = []
 
-    async def follow(watch: SubscriptionWatch) -> None:
+    async with watching(valkey_url, budget=1) as watch:
         await watch.refresh()
         steps.append((set(watch.wanted), watch.left_out))
         publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE, SAMSUNG: Source.OPEN_ORDERS})
         await watch.refresh()
         steps.append((set(watch.wanted), watch.left_out))
 
-    watched(valkey_url, follow, budget=1)
-
     assert steps == [({HYNIX_TRADES}, ()), ({SAMSUNG_TRADES}, (HYNIX_TRADES,))]
 
 
-def test_lost_keys_change_nothing_and_commands_are_written_back(
+async def test_lost_keys_change_nothing_and_commands_are_written_back(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """After an empty restart of Redis only the commanded destinations are written back."""
     add_subscriptions(client, SAMSUNG, HYNIX)
     publish_subscriptions(client, {KAKAO: Source.HOLDINGS})
 
-    async def wait_for_losses(watch: SubscriptionWatch) -> None:
+    async with watching(valkey_url) as watch:
         await watch.refresh()
         client.flushall()
         await watch.refresh()
-
-    watch = watched(valkey_url, wait_for_losses)
 
     assert watch.wanted == {SAMSUNG_TRADES, HYNIX_TRADES, KAKAO_TRADES}
     assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {SAMSUNG_TRADES, HYNIX_TRADES}
 
 
-def test_removing_the_last_command_is_permanent(valkey_url: str, client: "redis.Redis") -> None:
+async def test_removing_the_last_command_is_permanent(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """An emptied set is not taken for a lost one, even if a refresh ran meanwhile."""
     add_subscriptions(client, SAMSUNG)
 
-    async def withdraw(watch: SubscriptionWatch) -> None:
+    async with watching(valkey_url) as watch:
         await watch.refresh()
         removed, *_ = await asyncio.gather(
             watch.remove(SAMSUNG_TRADES), watch.refresh(), watch.refresh()
@@ -184,32 +168,28 @@ def test_removing_the_last_command_is_permanent(valkey_url: str, client: "redis.
         assert not await watch.remove(SAMSUNG_TRADES)
         await watch.refresh()
 
-    watch = watched(valkey_url, withdraw)
-
     assert watch.wanted == frozenset()
     assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == set()
 
 
-def test_a_command_adds_what_fits_the_budget(valkey_url: str, client: "redis.Redis") -> None:
+async def test_a_command_adds_what_fits_the_budget(valkey_url: str, client: "redis.Redis") -> None:
     """The first displaces a filler, a repeated one is known, and one over budget has no effect."""
     publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
     found: list[AddResult] = []
 
-    async def add(watch: SubscriptionWatch) -> None:
+    async with watching(valkey_url, budget=1) as watch:
         found.extend(
             [await watch.add(each) for each in (SAMSUNG_TRADES, SAMSUNG_TRADES, HYNIX_TRADES)]
         )
-
-    watch = watched(valkey_url, add, budget=1)
 
     assert found == [AddResult.ADDED, AddResult.ALREADY_REQUESTED, AddResult.OVER_BUDGET]
     assert watch.wanted == client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {SAMSUNG_TRADES}
 
 
-def test_a_command_undone_by_hand_is_followed(valkey_url: str, client: "redis.Redis") -> None:
+async def test_a_command_undone_by_hand_is_followed(valkey_url: str, client: "redis.Redis") -> None:
     add_subscriptions(client, HYNIX)
 
-    async def undo(watch: SubscriptionWatch) -> None:
+    async with watching(valkey_url) as watch:
         await watch.refresh()
         await watch.add(SAMSUNG_TRADES)
         client.srem(keys.RELAYER_SUBSCRIPTIONS, SAMSUNG_TRADES)
@@ -218,21 +198,19 @@ def test_a_command_undone_by_hand_is_followed(valkey_url: str, client: "redis.Re
         await watch.remove(HYNIX_TRADES)
         add_subscriptions(client, HYNIX)
         await watch.refresh()
+    assert watch.wanted == {HYNIX_TRADES}
 
-    assert watched(valkey_url, undo).wanted == {HYNIX_TRADES}
 
-
-def test_a_change_that_cannot_be_stored_has_no_effect(
+async def test_a_change_that_cannot_be_stored_has_no_effect(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """A key of the wrong type raises the error, and the subscriptions stay."""
 
-    async def fail(watch: SubscriptionWatch) -> None:
+    async with watching(valkey_url) as watch:
         await watch.add(SAMSUNG_TRADES)
         client.set(keys.RELAYER_SUBSCRIPTIONS, "a text")
         for change in (watch.add, watch.remove):
             with pytest.raises(redis.ResponseError):
                 await change(HYNIX_TRADES)
         await watch.refresh()
-
-    assert watched(valkey_url, fail).wanted == {SAMSUNG_TRADES}
+    assert watch.wanted == {SAMSUNG_TRADES}
