@@ -154,7 +154,7 @@ async def test_messages_without_a_subscription_are_ignored(
         ending=ConnectionEnd.NONE,
         writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0",
     )
-    async with run_scenario(client, valkey_url, break_options=stray) as scenario:
+    async with run_scenario(client, valkey_url, breaks=stray) as scenario:
         await until(scenario.all_subscribed, what="everything is subscribed")
         far_on = scenario.traded + 20
         await until(lambda: scenario.traded > far_on, what="twenty strays")

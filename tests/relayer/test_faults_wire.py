@@ -73,7 +73,7 @@ async def test_an_invalid_heart_beat_header_ends_the_connection(
     connected = f"CONNECTED\nversion:1.2\nheart-beat:{value}\n\n\0"
 
     options = Break(at=Moment.CONNECT, ending=ConnectionEnd.NONE, writes=connected)
-    async with run_scenario(client, valkey_url, break_options=options) as scenario:
+    async with run_scenario(client, valkey_url, breaks=options) as scenario:
         await scenario.wait_for_losses(times=1)
         assert (
             scenario.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
@@ -155,6 +155,6 @@ async def test_an_invalid_frame_ends_the_connection(
 ) -> None:
 
     garbage = Break(at=Moment.MESSAGE, ending=ConnectionEnd.NONE, writes=writes)
-    async with run_scenario(client, valkey_url, break_options=garbage) as scenario:
+    async with run_scenario(client, valkey_url, breaks=garbage) as scenario:
         await scenario.wait_for_losses(times=1)
         assert not scenario.ticks()
