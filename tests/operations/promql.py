@@ -1,4 +1,4 @@
-"""Expressions of Prometheus, read by its own grammar: which series they ask for, and by which labels."""
+"""Series and labels that a PromQL expression refers to, found with a PromQL parser."""
 
 from dataclasses import dataclass, field
 
@@ -6,10 +6,10 @@ import promql_parser as promql
 
 from trading.observability.metrics.families import FAMILIES, Family, Kind
 
-# What Prometheus itself adds to every series, and prometheus.yml.
-ADDED = frozenset({"job", "instance", "service"})
-# What comes from elsewhere: Prometheus' own, and the library's of a process.
-OTHERS = frozenset({"up", "process_resident_memory_bytes"})
+# Labels added to every series by Prometheus and by prometheus.yml.
+ADDED_LABELS = frozenset({"job", "instance", "service"})
+# Series of Prometheus itself, and of the client library's process collector.
+FOREIGN_SERIES = frozenset({"up", "process_resident_memory_bytes"})
 
 _SERIES: dict[str, tuple[Family, frozenset[str]]] = {
     f"{family.name}{suffix}": (family, frozenset({*family.labels, *more}))
@@ -23,36 +23,36 @@ _SERIES: dict[str, tuple[Family, frozenset[str]]] = {
 
 
 @dataclass
-class Asked:
-    """What an expression asks for: selectors by name with the labels that they match, and the labels by which it groups or joins."""
+class References:
+    """References of an expression: selectors with their matched labels, and grouping labels."""
 
     selectors: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     grouped_by: set[str] = field(default_factory=set)
 
 
-def read(expression: str) -> Asked:
-    """Raises ValueError for what is no expression."""
-    asked = Asked()
+def read(expression: str) -> References:
+    """Parse an expression. Raises ValueError if it is invalid."""
+    references = References()
 
     def visit(node: promql.Expr) -> None:
         selector = node.vector_selector if isinstance(node, promql.MatrixSelector) else node
         if isinstance(selector, promql.VectorSelector):
-            asked.selectors.append(
+            references.selectors.append(
                 (selector.name or "", {one.name: one.value for one in selector.matchers.matchers})
             )
         modifier = getattr(node, "modifier", None)
         matching = getattr(modifier, "matching", modifier)
-        asked.grouped_by.update(getattr(matching, "labels", ()))
+        references.grouped_by.update(getattr(matching, "labels", ()))
 
     promql.walk(promql.parse(expression), pre_visit=visit)
-    return asked
+    return references
 
 
 def faults_of(expression: str) -> list[str]:
-    """What an expression asks for that nobody tells."""
-    asked, faults, known = read(expression), [], set(ADDED)
-    for name, matched in asked.selectors:
-        if name in OTHERS:
+    """Return references of an expression to series or labels that no process exports."""
+    references, faults, known = read(expression), [], set(ADDED_LABELS)
+    for name, matched in references.selectors:
+        if name in FOREIGN_SERIES:
             labels = frozenset[str]()
         elif name in _SERIES:
             labels = _SERIES[name][1]
@@ -61,8 +61,10 @@ def faults_of(expression: str) -> list[str]:
             continue
         known |= labels
         faults += [
-            f"{name} has no label {label}" for label in matched if label not in labels | ADDED
+            f"{name} has no label {label}"
+            for label in matched
+            if label not in labels | ADDED_LABELS
         ]
     return faults + [
-        f"nothing has a label {label}" for label in asked.grouped_by if label not in known
+        f"nothing has a label {label}" for label in references.grouped_by if label not in known
     ]

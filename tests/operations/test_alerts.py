@@ -1,4 +1,4 @@
-"""deploy/monitoring/alerts.yml: every rule can be read, asks for what is told, fires when it should, and leads to a section of the runbook."""
+"""deploy/monitoring/alerts.yml: rules use exported series, fire as intended, and have a runbook."""
 
 import re
 import subprocess
@@ -31,14 +31,13 @@ every_rule = pytest.mark.parametrize("name", RULES)
 
 
 @every_rule
-def test_a_rule_asks_for_what_is_told(name: str) -> None:
-    """A series or a label that nobody tells is an alert that never fires, and nobody notices."""
+def test_rule_uses_exported_series_and_labels(name: str) -> None:
+    """Otherwise it would never fire."""
     assert faults_of(RULES[name]["expr"]) == []
 
 
 @every_rule
-def test_a_rule_says_how_bad_it_is_what_is_wrong_and_what_to_do(name: str) -> None:
-    """In one of two words, in a sentence, and by a section of the runbook that is there."""
+def test_rule_has_severity_summary_and_runbook_section(name: str) -> None:
     rule = RULES[name]
     assert re.fullmatch(r"[A-Z][A-Za-z]+", name)
     assert rule["labels"] == {"severity": rule["labels"]["severity"]}
@@ -50,8 +49,7 @@ def test_a_rule_says_how_bad_it_is_what_is_wrong_and_what_to_do(name: str) -> No
     assert f"\n## {name}\n" in (ROOT / page).read_text(encoding="utf-8")
 
 
-def test_the_runbook_has_no_section_for_what_is_no_alert() -> None:
-    """Nobody would ever read it."""
+def test_every_runbook_section_belongs_to_an_alert() -> None:
     sections = re.findall(
         r"^## (\w+)$",
         (ROOT / "docs" / "operations" / "runbook.md").read_text(encoding="utf-8"),
@@ -61,7 +59,7 @@ def test_the_runbook_has_no_section_for_what_is_no_alert() -> None:
 
 
 def alternatives(label: str) -> set[str]:
-    """Every word that some rule wants a label to match, or not to match."""
+    """Return all values that any rule matches for a label."""
     return {
         word
         for rule in RULES.values()
@@ -80,13 +78,13 @@ def alternatives(label: str) -> set[str]:
         ("action", {*map(str, PaymentAction), "unanswered"}),
     ],
 )
-def test_a_rule_names_words_that_exist(label: str, words: set[str]) -> None:
-    """A code that was renamed would leave its alert behind, silent."""
+def test_rule_matches_existing_label_values(label: str, words: set[str]) -> None:
+    """A renamed code would silence its alert."""
     assert alternatives(label) - words == set()
 
 
-def test_a_rule_names_addresses_that_exist() -> None:
-    """Those that are left out of a figure, too: else they would be in it one day."""
+def test_rule_matches_existing_routes() -> None:
+    """Also for excluded routes."""
     core = trading_core.build(settings_for("sqlite:///no.db", "redis://127.0.0.1:1/0"))
     try:
         rules = {rule.rule for rule in create_app(core).url_map.iter_rules()}
@@ -102,8 +100,8 @@ def promtool() -> str:
     return require_promtool()
 
 
-def test_prometheus_itself_reads_rules_and_configuration(promtool: str) -> None:
-    """By its own program; of a configuration it checks also the files that it names."""
+def test_promtool_accepts_rules_and_configuration(promtool: str) -> None:
+    """promtool also checks the files named in the configuration."""
     for command in (["check", "rules", "alerts.yml"], ["check", "config", "prometheus.yml"]):
         ran = subprocess.run(
             [promtool, *command], cwd=FOLDER, capture_output=True, text=True, check=False
@@ -111,18 +109,18 @@ def test_prometheus_itself_reads_rules_and_configuration(promtool: str) -> None:
         assert ran.returncode == 0, ran.stderr
 
 
-def test_every_rule_fires_when_it_should_and_not_before(promtool: str, tmp_path: Path) -> None:
-    """The cases of alerts.yml beside this file, in the time that Prometheus makes up for them."""
+def test_rules_fire_when_expected(promtool: str, tmp_path: Path) -> None:
+    """Runs the cases of alerts.yml in this folder with promtool."""
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
     for group in rules["groups"]:
         for rule in group["rules"]:
-            # Their sentences hold figures; which alerts there are is what is tested.
+            # Their texts contain values; the cases only compare which alerts fire.
             del rule["annotations"]
     (tmp_path / "alerts.yml").write_text(yaml.safe_dump(rules))
     cases = yaml.safe_load(CASES.read_text())
     for case in cases["tests"]:
         del case["name"]
-        # Without its quotation marks 0x80 is a number to YAML.
+        # YAML reads an unquoted 0x80 as a number.
         assert all(isinstance(series["values"], str) for series in case["input_series"])
     (tmp_path / "cases.yml").write_text(yaml.safe_dump(cases))
 
@@ -138,8 +136,7 @@ def test_every_rule_fires_when_it_should_and_not_before(promtool: str, tmp_path:
 
 
 @every_rule
-def test_a_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(name: str) -> None:
-    """What was never seen to fire may not be able to."""
+def test_rule_has_a_firing_and_a_silent_case(name: str) -> None:
     cases = yaml.safe_load(CASES.read_text())["tests"]
     expected = [
         bool(check["exp_alerts"])

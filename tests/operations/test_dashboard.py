@@ -1,4 +1,4 @@
-"""deploy/monitoring/grafana-dashboard.json: each panel asks for what is told, and no family is left in the dark."""
+"""deploy/monitoring/grafana-dashboard.json: panels use exported series; families are used."""
 
 import json
 import re
@@ -24,8 +24,8 @@ def selectors_of(expressions: Iterator[str]) -> set[str]:
 
 
 @every_panel
-def test_a_panel_asks_for_what_is_told(panel: dict[str, Any]) -> None:
-    """And names in its legend only labels that its expression leaves."""
+def test_panel_uses_exported_series(panel: dict[str, Any]) -> None:
+    """Its legend only uses labels that remain in the expression."""
     assert panel["targets"]
     for target in panel["targets"]:
         assert faults_of(target["expr"]) == []
@@ -34,29 +34,26 @@ def test_a_panel_asks_for_what_is_told(panel: dict[str, Any]) -> None:
         assert named <= (grouped or {"instance", "job"}), target["expr"]
 
 
-def test_every_family_is_shown_somewhere() -> None:
-    """What nobody shows and no rule asks for is told for nothing."""
+def test_every_family_is_used() -> None:
+    """In a panel or a rule."""
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
-    asked = selectors_of(
+    used = selectors_of(
         target["expr"] for panel in PANELS for target in panel["targets"]
     ) | selectors_of(rule["expr"] for group in rules for rule in group["rules"])
-    dark = {
-        family.name
-        for family in FAMILIES
-        if not any(name.startswith(family.name) for name in asked)
+    unused = {
+        family.name for family in FAMILIES if not any(name.startswith(family.name) for name in used)
     }
-    assert dark <= {"stocking_ticks_read_total", "stocking_tick_reader_caught_up_age_seconds"}
+    assert unused <= {"stocking_ticks_read_total", "stocking_tick_reader_caught_up_age_seconds"}
 
 
-def test_panels_lie_beside_and_below_each_other() -> None:
-    """Grafana takes what is given: two in one place would hide each other."""
-    taken: set[tuple[int, int]] = set()
+def test_panels_do_not_overlap() -> None:
+    occupied: set[tuple[int, int]] = set()
     for panel in BOARD["panels"]:
         at = panel["gridPos"]
         cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
-        assert not taken & cells, panel["title"]
+        assert not occupied & cells, panel["title"]
         assert at["x"] + at["w"] <= 24
-        taken |= cells
+        occupied |= cells
     assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
     rows = [panel["title"] for panel in BOARD["panels"] if panel["type"] == "row"]
     assert rows == [
@@ -69,8 +66,7 @@ def test_panels_lie_beside_and_below_each_other() -> None:
     ]
 
 
-def test_it_finds_the_source_that_is_provisioned() -> None:
-    """By the same name, or every panel is empty."""
+def test_panels_use_the_provisioned_data_source() -> None:
     (source,) = yaml.safe_load((FOLDER / "grafana-source.yml").read_text())["datasources"]
     used = {target["datasource"]["uid"] for panel in PANELS for target in panel["targets"]}
     assert used == {source["uid"]}

@@ -1,4 +1,4 @@
-"""docs/operations/metrics.md against the families themselves."""
+"""docs/operations/metrics.md lists all metric families."""
 
 import re
 
@@ -9,22 +9,23 @@ PAGE = (ROOT / "docs" / "operations" / "metrics.md").read_text(encoding="utf-8")
 
 
 def row_of(family: Family) -> str:
-    """A family's row as it stands on the page; print all of them into it when families change."""
+    """Return a family's row on the page; print all of them into it after a change."""
     labels = ", ".join(f"`{label}`" for label in family.labels) or "–"
-    return f"| `{family.name}` | {family.kind} | {labels} | {', '.join(family.exposed_by)} | {family.help} |"
+    processes = ", ".join(family.exposed_by)
+    return f"| `{family.name}` | {family.kind} | {labels} | {processes} | {family.help} |"
 
 
-def test_the_page_tells_every_family_and_no_other() -> None:
-    """In the order of the code, with kind, labels, who tells it, and what it means."""
+def test_page_lists_all_families() -> None:
+    """In the order of the code, with kind, labels, processes and help text."""
     assert re.findall(r"^\| `stocking_.*\|$", PAGE, re.MULTILINE) == [
         row_of(family) for family in FAMILIES
     ]
 
 
-def test_the_page_tells_what_each_label_may_be() -> None:
-    told = {
+def test_page_describes_all_labels() -> None:
+    described = {
         label
         for first in re.findall(r"^\| (`[a-z_]+`.*?) \|", PAGE, re.MULTILINE)
         for label in re.findall(r"`([a-z_]+)`", first)
     }
-    assert {label for family in FAMILIES for label in family.labels} <= told
+    assert {label for family in FAMILIES for label in family.labels} <= described

