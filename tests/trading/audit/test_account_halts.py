@@ -1,4 +1,4 @@
-"""Halts of single accounts: nothing new of one is accepted and nothing of it filled, and no other account notices."""
+"""Halts of single accounts: no new orders and no fills, without effect on other accounts."""
 
 from uuid import UUID
 
@@ -63,8 +63,10 @@ def refund(harness: TradingHarness, user: UUID, payment_id: UUID) -> None:
     )
 
 
-def test_nothing_goes_out_and_nothing_new_is_accepted(harness: TradingHarness) -> None:
-    """Orders of either side and type, amendments, withdrawals and refunds are refused with the time of the halt; cash comes in, orders are cancelled."""
+def test_halted_account_places_no_orders_and_moves_no_cash_out(harness: TradingHarness) -> None:
+    """Orders of each side and type, amendments, withdrawals and refunds are refused; deposits and
+    cancellations are accepted.
+    """
     user, other = harness.user(), harness.user()
     bought(harness, user, 2)
     order = harness.place(user, Side.BUY, 1, limit=60_000)
@@ -94,10 +96,10 @@ def test_nothing_goes_out_and_nothing_new_is_accepted(harness: TradingHarness) -
     assert harness.breaches() == []
 
 
-def test_what_trades_fill_meanwhile_is_recorded_when_the_halt_is_lifted(
+def test_matches_during_a_halt_are_executed_when_it_is_lifted(
     harness: TradingHarness,
 ) -> None:
-    """Orders that wait keep their place: the first trade that met each fills it, at its price, once the account may trade again."""
+    """Resting orders keep their priority: the first matching trade fills each at its price."""
     user, other = harness.user(), harness.user()
     harness.tick(70_500)
     waiting, same = (
@@ -115,7 +117,7 @@ def test_what_trades_fill_meanwhile_is_recorded_when_the_halt_is_lifted(
     ]
     assert status_of(harness, other, same.id) == "FILLED"
     assert harness.breaches() == []
-    # What is put off for a halt is no work that somebody forgot.
+    # An order postponed by a halt does not count as overdue.
     harness.clock.advance(minutes=30)
     assert sweep(harness).orders == 0
 
@@ -128,8 +130,7 @@ def test_what_trades_fill_meanwhile_is_recorded_when_the_halt_is_lifted(
     assert harness.breaches() == []
 
 
-def test_fills_from_before_a_halt_are_settled_and_booked_in_it(harness: TradingHarness) -> None:
-    """Cash and shares follow what is filled."""
+def test_earlier_fills_are_settled_and_applied_during_a_halt(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 1)
@@ -139,8 +140,7 @@ def test_fills_from_before_a_halt_are_settled_and_booked_in_it(harness: TradingH
     assert cash(harness, user) == (10_000_000 - 70_010, 0)
 
 
-def test_a_halt_overtakes_an_order_on_its_way(harness: TradingHarness) -> None:
-    """Accepted before and woken after: put off, not filled and not lost."""
+def test_accepted_order_is_postponed_by_a_halt(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1)
@@ -155,8 +155,8 @@ def test_a_halt_overtakes_an_order_on_its_way(harness: TradingHarness) -> None:
     assert status_of(harness, user, order.id) == "FILLED"
 
 
-def test_a_second_halt_is_the_first(harness: TradingHarness) -> None:
-    """One word lifts it, another finds nothing to lift, and it can come again."""
+def test_second_halt_returns_the_first(harness: TradingHarness) -> None:
+    """One request lifts it, the next finds none, and the account can be halted again."""
     user = harness.user()
     first = halt(harness, user)
     harness.clock.advance(seconds=1)
@@ -168,7 +168,6 @@ def test_a_second_halt_is_the_first(harness: TradingHarness) -> None:
     assert halt(harness, user).id != first.id
 
 
-def test_there_must_be_such_an_account(harness: TradingHarness) -> None:
-    """An id that is nobody's is refused."""
+def test_halt_of_an_unknown_account_is_refused(harness: TradingHarness) -> None:
     with pytest.raises(UserNotFound):
         halt(harness, new_id())

@@ -1,4 +1,4 @@
-"""The audit: sound books pass, and each kind of damage is found by its own check and shown."""
+"""Audit checks: sound data passes, and each kind of damage is found by its own check."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -31,11 +31,11 @@ FILLED = "kind = 'order' AND data LIKE '%FILLED%'"
 
 
 def changed(member: str, value: int | str) -> str:
-    """SQL for an event's data with another value in it."""
+    """Return SQL for an event's data with another value of a member."""
     return f"JSON_SET(data, '$.{member}', {value!r})"
 
 
-# The checks that must find it (by the numbers of their names), and the damage done with constraints off.
+# Numbers of the checks that must find the damage, and the damage, done with constraints disabled.
 DAMAGE = [
     ({"1a", "7"}, "UPDATE virtual_balances SET cash_balance = cash_balance + 1"),
     (
@@ -214,7 +214,8 @@ DAMAGE = [
 ]
 
 
-# What leaves rows without the one that says whose they are. A foreign key refuses that, and the audit of single accounts can't see it.
+# Damage that leaves rows without an owner. Foreign keys prevent it, and the audit of single
+# accounts cannot find it.
 ORPHANING = (
     "DELETE FROM orders WHERE limit_price = 69000",
     "DELETE FROM watchlist_items WHERE stock_code = 'A005930'",
@@ -225,8 +226,12 @@ ORPHANING = (
     scope="module", params=["sqlite", "mariadb", pytest.param("mysql", marks=pytest.mark.full)]
 )
 def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[TradingHarness]:
-    """Books with a holding of finished trades, cash moved in and out, a payment of which a part went back and another is about to, and open orders:
-    a buy and a sale that are due, a buy in the book, and one that was found filled and not executed yet; two days of the account are recorded, and it was told of two prices."""
+    """Harness with data in every table.
+
+    A holding from finished trades, deposits and withdrawals, a payment with one partial refund done
+    and another pending, and open orders: a buy and a sale that are due, a buy in the book, and a
+    buy with a pending fill. Two days of the account are recorded, and two price alerts were raised.
+    """
     uri = request.getfixturevalue(f"migrated_{request.param}")
     with opened(settings_for(uri, valkey_server.url)) as harness:
         user = harness.user()
@@ -269,7 +274,7 @@ def findings_of(connection: Connection) -> list[Finding]:
 
 @pytest.fixture(scope="module")
 def unchecked(traded: TradingHarness) -> Iterator[TradingHarness]:
-    """The same books; on MySQL, where no session can switch CHECKs off, all are off meanwhile."""
+    """The same harness with CHECK constraints disabled, which MySQL cannot do for one session."""
     engine = traded.core.database.engine
     if server_of(engine.dialect) == "mysql":
         enforce_checks(engine, "NOT ENFORCED")
@@ -290,7 +295,7 @@ def enforce_checks(engine: Engine, how: str) -> None:
 
 @pytest.fixture
 def unguarded(unchecked: TradingHarness) -> Iterator[Connection]:
-    """A connection whose changes no constraint refuses, rolled back afterwards."""
+    """A connection that no constraint restricts, rolled back afterwards."""
     traded = unchecked
     off, on = {
         "sqlite": (
@@ -313,7 +318,8 @@ def unguarded(unchecked: TradingHarness) -> Iterator[Connection]:
 
 
 def switch(driver: object, statements: list[str]) -> None:
-    """SQLite takes its switches only outside of a transaction, so they go past SQLAlchemy, which would begin one."""
+    """Execute statements outside of SQLAlchemy: SQLite accepts these only outside of a transaction.
+    """
     cursor = driver.cursor()  # type: ignore[attr-defined]
     for statement in statements:
         cursor.execute(statement)
@@ -321,8 +327,7 @@ def switch(driver: object, statements: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("found_by", "damage"), DAMAGE, ids=range(len(DAMAGE)))
-def test_damage_is_found_and_shown(unguarded: Connection, found_by: set[str], damage: str) -> None:
-    """The checks that guard what was damaged report it, with rows that name what is wrong."""
+def test_damage_is_found(unguarded: Connection, found_by: set[str], damage: str) -> None:
     assert unguarded.execute(text(damage)).rowcount > 0
 
     breached = {
@@ -337,7 +342,7 @@ def test_damage_is_found_and_shown(unguarded: Connection, found_by: set[str], da
 def test_damage_is_found_by_the_audit_of_its_account(
     unguarded: Connection, found_by: set[str], damage: str
 ) -> None:
-    """The same checks on the rows of single accounts find the same; what was moved to another account is found there or where it is missing."""
+    """Rows moved to another account are found there or missing here."""
     users = unguarded.execute(text(f"SELECT id FROM users UNION SELECT {NOBODY}")).all()
     accounts = sorted(UUID(bytes=bytes(row.id)) for row in users)
     unguarded.execute(text(damage))
@@ -349,8 +354,7 @@ def test_damage_is_found_by_the_audit_of_its_account(
     assert set(audited.events) == set(accounts)
 
 
-def test_a_breach_is_told_of_its_own_account(harness: TradingHarness) -> None:
-    """Of several accounts that are audited together only the one whose rows are at fault is named, by each check that they break."""
+def test_breach_names_only_its_own_account(harness: TradingHarness) -> None:
     accounts = sorted(harness.user() for _ in range(3))
     for user in accounts:
         bought(harness, user, 3)
@@ -371,22 +375,21 @@ def test_a_breach_is_told_of_its_own_account(harness: TradingHarness) -> None:
     assert all("=" in breach.sample for breach in found)
 
 
-def test_every_table_that_a_check_reads_can_be_narrowed_to_accounts() -> None:
-    """A check of a table that nobody knows the owner of could not be part of the audit that runs all day."""
+def test_every_table_read_by_a_check_can_be_restricted_to_accounts() -> None:
+    """The audit of single accounts needs to know the owner of each row."""
     read = frozenset[str]().union(*(tables_read(check.faults) for check in CHECKS))
 
     assert read == OWN_ROWS.keys()
 
 
-def test_every_check_is_tried() -> None:
-    """A new check needs damage here that it finds."""
+def test_every_check_has_a_case_of_damage() -> None:
     assert set().union(*(found_by for found_by, _ in DAMAGE)) == {
         check.name.split()[0] for check in CHECKS
     }
 
 
-def test_sound_books_pass_with_their_figures(traded: TradingHarness) -> None:
-    """No breach, every check looked at something, and the figures are those of the books."""
+def test_sound_data_passes_with_its_figures(traded: TradingHarness) -> None:
+    """Every check covers some rows."""
     findings = {
         one.name.split()[0]: one for one in traded.core.database.snapshot(lambda s: list(audit(s)))
     }
@@ -404,13 +407,11 @@ def test_sound_books_pass_with_their_figures(traded: TradingHarness) -> None:
     ) == (1, 2, 1, 1)
 
 
-def test_empty_books_pass(harness: TradingHarness) -> None:
-    """A system without a user has nothing to breach."""
+def test_empty_database_passes(harness: TradingHarness) -> None:
     assert harness.breaches() == []
 
 
-def test_many_faults_are_counted_and_some_shown(harness: TradingHarness) -> None:
-    """The number is of all, the sample of a few."""
+def test_all_breaches_are_counted_and_some_sampled(harness: TradingHarness) -> None:
     for _ in range(SAMPLE + 2):
         harness.user()
     harness.core.database.transaction(
@@ -424,8 +425,8 @@ def test_many_faults_are_counted_and_some_shown(harness: TradingHarness) -> None
 
 
 @pytest.mark.parametrize("stages", range(1, 4))
-def test_books_are_sound_between_the_stages(harness: TradingHarness, stages: int) -> None:
-    """After acceptance, execution and settlement of a buy and a sale, before the next stage runs, nothing is breached."""
+def test_data_is_sound_between_the_stages(harness: TradingHarness, stages: int) -> None:
+    """After acceptance, execution and settlement of a buy and a sale."""
     user = harness.user()
     bought(harness, user, 5)
     for side in Side:

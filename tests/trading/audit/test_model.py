@@ -1,4 +1,4 @@
-"""When the night's audit begins."""
+"""Beginning of the nightly audit."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,14 +20,12 @@ from trading.exchange.time import KST
         ("2026-11-19T19:00:00+00:00", "2026-11-20T04:00:00+09:00"),
     ],
 )
-def test_it_begins_at_four_in_korea(now: str, night: str) -> None:
-    """Whatever clock the question is asked by."""
+def test_audit_begins_at_four_in_korea(now: str, night: str) -> None:
     assert last_night(datetime.fromisoformat(now)) == datetime.fromisoformat(night)
 
 
 @given(st.integers(0, 2**32).map(lambda second: datetime.fromtimestamp(second, UTC)))
-def test_there_was_one_within_the_last_day(now: datetime) -> None:
-    """Never in the future, never a day ago or longer, always at the same time in Korea."""
+def test_last_night_is_within_the_last_day(now: datetime) -> None:
     night = last_night(now)
 
     assert timedelta(0) <= now - night < timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Which accounts the audit looks at and when, and what follows from what it finds."""
+"""Choice of accounts to audit, and the consequences of breaches."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,7 +20,7 @@ from trading.audit.run import (
     record_batch,
 )
 
-# 10:00 in Korea, six hours after the night's audit began.
+# 10:00 in Korea, six hours after the nightly audit began.
 TO_THE_NEXT_NIGHT = timedelta(hours=18)
 
 
@@ -35,7 +35,7 @@ def claim(
 
 
 def look(harness: TradingHarness, **bounds: int) -> list[list[UUID]]:
-    """One look of the audit, as a worker does it: the batches that it audited."""
+    """Run the audit like a worker and return the audited batches."""
     harness.clock.advance(seconds=1)
     began_at, batches = harness.clock(), []
     while batch := claim(harness, began_at, **bounds):
@@ -61,7 +61,7 @@ def state(harness: TradingHarness) -> AuditState:
 
 
 def damage(harness: TradingHarness, user: UUID) -> None:
-    """A won too much, as no transaction of ours would write it."""
+    """Add one won to the balance, which no transaction of the product would do."""
     wrong = text(
         "UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = :user"
     )
@@ -75,8 +75,8 @@ def mend(harness: TradingHarness, user: UUID) -> None:
     do(harness, lambda session: session.execute(right, {"user": user.bytes}))
 
 
-def test_what_changed_is_audited_and_nothing_else(harness: TradingHarness) -> None:
-    """A new account is, once; then only the one that something happened to."""
+def test_only_changed_accounts_are_audited(harness: TradingHarness) -> None:
+    """A new account is audited once."""
     users = sorted(harness.user() for _ in range(3))
     assert look(harness) == [users]
     assert look(harness) == []
@@ -88,8 +88,8 @@ def test_what_changed_is_audited_and_nothing_else(harness: TradingHarness) -> No
     assert state(harness).changed == 0
 
 
-def test_who_trades_on_does_not_keep_a_look_from_its_end(harness: TradingHarness) -> None:
-    """An account that changes again while a look goes on is the next look's."""
+def test_account_that_keeps_trading_does_not_prolong_a_run(harness: TradingHarness) -> None:
+    """An account that changes again during a run is audited by the next one."""
     user = harness.user()
     harness.clock.advance(seconds=1)
     began_at = harness.clock()
@@ -100,8 +100,8 @@ def test_who_trades_on_does_not_keep_a_look_from_its_end(harness: TradingHarness
     assert look(harness) == [[user]]
 
 
-def test_at_night_all_are_audited(harness: TradingHarness) -> None:
-    """Each account once after four in Korea, whatever happened to it, and also those whose changes were overlooked for days."""
+def test_every_account_is_audited_at_night(harness: TradingHarness) -> None:
+    """Once after four o'clock in Korea, changed or not, including changes missed for days."""
     users = sorted(harness.user() for _ in range(3))
     look(harness)
     harness.clock.advance(hours=17, minutes=59)
@@ -118,8 +118,8 @@ def test_at_night_all_are_audited(harness: TradingHarness) -> None:
     assert look(harness) == [users]
 
 
-def test_what_was_begun_and_not_finished_is_begun_again(harness: TradingHarness) -> None:
-    """A worker was killed in the middle of a batch: what had changed is the next look's, the night's work that of a later one."""
+def test_unfinished_batch_is_audited_again(harness: TradingHarness) -> None:
+    """After a killed worker, changed accounts are in the next run, nightly ones in a later run."""
     user = harness.user()
     harness.clock.advance(seconds=1)
     assert claim(harness) == [user]
@@ -133,8 +133,8 @@ def test_what_was_begun_and_not_finished_is_begun_again(harness: TradingHarness)
     assert state(harness).oldest_audited_at == harness.clock()
 
 
-def test_a_batch_is_bounded_by_accounts_and_by_their_events(harness: TradingHarness) -> None:
-    """Whoever waits longest comes first; an account with more events than a batch may have is one of its own, and is not left out."""
+def test_batch_is_limited_by_accounts_and_events(harness: TradingHarness) -> None:
+    """The longest waiting come first. An account with too many events is a batch of its own."""
     bounds = {"accounts_max": 2, "events_max": 10}
     users = [harness.user() for _ in range(3)]
     bought(harness, users[0], 1)
@@ -150,8 +150,8 @@ def test_a_batch_is_bounded_by_accounts_and_by_their_events(harness: TradingHarn
     assert sorted(look(harness, **bounds), key=len) == [[users[0]], sorted(users[1:])]
 
 
-def test_a_breach_halts_its_account_and_is_kept_for_a_person(harness: TradingHarness) -> None:
-    """Found, shown with rows at fault, told once as new, counted when it is seen again; another account trades on."""
+def test_breach_halts_its_account_and_is_stored(harness: TradingHarness) -> None:
+    """It is reported as new once and counted when found again; other accounts are not halted."""
     sound, unsound = harness.user(), harness.user()
     damage(harness, unsound)
 
@@ -173,8 +173,8 @@ def test_a_breach_halts_its_account_and_is_kept_for_a_person(harness: TradingHar
     assert state(harness).halted == found.halted
 
 
-def test_only_what_is_new_is_told_as_new(harness: TradingHarness) -> None:
-    """A person is called once for a breach, and again when it comes back after it was resolved."""
+def test_breach_is_reported_once_until_resolved(harness: TradingHarness) -> None:
+    """It is new again if it is found after it was resolved."""
     user = harness.user()
     audited = AuditBatch(
         {user: 1}, [Breach(user, "1a", "cash_balance=1"), Breach(user, "7", "won_off=1")]
@@ -195,8 +195,8 @@ def test_only_what_is_new_is_told_as_new(harness: TradingHarness) -> None:
     assert state(harness).halted_total == 1
 
 
-def test_an_account_that_may_trade_again_is_audited_anew(harness: TradingHarness) -> None:
-    """Mended it stays free; resumed without a mend it is halted again by the next look."""
+def test_resumed_account_is_audited_again(harness: TradingHarness) -> None:
+    """Without a repair it is halted again by the next run."""
     user = harness.user()
     damage(harness, user)
     look(harness)
@@ -222,8 +222,10 @@ def test_an_account_that_may_trade_again_is_audited_anew(harness: TradingHarness
     assert all(row["note"] == "확인" and row["resolved_at"] for row in kept)
 
 
-def test_halting_can_be_switched_off(harness: TradingHarness) -> None:
-    """For when the audit itself is at fault: breaches are kept and told, and nobody is stopped; switched on again the next sight of them stops him."""
+def test_halting_can_be_disabled(harness: TradingHarness) -> None:
+    """Breaches are stored and reported without a halt. Once enabled, the next finding halts the
+    account.
+    """
     change_settings(harness, audit_halts=False)
     user = harness.user()
     damage(harness, user)
@@ -235,8 +237,8 @@ def test_halting_can_be_switched_off(harness: TradingHarness) -> None:
     assert state(harness).halted_total == 1
 
 
-def test_a_look_is_noted(harness: TradingHarness) -> None:
-    """Also one that found nothing to do, so that an audit that stands still can be told from one without work."""
+def test_run_is_recorded(harness: TradingHarness) -> None:
+    """Also a run without work, so that a stopped audit can be detected."""
     assert state(harness).run_at is None
     for accounts in (3, 0):
         harness.clock.advance(minutes=1)

@@ -1,4 +1,4 @@
-"""Days of an account for tests: closes of stocks, the recording of days, and an account replayed from its ledger in plain Python."""
+"""Daily snapshots for tests: closing prices, recording, and a recomputation from the ledger."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ FIGURES = (
 
 
 def close(harness: TradingHarness, day: date, price: int, code: str = SAMSUNG) -> None:
-    """Say that a stock closed at ``price`` won on a day."""
+    """Store a stock's close of a day in won."""
     midnight = datetime.combine(day, time(), KST)
     candle = {
         "stock_code": code, "candle_interval": CandleInterval.DAY, "starts_at": midnight, "open": price, "high": price, "low": price,
@@ -36,7 +36,7 @@ def close(harness: TradingHarness, day: date, price: int, code: str = SAMSUNG) -
 def record(
     harness: TradingHarness, hours: MarketHours | None = None, *, batch_size: int = 500
 ) -> int:
-    """Record all days that have ended, as the task does; how many rows that made."""
+    """Record all ended days like the task, and return the number of rows written."""
     hours = hours or harness.core.market_hours()
     rows, done_to, more = 0, None, True
     while more:
@@ -50,7 +50,7 @@ def record(
 
 
 def days_of(harness: TradingHarness, user: UUID) -> list[dict[str, Any]]:
-    """The recorded days of an account, oldest first."""
+    """Return the recorded days of an account, oldest first."""
     days = DAILY_SNAPSHOTS
     wanted = select(days).where(days.c.user_id == user).order_by(days.c.day)
     rows = harness.core.database.read(lambda session: session.execute(wanted).mappings().all())
@@ -60,7 +60,7 @@ def days_of(harness: TradingHarness, user: UUID) -> list[dict[str, Any]]:
 def replayed(
     harness: TradingHarness, user: UUID, ended: Iterable[CompletedDay]
 ) -> list[dict[str, Any]]:
-    """What the days of an account must be, by its ledger gone through one Transaction at a time."""
+    """Compute the days of an account from its ledger, one transaction at a time."""
     transactions, candles = TRANSACTIONS, CANDLES
     ledger, closes = harness.core.database.read(
         lambda session: (

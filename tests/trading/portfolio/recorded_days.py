@@ -1,4 +1,4 @@
-"""Recorded days and closes as rows, for tests of what is made of them."""
+"""Rows of recorded days and of index closes."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
@@ -17,7 +17,7 @@ from trading.stocks.indices.record import record_index_closes
 def record_day(
     harness: TradingHarness, user: UUID, day: date, worth: int, flow: int = 0, **more: Any
 ) -> None:
-    """An account's day that ended worth so many won, of which ``flow`` was paid in, or out where it is negative."""
+    """Record an account's day with its value and its flow in won (negative for a withdrawal)."""
     ended_at = datetime.combine(day, time(), KST) + timedelta(days=1)
     row = {
         "user_id": user,
@@ -39,7 +39,7 @@ def record_day(
 def record_days(
     harness: TradingHarness, user: UUID, first: date, days: Sequence[tuple[int, int]]
 ) -> None:
-    """Successive days from (worth, flow)."""
+    """Record successive days from (value, flow)."""
     for n, (worth, flow) in enumerate(days):
         record_day(harness, user, first + timedelta(days=n), worth, flow)
 

@@ -1,4 +1,4 @@
-"""Today's change of a stock: any day's trades, held against the shares gone through one by one."""
+"""Today's change of a stock, compared with a simulation share by share."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ PRICES = st.integers(1, 10**6)
 
 @st.composite
 def days(draw: st.DrawFn) -> tuple[int, DayTrades]:
-    """Shares held at the end of a day, and the day's trades."""
+    """Generate the shares held at the end of a day and the day's trades."""
     before, bought = draw(st.integers(0, 50)), draw(st.integers(0, 50))
     sold = draw(st.integers(0, before + bought))
     spent = draw(st.integers(bought, bought * 10**6)) if bought else 0
@@ -19,10 +19,12 @@ def days(draw: st.DrawFn) -> tuple[int, DayTrades]:
 
 
 @given(day=days(), price=PRICES, base=PRICES)
-def test_the_longest_held_are_sold_first_and_todays_cost_their_average(
+def test_oldest_shares_are_sold_first_and_todays_cost_their_average(
     day: tuple[int, DayTrades], price: int, base: int
 ) -> None:
-    """A queue of shares, old ones at the base and today's at their average, from whose head the sold ones go."""
+    """Simulate a queue: old shares at the base price and today's at their average, sold from its
+    head.
+    """
     quantity, trades = day
     before = quantity - trades.bought + trades.sold
     queue = ["old"] * before + ["new"] * trades.bought
@@ -33,15 +35,15 @@ def test_the_longest_held_are_sold_first_and_todays_cost_their_average(
     exact = held.count("old") * (price - base) * trades.bought + new * (
         price * trades.bought - trades.spent
     )
-    # The average is no whole won; what it leaves stays with the shares that are held.
+    # The average is not a whole number of won; the remainder stays with the held shares.
     assert 0 <= exact - change * trades.bought < max(trades.bought, 1)
 
 
 @given(day=days(), price=PRICES, base=PRICES)
-def test_the_days_change_is_the_change_of_worth(
+def test_days_change_equals_change_of_value(
     day: tuple[int, DayTrades], price: int, base: int
 ) -> None:
-    """Shares now less shares then, and the cash that moved."""
+    """The value now less the value before, plus the cash moved."""
     quantity, trades = day
     before = quantity - trades.bought + trades.sold
     worth_then, worth_now = before * base, quantity * price - trades.spent + trades.earned
@@ -49,7 +51,7 @@ def test_the_days_change_is_the_change_of_worth(
 
 
 @given(day=days(), price=PRICES, base=PRICES)
-def test_without_a_sale_both_are_the_same(
+def test_both_changes_are_equal_without_a_sale(
     day: tuple[int, DayTrades], price: int, base: int
 ) -> None:
     quantity, trades = day
@@ -59,8 +61,9 @@ def test_without_a_sale_both_are_the_same(
     assert of_held == change_of_day(quantity, held, price=price, base=base)
 
 
-def test_what_is_not_known_is_not_made_up() -> None:
-    """A base price is needed for shares from before today alone, a price for shares that are held."""
+def test_change_is_none_without_a_required_price() -> None:
+    """The base price is needed only for shares from before today, the price only for held shares.
+    """
     new = DayTrades(bought=2, spent=200)
     assert (
         change_of_held(2, new, price=110, base=None)

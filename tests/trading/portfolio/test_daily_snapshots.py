@@ -1,4 +1,5 @@
-"""The days of an account's history: every instant belongs to one, and each is written once nothing can be added to it."""
+"""Days of an account's history: each instant belongs to one, recorded when no entry can be added.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -19,10 +20,9 @@ WEEK = timedelta(days=7)
 
 
 @given(hours=MARKETS, at=instants())
-def test_an_instant_belongs_to_the_first_day_that_ends_after_it(
+def test_instant_belongs_to_the_first_day_that_ends_after_it(
     hours: MarketHours, at: datetime
 ) -> None:
-    """A trading day, whose end is after all of its sessions; no day that ends between them was left out."""
     day = ledger_day(hours, at)
     end = hours.trading_ends(day)
     assert end is not None
@@ -35,10 +35,10 @@ def test_an_instant_belongs_to_the_first_day_that_ends_after_it(
 
 
 @given(hours=MARKETS, now=instants())
-def test_the_latest_finished_day_is_over_and_the_next_is_not(
+def test_last_complete_day_is_over_and_the_next_is_not(
     hours: MarketHours, now: datetime
 ) -> None:
-    """Between it and the day that something booked back then belongs to lies no other."""
+    """No other trading day lies between it and the day of an entry made back then."""
     latest = last_complete_day(hours, now)
     assert latest is not None
     assert latest.ended_at + RECORDED_AFTER <= now
@@ -65,13 +65,13 @@ def test_the_latest_finished_day_is_over_and_the_next_is_not(
     ],
     ids=["usual", "weekend", "holiday", "unknown", "entrance test", "corrected", "always open"],
 )
-def test_when_trading_ends(hours: MarketHours, day: date, end: datetime | None) -> None:
-    """With the last print of the last session that ends orders, which was the closing auction before the after-market."""
+def test_end_of_trading(hours: MarketHours, day: date, end: datetime | None) -> None:
+    """Trading ends with the last print of the last session in which orders expire."""
     assert hours.trading_ends(day) == end
 
 
-def test_without_a_trading_day_in_a_year_nothing_is_finished() -> None:
-    """The calendar is not known before 2023, nor after 2100."""
+def test_no_day_is_complete_without_a_trading_day_in_a_year() -> None:
+    """The calendar is unknown before 2023 and after 2100."""
     assert last_complete_day(KrxHours({}), datetime(2022, 6, 1, tzinfo=UTC)) is None
     with pytest.raises(LookupError):
         ledger_day(KrxHours({}), datetime(2101, 1, 2, tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""A user's wealth at live prices: figures to the won, and nothing guessed where a price is missing."""
+"""Portfolio figures at live prices."""
 
 from datetime import datetime, time
 from uuid import UUID
@@ -62,7 +62,7 @@ def sold(
     *,
     base: int | None = None,
 ) -> int:
-    """A sale at ``price`` won; the profit that it realised."""
+    """Sell at ``price`` won and return the realized profit."""
     harness.tick(price, code, base=base)
     sale = harness.place(user, Side.SELL, quantity, code)
     harness.run_all()
@@ -71,7 +71,10 @@ def sold(
 
 @pytest.fixture
 def owner(harness: TradingHarness) -> UUID:
-    """10 Samsung at 70,000 and 5 Hynix at 100,000; the prices are now 77,000 (base 75,000) and 90,000 (no base)."""
+    """A user with 10 Samsung bought at 70,000 and 5 Hynix at 100,000.
+
+    Their prices are now 77,000 (base 75,000) and 90,000 (no base).
+    """
     user = harness.user()
     deposit(harness, user, 1_000)
     bought(harness, user, 10)
@@ -81,8 +84,7 @@ def owner(harness: TradingHarness) -> UUID:
     return user
 
 
-def test_the_figures_of_a_holding(harness: TradingHarness, owner: UUID) -> None:
-    """Value, profit with the commission paid, rate and weight in basis points, today's change against the base."""
+def test_holding_figures(harness: TradingHarness, owner: UUID) -> None:
     samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert (samsung.quantity, samsung.cost, samsung.buy_commission, samsung.average_price) == (
         10,
@@ -97,8 +99,7 @@ def test_the_figures_of_a_holding(harness: TradingHarness, owner: UUID) -> None:
     assert both == {SAMSUNG: 770_000 * 10_000 // 1_220_000, HYNIX: 450_000 * 10_000 // 1_220_000}
 
 
-def test_the_sums_of_a_portfolio(harness: TradingHarness, owner: UUID) -> None:
-    """Assets are cash and holdings; wealth and its sources agree to the won."""
+def test_portfolio_totals(harness: TradingHarness, owner: UUID) -> None:
     total = summary(harness, owner)
     spent = 700_105 + 500_075
     assert total.cash_balance == total.available_cash == 10_001_000 - spent
@@ -107,11 +108,10 @@ def test_the_sums_of_a_portfolio(harness: TradingHarness, owner: UUID) -> None:
     assert total.unrealized_profit == 1_220_000 - spent
     assert (total.unpriced_holdings, total.stale_holdings) == (0, 0)
     assert total.todays_change == total.unrealized_profit
-    assert total.todays_change_rate_bp == 20  # 19,820 of the 10,001,000 that there were without it
+    assert total.todays_change_rate_bp == 20  # 19,820 on 10,001,000 without it
 
 
-def test_without_a_price_nothing_is_guessed(harness: TradingHarness, owner: UUID) -> None:
-    """A holding without a tick has no value; the totals say so instead of leaving it out silently."""
+def test_holding_without_a_price_has_no_value(harness: TradingHarness, owner: UUID) -> None:
     harness.core.redis.flushall()
     harness.tick(77_000, base=75_000)
     total = summary(harness, owner)
@@ -131,18 +131,17 @@ def test_without_a_price_nothing_is_guessed(harness: TradingHarness, owner: UUID
 @pytest.mark.parametrize(
     ("age_ms", "freshness", "stale"), [(10_000, "LIVE", 0), (10_001, "STALE", 1)]
 )
-def test_a_price_tells_its_age(
+def test_price_has_an_age_and_freshness(
     harness: TradingHarness, owner: UUID, age_ms: int, freshness: str, stale: int
 ) -> None:
-    """LIVE exactly as long as it may fill an order."""
+    """LIVE as long as the tick may fill an order."""
     harness.tick(77_000, age_ms=age_ms)
     samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert (samsung.price_age_ms, samsung.freshness) == (age_ms, freshness)
     assert summary(harness, owner).stale_holdings == stale
 
 
-def test_reserved_shares_and_cash_are_shown_as_such(harness: TradingHarness, owner: UUID) -> None:
-    """What orders hold back is still owned but not free."""
+def test_reserved_shares_and_cash_are_owned_but_not_available(harness: TradingHarness, owner: UUID) -> None:
     harness.place(owner, Side.SELL, 4)
     order = harness.place(owner, Side.BUY, 1)
     total = summary(harness, owner)
@@ -151,8 +150,8 @@ def test_reserved_shares_and_cash_are_shown_as_such(harness: TradingHarness, own
     assert total.available_cash == total.cash_balance - order.reserved_cash
 
 
-def test_what_is_sold_out_is_kept_with_its_profit(harness: TradingHarness, owner: UUID) -> None:
-    """The holding is gone, its realised profit is not, and comes back with the stock when that is bought again."""
+def test_sold_out_holding_keeps_its_realized_profit(harness: TradingHarness, owner: UUID) -> None:
+    """It is also included after the stock is bought again."""
     profit = sold(harness, owner, 4, 77_000) + sold(harness, owner, 6, 78_000)
     assert summary(harness, owner).realized_profit == profit > 0
     assert [holding.stock_code for holding in holdings(harness, owner)] == [HYNIX]
@@ -169,7 +168,7 @@ def test_what_is_sold_out_is_kept_with_its_profit(harness: TradingHarness, owner
     assert require_single(holdings(harness, owner, SAMSUNG)).realized_profit == profit
 
 
-def test_the_last_stock_sold_out_comes_first(harness: TradingHarness, owner: UUID) -> None:
+def test_closed_holdings_are_listed_most_recent_first(harness: TradingHarness, owner: UUID) -> None:
     sold(harness, owner, 10, 77_000)
     harness.clock.advance(hours=1)
     sold(harness, owner, 5, 90_000, HYNIX)
@@ -177,10 +176,13 @@ def test_the_last_stock_sold_out_comes_first(harness: TradingHarness, owner: UUI
     assert closed(harness, harness.user()) == []
 
 
-def test_todays_change_is_from_the_base_price_and_for_todays_shares_from_their_cost(
+def test_todays_change_uses_base_price_and_cost_of_todays_shares(
     harness: TradingHarness, owner: UUID
 ) -> None:
-    """On the next day 4 are sold, of those from the day before, and 2 bought: 6 old ones move from the base, 2 from what they cost."""
+    """On the next day 4 shares of the day before are sold and 2 are bought.
+
+    The change of 6 is measured from the base price, of 2 from their cost.
+    """
     harness.clock.advance(days=1)
     sold(harness, owner, 4, 78_000, base=77_000)
     bought(harness, owner, 2, 79_000)
@@ -188,14 +190,13 @@ def test_todays_change_is_from_the_base_price_and_for_todays_shares_from_their_c
     samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert samsung.todays_change == 6 * 3_000 + 2 * 1_000 - 23
     assert samsung.todays_change_rate_bp == 322  # 19,977 of 620,023
-    # The sale adds its 4,000 above the base less commission (46) and taxes (624).
+    # The sale adds 4,000 above the base price less commission (46) and taxes (624).
     assert samsung.whole_days_change == samsung.todays_change + 4_000 - 46 - 624
 
 
-def test_a_base_price_of_an_earlier_day_says_nothing_about_today(
+def test_base_price_of_an_earlier_day_is_ignored(
     harness: TradingHarness, owner: UUID
 ) -> None:
-    """The last tick is from before midnight in Korea: today's change of shares from before is not known."""
     harness.clock.advance(hours=14)
     samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert (samsung.value, samsung.todays_change, samsung.todays_change_rate_bp) == (
@@ -206,8 +207,10 @@ def test_a_base_price_of_an_earlier_day_says_nothing_about_today(
     assert summary(harness, owner).todays_change is None
 
 
-def test_the_days_change_is_what_the_worth_changed_by(harness: TradingHarness, owner: UUID) -> None:
-    """Over a day with sales, purchases, a stock sold out and one that came and went, to the won; what is paid in is no gain."""
+def test_days_change_equals_change_of_value(harness: TradingHarness, owner: UUID) -> None:
+    """A day with sales, purchases, a stock sold out and one bought and sold; deposits are not a
+    gain.
+    """
     harness.clock.advance(days=1)
     harness.tick(77_000, base=77_000)
     harness.tick(90_000, HYNIX, base=90_000)
@@ -226,8 +229,7 @@ def test_the_days_change_is_what_the_worth_changed_by(harness: TradingHarness, o
     assert after.todays_change == after.total_assets - before.total_assets - 5_000 != 0
 
 
-def test_weights_of_sectors_are_of_what_has_a_price(harness: TradingHarness, owner: UUID) -> None:
-    """Samsung and Hynix make one sector; a stock without one stands by itself, the largest first."""
+def test_sector_weights_include_priced_holdings_only(harness: TradingHarness, owner: UUID) -> None:
     from sqlalchemy import text
 
     harness.do(
@@ -250,8 +252,7 @@ def test_weights_of_sectors_are_of_what_has_a_price(harness: TradingHarness, own
     )
 
 
-def test_a_portfolio_costs_the_same_statements_however_large(harness: TradingHarness) -> None:
-    """One holding or four."""
+def test_portfolio_takes_the_same_statements_for_any_number_of_holdings(harness: TradingHarness) -> None:
     user, counts = harness.user(), []
     for codes in ((SAMSUNG,), (HYNIX, "A035420", "A035720")):
         for code in codes:

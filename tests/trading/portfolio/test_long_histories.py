@@ -1,4 +1,4 @@
-"""Reads of one user's history go by that user's rows alone, however many others there are."""
+"""Queries of one user's history read only that user's rows."""
 
 from uuid import UUID
 
@@ -28,10 +28,10 @@ from tests.trading.orders.steps import bought
         ("uq_transactions_user_id_sequence", "SELECT * FROM transactions WHERE user_id = :user ORDER BY sequence DESC LIMIT 21"),
     ],
 )  # fmt: skip
-def test_read_uses_the_index_made_for_it(
+def test_query_uses_its_index(
     server_harness: TradingHarness, index: str, read: str
 ) -> None:
-    """The first of these went through every user's fills of every stock before it had an index."""
+    """Without its index, the first query read every user's fills."""
     users = [server_harness.user() for _ in range(4)]
     for _ in range(15):
         for user in users:

@@ -1,4 +1,4 @@
-"""Figures of performance: held against a second implementation (empyrical), the definition, and their own borders."""
+"""Performance figures, compared with a second implementation (empyrical) and their definitions."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -35,7 +35,7 @@ from trading.portfolio.returns import (
 FIRST = date(2026, 1, 2)
 PRECISION = 1e-9
 
-# From a fall of 30 %, KRX's limit, to a rise of as much, in steps that are not lost in a float.
+# Between −30 % and +30 % (KRX's limits), in steps that a float can represent.
 DAILY = st.decimals("-0.3", "0.3", places=6)
 SERIES = st.lists(DAILY, min_size=RETURNS_NEEDED, max_size=120)
 
@@ -53,8 +53,7 @@ def floats(values: list[Decimal]) -> Any:
 
 
 @given(SERIES)
-def test_total_and_yearly_return_are_the_oracles(values: list[Decimal]) -> None:
-    """Linked, and by actual/365 where the days make a year."""
+def test_total_and_annualised_returns_equal_empyrical(values: list[Decimal]) -> None:
     total = total_return(values)
 
     assert float(total) == pytest.approx(
@@ -70,8 +69,7 @@ def test_total_and_yearly_return_are_the_oracles(values: list[Decimal]) -> None:
 
 
 @given(SERIES, st.sampled_from((252, 365)), st.integers(0, 1_000))
-def test_risk_is_the_oracles(values: list[Decimal], days_a_year: int, rate_bp: int) -> None:
-    """Volatility by the sample deviation, Sharpe over the risk-free rate of a day."""
+def test_volatility_and_sharpe_ratio_equal_empyrical(values: list[Decimal], days_a_year: int, rate_bp: int) -> None:
     assume(max(values) - min(values) > Decimal("1e-4"))
     found = volatility(values, days_a_year=days_a_year)
     assert isinstance(found, Decimal)
@@ -86,8 +84,7 @@ def test_risk_is_the_oracles(values: list[Decimal], days_a_year: int, rate_bp: i
 
 
 @given(SERIES)
-def test_drawdown_is_the_oracles_and_its_days_are_right(values: list[Decimal]) -> None:
-    """The depth as the oracle has it; between peak and trough it falls by just that, and recovery is the first return to the peak."""
+def test_drawdown_equals_empyrical_and_its_days_are_consistent(values: list[Decimal]) -> None:
     found = max_drawdown(returns(*values))
 
     oracle = empyrical.max_drawdown(floats(values))
@@ -106,7 +103,7 @@ def test_drawdown_is_the_oracles_and_its_days_are_right(values: list[Decimal]) -
 
 
 @given(st.lists(st.tuples(DAILY, DAILY), min_size=RETURNS_NEEDED, max_size=120))
-def test_beta_is_the_oracles(pairs: list[tuple[Decimal, Decimal]]) -> None:
+def test_beta_equals_empyrical(pairs: list[tuple[Decimal, Decimal]]) -> None:
     own, index = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     assume(max(index) - min(index) > Decimal("1e-2"))
 
@@ -118,8 +115,9 @@ def test_beta_is_the_oracles(pairs: list[tuple[Decimal, Decimal]]) -> None:
     )
 
 
-def test_too_few_returns_are_no_risk_figure() -> None:
-    """Nineteen are not enough and say so; twenty are. All alike they have a volatility of nothing and no Sharpe ratio, nor a beta to such an index."""
+def test_risk_figures_need_twenty_returns() -> None:
+    """Equal returns have zero volatility, no Sharpe ratio, and no beta if the index is equal, too.
+    """
     few, enough = [Decimal("0.01")] * 19, [Decimal("0.01")] * 20
     lack = Unavailable(UnavailableReason.TOO_FEW_RETURNS, needed=20, have=19)
 
@@ -137,8 +135,8 @@ def test_too_few_returns_are_no_risk_figure() -> None:
     )
 
 
-def test_an_index_has_itself_as_its_measure() -> None:
-    """Beta one, and no excess; twice its moves have beta two."""
+def test_beta_and_excess_return_to_an_index() -> None:
+    """Beta is 1 without excess return for the index itself, and 2 for twice its moves."""
     moves = [Decimal(n % 7 - 3) / 100 for n in range(40)]
 
     assert beta(moves, moves) == 1
@@ -156,10 +154,13 @@ def test_an_index_has_itself_as_its_measure() -> None:
         (["-1", "0.5"], "-1", (0, 1, None)),
     ],
 )
-def test_a_drawdown_has_its_days(
+def test_drawdown_has_peak_trough_and_recovery_days(
     values: list[str], depth: str, days: tuple[int, int, int | None]
 ) -> None:
-    """The last day at the peak, the first at the bottom, and the first at the peak again; of equally deep falls the first counts."""
+    """The last day at the peak, the first at the trough and the first at the peak again.
+
+    The first of equally deep drawdowns counts.
+    """
     found = max_drawdown(returns(*values))
 
     assert found is not None
@@ -169,16 +170,16 @@ def test_a_drawdown_has_its_days(
     assert found.recovery_day == (None if recovery is None else day(recovery))
 
 
-def test_rounding_is_no_drawdown() -> None:
-    """A third up and down again by as much is back at the peak, though its 28 digits are not quite."""
+def test_rounding_error_is_not_a_drawdown() -> None:
+    """A rise by a third and the equal fall return to the peak except for the last of 28 digits."""
     assert max_drawdown(returns("0.1", "0", "0.2")) is None
     found = max_drawdown(returns(Decimal(1) / 3, Decimal(-1) / 3, "0.5", "0"))
     assert found is not None
     assert found.recovery_day == day(3)
 
 
-def test_an_account_is_compared_on_the_days_of_the_index() -> None:
-    """Over the day without a close both are linked, so that both are of the same span."""
+def test_comparison_uses_the_days_of_the_index() -> None:
+    """Returns over a day without a close are chained for both."""
     own = returns("0.1", "0.1", "-0.5", "0.1")
 
     found = compare_with_index(own, {day(0): 400_000, day(1): 410_000, day(3): 369_000})
@@ -191,8 +192,7 @@ def test_an_account_is_compared_on_the_days_of_the_index() -> None:
 
 
 @pytest.mark.parametrize("days", [(), (2,), (7, 8)])
-def test_without_closes_there_is_no_comparison(days: tuple[int, ...]) -> None:
-    """One close of these days is not enough, and closes of other days don't count."""
+def test_comparison_needs_two_closes(days: tuple[int, ...]) -> None:
     found = compare_with_index(returns("0.1", "0.1"), {day(n): 400_000 for n in days})
 
     assert found == Unavailable(
@@ -200,15 +200,14 @@ def test_without_closes_there_is_no_comparison(days: tuple[int, ...]) -> None:
     )
 
 
-def test_no_returns_are_no_performance() -> None:
-    """Neither without a day, nor with one alone, nor without money."""
+def test_performance_is_unavailable_without_returns() -> None:
     for valuations in ([], [Valuation(FIRST, 100, 100)], [Valuation(day(n), 0) for n in range(5)]):
         found = performance(valuations, {}, risk_free_rate_bp=250, days_a_year=252)
         assert found == Unavailable(UnavailableReason.NO_RETURNS)
 
 
-def test_a_year_has_every_figure() -> None:
-    """An account that follows the index for more than a year, with a deposit on the way."""
+def test_more_than_a_year_has_every_figure() -> None:
+    """An account that follows the index, with a deposit."""
     worth, closes, valuations = 1_000_000, {FIRST: 400_000}, [Valuation(FIRST, 1_000_000)]
     for n in range(1, 400):
         paid = 500_000 if n == 100 else 0
@@ -246,10 +245,10 @@ def test_a_year_has_every_figure() -> None:
     st.sets(st.integers(0, 40)),
     st.integers(0, 10_000),
 )
-def test_any_history_has_an_answer(
+def test_any_history_has_a_result(
     rows: list[tuple[int | None, int, int]], closed: set[int], rate_bp: int
 ) -> None:
-    """Whatever the figures are, none of them fails, and each is a number or a reason."""
+    """Each figure is a number or has a reason."""
     valuations = [Valuation(day(10 * n), *row) for n, row in enumerate(rows)]
 
     found = performance(

@@ -1,4 +1,4 @@
-"""Performance from recorded days: which of them count, from which close on, and beside which closes of the index."""
+"""Performance reports from recorded days and index closes."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -54,7 +54,7 @@ def figures(harness: TradingHarness, user: UUID, **period: Any) -> Performance:
 
 @pytest.fixture
 def user(harness: TradingHarness) -> UUID:
-    """An account of four days that opened with a million, and another with days of its own."""
+    """A user with four days, opened with a million won, beside another user's days."""
     user = harness.user()
     record_days(
         harness,
@@ -66,8 +66,8 @@ def user(harness: TradingHarness) -> UUID:
     return user
 
 
-def test_an_account_is_measured_from_its_opening(harness: TradingHarness, user: UUID) -> None:
-    """Its starting cash is paid in on the first day, so the loss of that day counts."""
+def test_account_is_measured_from_its_opening(harness: TradingHarness, user: UUID) -> None:
+    """The starting cash is a deposit of the first day, so a loss on that day counts."""
     found = report(harness, user)
 
     assert found.recorded_days == 4
@@ -84,8 +84,7 @@ def test_an_account_is_measured_from_its_opening(harness: TradingHarness, user: 
     )
 
 
-def test_a_period_is_measured_from_the_close_before_it(harness: TradingHarness, user: UUID) -> None:
-    """The day before is what it begins with, and its flow belongs to the period before."""
+def test_period_is_measured_from_the_previous_close(harness: TradingHarness, user: UUID) -> None:
     found = figures(harness, user, since=day(2), until=day(2))
 
     assert (found.since, found.until, [one.value for one in found.returns]) == (day(1), day(2), [0])
@@ -97,18 +96,16 @@ def test_a_period_is_measured_from_the_close_before_it(harness: TradingHarness, 
 
 
 @pytest.mark.parametrize("period", [{"since": day(4)}, {"until": day(-1)}])
-def test_a_period_without_days_has_no_figures(
+def test_period_without_days_has_no_figures(
     harness: TradingHarness, user: UUID, period: dict[str, date]
 ) -> None:
-    """Nor an account without any."""
     found = report(harness, user, **period)
 
     assert (found.recorded_days, found.figures) == (0, Unavailable(UnavailableReason.NO_RETURNS))
     assert report(harness, harness.user()).figures == Unavailable(UnavailableReason.NO_RETURNS)
 
 
-def test_days_of_unknown_worth_are_reached_over_and_named(harness: TradingHarness) -> None:
-    """And days with carried closes are counted."""
+def test_returns_span_unpriced_days(harness: TradingHarness) -> None:
     user = harness.user()
     record_day(harness, user, day(0), 1_000, 1_000, carried_holdings=2)
     record_day(harness, user, day(1), 10, unpriced_holdings=1, carried_holdings=1)
@@ -125,8 +122,8 @@ def test_days_of_unknown_worth_are_reached_over_and_named(harness: TradingHarnes
     assert found.figures.time_weighted_return == Decimal("0.1")
 
 
-def test_the_index_is_that_of_the_same_days(harness: TradingHarness, user: UUID) -> None:
-    """Opened on a Monday, an account begins at Friday's close; a missing day of the exchange is named, a weekend is not."""
+def test_index_closes_are_those_of_the_recorded_days(harness: TradingHarness, user: UUID) -> None:
+    """An account opened on a Monday starts at Friday's close. Missing trading days are reported."""
     record_closes(harness, {day(-3): 400_000, day(0): 404_000, day(1): 396_000, day(3): 420_000})
 
     found = report(harness, user)
@@ -140,8 +137,7 @@ def test_the_index_is_that_of_the_same_days(harness: TradingHarness, user: UUID)
     assert compared.index_return == pytest.approx(Decimal("0.05"), abs=Decimal("1e-20"))
 
 
-def test_without_closes_the_account_has_its_figures(harness: TradingHarness, user: UUID) -> None:
-    """Only what is beside it is missing."""
+def test_account_figures_are_available_without_index_closes(harness: TradingHarness, user: UUID) -> None:
     found = report(harness, user)
 
     assert isinstance(found.figures, Performance)
@@ -151,8 +147,8 @@ def test_without_closes_the_account_has_its_figures(harness: TradingHarness, use
     assert found.missing_closes == (day(0), day(1), day(2), day(3))
 
 
-def test_risk_is_told_for_the_markets_own_year(harness: TradingHarness) -> None:
-    """252 days where the exchange's are kept, 365 around the clock; the risk-free rate is the operator's."""
+def test_risk_uses_the_markets_days_in_a_year(harness: TradingHarness) -> None:
+    """252 with the exchange's hours, 365 for a market that never closes."""
     user = harness.user()
     record_days(
         harness,
@@ -170,8 +166,7 @@ def test_risk_is_told_for_the_markets_own_year(harness: TradingHarness) -> None:
     assert volatilities[0] == pytest.approx(volatilities[1], rel=Decimal("1e-20"))
 
 
-def test_a_report_takes_two_statements(harness: TradingHarness, user: UUID) -> None:
-    """However many days it is of, and whatever the period."""
+def test_report_takes_two_statements(harness: TradingHarness, user: UUID) -> None:
     counts = []
     for since in (None, day(2), day(90)):
         with statements_counted(harness.core.database.engine) as statements:
@@ -183,8 +178,8 @@ def test_a_report_takes_two_statements(harness: TradingHarness, user: UUID) -> N
 @pytest.mark.skipif(
     not REAL_FILE.exists(), reason="the exchange's files are not part of the product"
 )
-def test_an_account_that_held_the_index_is_the_index(harness: TradingHarness) -> None:
-    """Worth a hundred won a hundredth of a point, over the real closes of 2026: the same return, and a beta of one."""
+def test_account_that_follows_the_index_has_its_return_and_beta_one(harness: TradingHarness) -> None:
+    """The real closes of 2026, as account values of 100 won for 0.01 points."""
     user, closes = harness.user(), read_index_closes(REAL_FILE)
     first, *days = sorted(closes)
     record_closes(harness, closes)

@@ -1,4 +1,4 @@
-"""Realised profit: every grouping shares out the same won, and they are those of the executions."""
+"""Realized profit by day, month, year and stock."""
 
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ def found(
 
 
 def by_hand(harness: TradingHarness, user: UUID, group_by: Grouping) -> dict[str, dict[str, int]]:
-    """The same sums, added up from a user's sales one by one."""
+    """Compute the groups from a user's sales one by one."""
     sums: dict[str, dict[str, int]] = {}
     for sale in rows(
         harness,
@@ -52,8 +52,8 @@ def by_hand(harness: TradingHarness, user: UUID, group_by: Grouping) -> dict[str
 
 
 @pytest.mark.parametrize("seed", [5, 6])
-def test_every_grouping_is_that_of_the_executions(harness: TradingHarness, seed: int) -> None:
-    """To the won, over the turn of a year; the totals are the groups together, and the profit is what the other amounts say."""
+def test_groups_equal_the_executions(harness: TradingHarness, seed: int) -> None:
+    """Also over the turn of a year; the totals are the sums of the groups."""
     user = harness.user()
     bought(harness, harness.user(), 5)
     harness.clock.now = datetime.fromisoformat("2026-12-20T01:00:00+00:00")
@@ -79,8 +79,8 @@ def test_every_grouping_is_that_of_the_executions(harness: TradingHarness, seed:
     assert len(found(harness, user, Grouping.YEAR)[1]) == 2
 
 
-def test_pages_share_the_groups_out(harness: TradingHarness) -> None:
-    """Each group once, in order, whatever the limit; the totals are of the period on every page."""
+def test_pages_contain_each_group_once(harness: TradingHarness) -> None:
+    """The totals are those of the period on every page."""
     user = harness.user()
     trade_for_weeks(harness, user, seed=7)
     for group_by in (Grouping.DAY, Grouping.STOCK):
@@ -100,8 +100,7 @@ def test_pages_share_the_groups_out(harness: TradingHarness) -> None:
             assert seen == groups
 
 
-def test_a_stock_is_named_and_narrows(harness: TradingHarness) -> None:
-    """Grouped by stock each has its name, and one stock's totals are its group."""
+def test_groups_by_stock_have_names_and_can_be_filtered(harness: TradingHarness) -> None:
     user = harness.user()
     trade_for_weeks(harness, user, seed=8)
     _, groups, _ = found(harness, user, Grouping.STOCK)
@@ -116,8 +115,8 @@ def test_a_stock_is_named_and_narrows(harness: TradingHarness) -> None:
         )
 
 
-def test_without_sales_there_is_nothing(harness: TradingHarness) -> None:
-    """Zeros, no rate and no group; a sale counts when it is applied to the holding."""
+def test_totals_without_sales_are_zero(harness: TradingHarness) -> None:
+    """A sale counts once it is applied to the holding."""
     user = harness.user()
     bought(harness, user, 5)
     harness.tick(80_000)
@@ -137,8 +136,7 @@ def test_without_sales_there_is_nothing(harness: TradingHarness) -> None:
     assert found(harness, user, Grouping.DAY)[0].executions == 1
 
 
-def test_realised_profit_takes_two_statements(harness: TradingHarness) -> None:
-    """However many sales it is of."""
+def test_realized_profit_takes_two_statements(harness: TradingHarness) -> None:
     user, counts = harness.user(), []
     for steps in (0, 30):
         trade_for_weeks(harness, user, seed=9, steps=steps)

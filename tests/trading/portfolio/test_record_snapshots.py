@@ -1,4 +1,4 @@
-"""The daily history: each account as it stood at the end of each trading day, to the won, whenever that is written."""
+"""Daily snapshots: each account at the end of each trading day, however late they are written."""
 
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -27,7 +27,7 @@ FRIDAY = date(2026, 11, 20)
 MONDAY = date(2026, 11, 23)
 EVENING = datetime(
     2026, 11, 20, 11, 1, tzinfo=UTC
-)  # 20:01 in Korea, when the last print of the after-market has come
+)  # 20:01 in Korea, after the last print of the after-market
 START = 10_000_000
 
 
@@ -36,8 +36,8 @@ def sold(harness: TradingHarness, user: UUID, quantity: int, code: str = SAMSUNG
     harness.run_all()
 
 
-def test_a_day_has_the_cash_the_shares_and_the_flows_of_its_end(harness: TradingHarness) -> None:
-    """Bought at 70,000 and closed at 71,000; what is traded and paid in on the next morning is not in it, though it is written only then."""
+def test_snapshot_has_the_cash_shares_and_flows_at_the_days_end(harness: TradingHarness) -> None:
+    """Trades and deposits of the next morning are excluded, although it is written later."""
     user = harness.user()
     bought(harness, user, 10)
     deposit(harness, user, 50_000)
@@ -63,8 +63,8 @@ def test_a_day_has_the_cash_the_shares_and_the_flows_of_its_end(harness: Trading
     }
 
 
-def test_nothing_is_written_before_the_day_is_over_and_booked(harness: TradingHarness) -> None:
-    """Ten minutes after the last print: until then a booking of that day may still be under way."""
+def test_nothing_is_written_until_ten_minutes_after_the_days_end(harness: TradingHarness) -> None:
+    """Until then an entry of the day may be uncommitted."""
     user = harness.user()
     harness.clock.now = EVENING + timedelta(minutes=10) - timedelta(microseconds=1)
     assert record(harness, KrxHours({})) == 0
@@ -73,8 +73,8 @@ def test_nothing_is_written_before_the_day_is_over_and_booked(harness: TradingHa
     assert days_of(harness, user)[0]["day"] == FRIDAY
 
 
-def test_a_close_is_carried_over_days_without_a_trade_and_counted(harness: TradingHarness) -> None:
-    """Samsung traded on Friday alone, Hynix on no day that we know of."""
+def test_close_is_carried_over_days_without_a_trade(harness: TradingHarness) -> None:
+    """Samsung traded only on Friday, Hynix on no known day."""
     user = harness.user()
     bought(harness, user, 2)
     bought(harness, user, 1, 900_000, HYNIX)
@@ -97,10 +97,12 @@ def test_a_close_is_carried_over_days_without_a_trade_and_counted(harness: Tradi
     assert (monday["day"], monday["net_flow"]) == (MONDAY, 0)
 
 
-def test_weekends_holidays_and_corrected_days_have_no_row_of_their_own(
+def test_closed_days_have_no_snapshot(
     harness: TradingHarness,
 ) -> None:
-    """What is paid in on a closed day is Tuesday's. A market that is always open has a row for every day."""
+    """A deposit on a closed day belongs to Tuesday. A market that never closes has a row for every
+    day.
+    """
     krx, always = harness.user(), harness.user()
     closed = KrxHours({MONDAY: DayChange(MONDAY, closed=True, delay_minutes=0, note="임시 휴장")})
     harness.clock.advance(days=3)
@@ -117,8 +119,8 @@ def test_weekends_holidays_and_corrected_days_have_no_row_of_their_own(
     assert [one["day"].day for one in days_of(harness, always)] == [20, 21, 22, 23, 24]
 
 
-def test_what_was_missed_is_made_up_for_account_by_account(harness: TradingHarness) -> None:
-    """After weeks without a worker every ended day is there, for accounts old and new, in batches of one; and once is enough."""
+def test_missed_days_are_recorded_later(harness: TradingHarness) -> None:
+    """Weeks without a worker, accounts of different age, batches of one account."""
     old = harness.user()
     record(harness)
     harness.clock.advance(days=record_snapshots.DAYS_AT_ONCE + 5)
@@ -135,8 +137,7 @@ def test_what_was_missed_is_made_up_for_account_by_account(harness: TradingHarne
     assert harness.breaches() == []
 
 
-def test_a_row_is_never_written_again(harness: TradingHarness) -> None:
-    """Neither a close that becomes known later nor a day before the newest row changes what stands there."""
+def test_snapshot_is_never_changed(harness: TradingHarness) -> None:
     user = harness.user()
     bought(harness, user, 1)
     harness.clock.advance(days=2)
@@ -152,7 +153,7 @@ def test_a_row_is_never_written_again(harness: TradingHarness) -> None:
     assert days_of(harness, user) == before[1:]
 
 
-def test_a_closed_account_has_no_more_days(harness: TradingHarness) -> None:
+def test_deleted_account_gets_no_more_snapshots(harness: TradingHarness) -> None:
     gone, there = harness.user(), harness.user()
     harness.clock.advance(days=1)
     users = USERS
@@ -166,10 +167,10 @@ def test_a_closed_account_has_no_more_days(harness: TradingHarness) -> None:
 
 
 @pytest.mark.parametrize(("late_s", "rows"), [(0, 1), (-1, 0)])
-def test_a_day_waits_for_the_trades_of_its_close(
+def test_snapshot_waits_for_the_candles(
     harness: TradingHarness, late_s: int, rows: int
 ) -> None:
-    """Candles that have not yet read the stream to the day's end may lack its last trade."""
+    """Candles that have not read the stream to the day's end may lack its last trade."""
     harness.user()
     cursor = {"id": 1, "position": 0, "read_at": EVENING + timedelta(seconds=late_s)}
     harness.do(lambda session: session.execute(insert(CANDLE_CURSORS), cursor))
@@ -177,7 +178,7 @@ def test_a_day_waits_for_the_trades_of_its_close(
     assert record(harness, KrxHours({})) == rows
 
 
-def test_a_day_costs_the_same_statements_for_one_account_and_for_many(
+def test_recording_takes_the_same_statements_for_any_number_of_accounts(
     harness: TradingHarness,
 ) -> None:
     counts = []
@@ -191,8 +192,7 @@ def test_a_day_costs_the_same_statements_for_one_account_and_for_many(
     assert counts[0] == counts[1] <= 8
 
 
-def test_two_at_once_write_each_row_once(server_harness: TradingHarness) -> None:
-    """Beat may send the task twice, or a second worker may take it up while the first one is slow."""
+def test_concurrent_runs_write_each_row_once(server_harness: TradingHarness) -> None:
     users = [server_harness.user() for _ in range(5)]
     server_harness.clock.advance(days=3)
     run_together(*[lambda: record(server_harness, batch_size=2)] * 4)
@@ -217,11 +217,10 @@ MARKETS = st.sampled_from((AlwaysOpen(), KrxHours({}), KrxHours(CORRECTED)))
 @settings(
     max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
-def test_any_history_is_what_its_ledger_replayed_says(
+def test_snapshots_equal_the_replayed_ledger(
     harness: TradingHarness, actions: list[tuple[str, int, str, int]], hours: KrxHours
 ) -> None:
-    """Cash, flows and shares come and go at any hour, closes are known or not, days are recorded on time or late: each row is what going
-    through the ledger in plain Python says."""
+    """Random flows and trades at any hour, known and unknown closes, recording in time or late."""
     user, known = harness.user(), set[tuple[str, date]]()
     opened_at = harness.clock.now
     for action, size, code, pause_h in actions:

@@ -1,4 +1,4 @@
-"""Returns with the flows taken out: held against the definition in fractions, and at every border where money is not there."""
+"""Returns adjusted for flows, compared with their definition in fractions."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -30,7 +30,7 @@ def day(n: int) -> date:
 
 
 def days(*rows: tuple[int | None, int]) -> list[Valuation]:
-    """Valuations of successive days from (worth, what was paid in, or out where it is negative)."""
+    """Return valuations of successive days from (value, flow); a negative flow is a withdrawal."""
     return [
         Valuation(day(n), worth, max(flow, 0), max(-flow, 0))
         for n, (worth, flow) in enumerate(rows)
@@ -41,30 +41,30 @@ def values(*rows: tuple[int | None, int]) -> list[Decimal]:
     return [one.value for one in daily_returns(days(*rows))]
 
 
-def test_a_deposit_is_no_return() -> None:
-    """100 that become 110, and 50 more that earn nothing: ten per cent and none."""
+def test_deposit_is_not_a_return() -> None:
+    """100 become 110, and 50 more earn nothing: 10 % and 0 %."""
     assert values((100, 0), (110, 0), (160, 50)) == [Decimal("0.1"), 0]
 
 
-def test_what_comes_in_is_invested_from_the_beginning_of_its_day() -> None:
-    """50 paid in to 50 that earn 10 on that day are ten per cent on 100."""
+def test_deposit_counts_from_the_beginning_of_its_day() -> None:
+    """50 and a deposit of 50 earn 10 on that day: 10 %."""
     assert values((50, 0), (110, 50)) == [Decimal("0.1")]
 
 
-def test_what_goes_out_is_invested_until_the_end_of_its_day() -> None:
-    """100 that became 110 of which 50 were taken out are ten per cent, and all taken out, more than there was before, too."""
+def test_withdrawal_counts_until_the_end_of_its_day() -> None:
+    """100 become 110, of which 50 are withdrawn: 10 %. The same if all is withdrawn."""
     assert values((100, 0), (60, -50)) == values((100, 0), (0, -110)) == [Decimal("0.1")]
 
 
-def test_a_day_has_flows_of_both_kinds() -> None:
-    """100 and 100 more that become 220, of which 210 are taken out, are ten per cent: what comes to nearly nothing is no small flow."""
+def test_day_with_deposit_and_withdrawal() -> None:
+    """100 and a deposit of 100 become 220, of which 210 are withdrawn: 10 %."""
     (found,) = daily_returns([Valuation(day(0), 100), Valuation(day(1), 10, 100, 210)])
 
     assert found.value == Decimal("0.1")
 
 
-def test_the_first_day_counts_from_the_starting_cash() -> None:
-    """The account is opened with 100, so the 5 won lost on its first day are five per cent."""
+def test_first_return_is_measured_from_the_starting_cash() -> None:
+    """The account is opened with 100 and loses 5 on its first day: −5 %."""
     first = Valuation(FIRST, 95, 100)
 
     assert daily_returns([opening_valuation(first), first]) == (
@@ -72,16 +72,16 @@ def test_the_first_day_counts_from_the_starting_cash() -> None:
     )
 
 
-def test_a_day_of_unknown_worth_is_reached_over() -> None:
-    """With the flow of that day: 100 and 50 more that are worth 165 a day later are ten per cent."""
+def test_return_spans_a_day_of_unknown_value() -> None:
+    """100 and a deposit of 50 on that day are worth 165 a day later: 10 %."""
     assert daily_returns(days((100, 0), (None, 50), (165, 0))) == (
         Return(day(0), day(2), Decimal("0.1")),
     )
     assert values((None, 100), (100, 0), (None, 0)) == values((None, 5)) == []
 
 
-def test_a_day_without_capital_has_no_return() -> None:
-    """Nothing left and nothing paid in: no figure, and what follows begins with the day on which money came again."""
+def test_day_without_capital_has_no_return() -> None:
+    """The next return begins with the day of the next deposit."""
     emptied = daily_returns(days((100, 0), (0, -100), (0, 0), (0, 0), (220, 200)))
 
     assert emptied == (Return(day(0), day(1), Decimal(0)), Return(day(3), day(4), Decimal("0.1")))
@@ -90,20 +90,19 @@ def test_a_day_without_capital_has_no_return() -> None:
     )
 
 
-def test_a_wipe_out_stays_one() -> None:
-    """Everything lost is −100 %, whatever is paid in and earned later; worth below zero is no more than everything."""
+def test_total_loss_remains_total() -> None:
+    """−100 % whatever is paid in later; a value below zero counts as zero."""
     assert values((100, 0), (0, 0)) == values((100, 0), (-30, 0)) == [-1]
     assert total_return(values((100, 0), (0, 0), (300, 100))) == -1
 
 
-def test_debt_is_no_loss_of_its_own() -> None:
-    """Of 100 that became 40 all 100 are taken back: 60 % are lost, and the 60 owed come off what is paid in next."""
+def test_debt_is_not_an_additional_loss() -> None:
+    """100 become 40 and all 100 are withdrawn: −60 %. The debt of 60 reduces the next deposit."""
     assert values((100, 0), (-60, -100), (44, 100), (0, 0)) == [Decimal("-0.6"), Decimal("0.1"), -1]
     assert values((100, 0), (-60, -100), (-20, 40)) == [Decimal("-0.6")]
 
 
 def test_less_than_a_year_is_not_annualised() -> None:
-    """364 days are too few; 365 are the total itself, and two years its root."""
     assert annualise(Decimal("0.21"), days=364) == Unavailable(
         UnavailableReason.PERIOD_TOO_SHORT, needed=365, have=364
     )
@@ -112,8 +111,10 @@ def test_less_than_a_year_is_not_annualised() -> None:
     assert annualise(Decimal(-1), days=500) == -1
 
 
-def test_linking_reaches_over_days_that_do_not_count() -> None:
-    """Two returns over a missing day become one; what lies before the first and behind the last counting day is left out."""
+def test_chaining_spans_excluded_days() -> None:
+    """Two returns over an excluded day become one. Returns before the first and after the last
+    included day are dropped.
+    """
     returns = daily_returns(days((100, 0), (110, 0), (121, 0), (242, 0), (484, 0)))
 
     assert chain_returns(returns, {day(1), day(3)}) == (Return(day(1), day(3), Decimal("1.2")),)
@@ -121,8 +122,8 @@ def test_linking_reaches_over_days_that_do_not_count() -> None:
     assert chain_returns(returns, {day(n) for n in range(5)}) == returns
 
 
-def test_linking_does_not_reach_over_a_gap() -> None:
-    """Where there was no capital nothing is linked."""
+def test_chaining_does_not_span_a_gap() -> None:
+    """Days without capital are not chained."""
     returns = daily_returns(days((100, 0), (110, 0), (0, -110), (0, 0), (20, 10), (20, 0)))
 
     assert chain_returns(returns, {day(1), day(5)}) == ()
@@ -139,8 +140,8 @@ def test_linking_does_not_reach_over_a_gap() -> None:
         max_size=30,
     )
 )
-def test_returns_are_those_of_the_definition(rows: list[tuple[int | None, int]]) -> None:
-    """Day by day, in exact fractions: end and what was taken out, by beginning and what was paid in."""
+def test_returns_equal_their_definition(rows: list[tuple[int | None, int]]) -> None:
+    """Each day in exact fractions: end plus withdrawals, divided by beginning plus deposits."""
     expected: dict[date, Fraction] = {}
     before: int | None = None
     flows: list[int] = []
@@ -165,8 +166,8 @@ def test_returns_are_those_of_the_definition(rows: list[tuple[int | None, int]])
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**13), st.just(0)), min_size=2, max_size=30))
-def test_without_flows_the_total_is_end_by_beginning(rows: list[tuple[int, int]]) -> None:
-    """However it went up and down in between. A fall to a ten-million-millionth leaves fifteen of the 28 digits of what it is followed by."""
+def test_total_return_without_flows_is_end_divided_by_beginning(rows: list[tuple[int, int]]) -> None:
+    """A fall to 1e-13 leaves 15 of the 28 digits."""
     worth = [row[0] for row in rows]
     assert total_return(values(*rows)) + 1 == pytest.approx(
         Decimal(worth[-1]) / worth[0], rel=Decimal("1e-12")
@@ -178,10 +179,10 @@ def test_without_flows_the_total_is_end_by_beginning(rows: list[tuple[int, int]]
     st.lists(st.tuples(st.integers(0, 9), st.integers(1, 10**9)), min_size=1, max_size=6),
     st.integers(10, 40),
 )
-def test_money_that_grows_alike_every_day_has_that_growth(
+def test_money_weighted_return_of_constant_growth_is_that_growth(
     growth: Decimal, flows: list[tuple[int, int]], length: int
 ) -> None:
-    """Whenever it was paid in, the internal rate is the one that it was made with; so is the time-weighted one."""
+    """The time-weighted return is the same."""
     worth, rows = Decimal(10**12), []
     for n in range(1, length):
         paid = sum(amount for at, amount in flows if at == n)
@@ -197,8 +198,8 @@ def test_money_that_grows_alike_every_day_has_that_growth(
     )
 
 
-def test_money_weights_the_days_on_which_there_is_more_of_it() -> None:
-    """A hundred earn ten per cent; a thousand more then lose ten: linked that is 1 %, in money nearly 10 %, lost."""
+def test_money_weighted_return_weights_days_by_capital() -> None:
+    """100 earn 10 %, then 1,100 lose 10 %: −1 % time-weighted, nearly −10 % money-weighted."""
     valuations = days((100, 0), (110, 0), (999, 1_000))
 
     found = money_weighted_return(valuations, since=day(0), until=day(2))
@@ -209,13 +210,15 @@ def test_money_weights_the_days_on_which_there_is_more_of_it() -> None:
     assert found == pytest.approx(daily**2 - 1, abs=Decimal("1e-20"))
 
 
-def test_a_wipe_out_is_one_in_money_too() -> None:
+def test_money_weighted_return_of_a_total_loss() -> None:
     assert money_weighted_return(
         days((100, 0), (0, 0)), since=day(0), until=day(1)
     ) == pytest.approx(-1, abs=Decimal("1e-9"))
 
 
-def test_flows_that_no_rate_explains_have_none() -> None:
-    """What is taken out on the day of the loss, and a new start that leaves nothing of it: no rate comes to that without debt."""
+def test_money_weighted_return_without_a_solution() -> None:
+    """A withdrawal on the day of the loss, and a later total loss: no rate explains this without
+    debt.
+    """
     never = money_weighted_return(days((100, 0), (0, -150), (1, 100)), since=day(0), until=day(2))
     assert never == Unavailable(UnavailableReason.NO_SINGLE_SOLUTION)

@@ -1,4 +1,4 @@
-"""Statistics: each figure that the database puts together is what the fills themselves say, day by day."""
+"""Trade statistics of the database, compared with sums over the fills."""
 
 import re
 from collections import defaultdict, deque
@@ -28,7 +28,7 @@ def statistics(harness: TradingHarness, user: UUID, **period: Any) -> TradeStati
 
 
 def holding_times(fills: Sequence[RowMapping]) -> dict[tuple[date, bytes], int]:
-    """Seconds by trade, with every share in a queue by itself: the first bought is the first sold."""
+    """Return the holding time (s) of each trade from a FIFO queue of single shares."""
     queues: defaultdict[str, deque[datetime]] = defaultdict(deque)
     held: defaultdict[tuple[date, bytes], list[int]] = defaultdict(list)
     for fill in fills:
@@ -44,7 +44,7 @@ def holding_times(fills: Sequence[RowMapping]) -> dict[tuple[date, bytes], int]:
 
 
 def by_hand(harness: TradingHarness, user: UUID) -> dict[date, TradeTotals]:
-    """The same totals, added up from a user's fills one by one."""
+    """Compute the totals from a user's fills one by one."""
     fills = rows(
         harness,
         "SELECT * FROM order_executions WHERE user_id = :id ORDER BY executed_at, id",
@@ -80,8 +80,8 @@ def by_hand(harness: TradingHarness, user: UUID) -> dict[date, TradeTotals]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_totals_are_those_of_the_fills(harness: TradingHarness, seed: int) -> None:
-    """Of weeks of random trading, orders filled in several parts among it, and of no other user's."""
+def test_totals_equal_the_fills(harness: TradingHarness, seed: int) -> None:
+    """Weeks of random trading with partial fills, beside another user's."""
     change_settings(harness, fill_profile="volume")
     user = harness.user()
     bought(harness, harness.user(), 3)
@@ -104,8 +104,8 @@ def test_the_totals_are_those_of_the_fills(harness: TradingHarness, seed: int) -
     assert worst == max(-found.worst_trade.realized_profit, 0)
 
 
-def test_a_period_and_a_stock_narrow_the_statistics(harness: TradingHarness) -> None:
-    """Days share the whole out, and so do stocks; shares bought before the period have been held since then."""
+def test_statistics_of_a_period_and_of_a_stock(harness: TradingHarness) -> None:
+    """Days and stocks add up to the total. Holding times include purchases before the period."""
     user = harness.user()
     trade_for_weeks(harness, user, seed=3)
     whole = statistics(harness, user).by_day
@@ -121,8 +121,8 @@ def test_a_period_and_a_stock_narrow_the_statistics(harness: TradingHarness) -> 
     assert sum_totals(stocks) == sum_totals(whole.values())
 
 
-def test_a_trade_is_an_orders_sales_of_one_day(harness: TradingHarness) -> None:
-    """An order that sold two parts in the evening and one after midnight in Korea made two trades, with the profit of each day."""
+def test_trade_is_one_orders_sales_of_one_day(harness: TradingHarness) -> None:
+    """An order that sells two parts before midnight in Korea and one after it makes two trades."""
     change_settings(harness, fill_profile="volume")
     user = harness.user()
     harness.tick(70_000, volume=100)
@@ -154,8 +154,8 @@ def test_a_trade_is_an_orders_sales_of_one_day(harness: TradingHarness) -> None:
     assert found.best_trade.stock_name == "삼성전자"
 
 
-def test_a_sale_whose_profit_is_not_known_is_in_no_trade(harness: TradingHarness) -> None:
-    """It counts as turnover and is said to be missing, until it reaches the holding."""
+def test_unapplied_sale_is_in_no_trade(harness: TradingHarness) -> None:
+    """It counts as turnover and as unapplied."""
     user = harness.user()
     bought(harness, user, 10)
     harness.tick(71_300)
@@ -171,8 +171,8 @@ def test_a_sale_whose_profit_is_not_known_is_in_no_trade(harness: TradingHarness
     assert (totals.unapplied_executions, totals.trades, totals.realized_profit) == (0, 1, 4_547)
 
 
-def test_the_lots_of_the_page_are_held_as_long_as_it_says(harness: TradingHarness) -> None:
-    """The worked example of docs/formulas.md, trade by trade."""
+def test_holding_times_of_the_documented_example(harness: TradingHarness) -> None:
+    """The example of docs/formulas.md, trade by trade."""
     page = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| (BUY|SELL) \| (\d+) \| (\d+) \| (\d+|–) \|$", page, flags=re.MULTILINE)
     user, began, held_s = harness.user(), harness.clock(), 0
@@ -189,7 +189,6 @@ def test_the_lots_of_the_page_are_held_as_long_as_it_says(harness: TradingHarnes
 
 
 def test_statistics_take_four_statements(harness: TradingHarness) -> None:
-    """However many fills they are of."""
     user, counts = harness.user(), []
     for steps in (0, 3, 30):
         trade_for_weeks(harness, user, seed=4, steps=steps)

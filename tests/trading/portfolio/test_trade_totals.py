@@ -1,4 +1,4 @@
-"""Totals of trades: what is put together is what its parts say, and what nobody can know is None."""
+"""Totals of trades and their figures."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -30,15 +30,14 @@ def totals(profits: list[int]) -> TradeTotals:
 
 @given(st.lists(PROFITS, max_size=6))
 def test_totals_add_up(days: list[list[int]]) -> None:
-    """Day by day or at once, it is the same."""
     together = totals([profit for profits in days for profit in profits])
 
     assert sum_totals(totals(profits) for profits in days) == together
     assert together.realized_profit == sum(profit for profits in days for profit in profits)
 
 
-def test_the_figures_of_some_trades() -> None:
-    """Three won 30, 20 and 10, one lost 15 and one came out even: 60 % won, and what won was four times what lost."""
+def test_figures_of_some_trades() -> None:
+    """Wins of 30, 20 and 10, a loss of 15 and a break-even: 60 % wins, profit factor 4."""
     found = totals([30, 20, 10, -15, 0])
 
     assert (found.win_rate, found.profit_factor) == (Decimal("0.6"), 4)
@@ -46,8 +45,7 @@ def test_the_figures_of_some_trades() -> None:
     assert (found.largest_win, found.largest_loss, found.realized_profit) == (30, 15, 45)
 
 
-def test_what_has_no_trades_has_no_figures() -> None:
-    """Nothing is made up for a day without trades, nor a profit factor without a loss."""
+def test_figures_without_trades_are_none() -> None:
     nothing = TradeTotals()
 
     assert (nothing.win_rate, nothing.average_win, nothing.average_loss) == (None, None, None)
@@ -70,8 +68,8 @@ def test_what_has_no_trades_has_no_figures() -> None:
         (date(2026, 12, 1), Span.MONTH, "2026-12", date(2026, 12, 1), date(2026, 12, 31)),
     ],
 )
-def test_a_day_lies_in_its_span(day: date, span: Span, key: str, first: date, last: date) -> None:
-    """Weeks are those of ISO 8601 and belong to the year of their Thursday."""
+def test_bucket_contains_its_day(day: date, span: Span, key: str, first: date, last: date) -> None:
+    """Weeks follow ISO 8601 and belong to the year of their Thursday."""
     bucket = bucket_containing(day, span)
     assert (bucket.key, bucket.first_day, bucket.last_day) == (key, first, last)
 
@@ -80,8 +78,8 @@ def test_a_day_lies_in_its_span(day: date, span: Span, key: str, first: date, la
     st.dictionaries(st.dates(date(2020, 1, 1), date(2027, 12, 31)), st.integers(1, 9), max_size=40),
     st.sampled_from(Span),
 )
-def test_spans_share_the_days_out(days: dict[date, int], span: Span) -> None:
-    """Every day is in one span, spans are ordered as time and as their keys, and do not overlap."""
+def test_buckets_partition_the_days(days: dict[date, int], span: Span) -> None:
+    """Buckets do not overlap and are ordered by time and by key."""
     found = by_span({day: TradeTotals(executions=count) for day, count in days.items()}, span)
 
     assert sum(totals.executions for totals in found.values()) == sum(days.values())
