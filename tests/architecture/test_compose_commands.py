@@ -1,4 +1,4 @@
-"""What the containers of docker-compose.yml run and how they are asked for their health, by the programs that will read these lines."""
+"""Commands and health checks of docker-compose.yml, parsed by the programs that run them."""
 
 import json
 import os
@@ -20,18 +20,18 @@ from flask_migrate.cli import db
 import celery_config
 from launcher.plan import ROOT
 from sandbox.__main__ import _arguments
-from tests.architecture.compose import OURS, SANDBOX, SERVICES, filled
+from tests.architecture.compose import PRODUCT_SERVICES, SANDBOX, SERVICES, filled
 from tests.support.trading_harness import settings_for
 from tests.workers.processes import environment_of
 from trading.config.settings import Settings, load
 from webapp.cli.commands import seed
 from webapp.cli.database import database
 
-WORKERS = [name for name in OURS if name.startswith("worker-")]
+WORKERS = [name for name in PRODUCT_SERVICES if name.startswith("worker-")]
 
 
 def options_of(words: list[str]) -> dict[str, Any]:
-    """The options of a ``celery -A workers worker|beat``, as Celery's own command line understands them."""
+    """Parse the options of ``celery -A workers worker|beat`` as Celery does."""
     words = [word for word in words if word != "--quiet"]
     assert words[:3] == ["celery", "-A", "workers"]
     command = {"worker": worker, "beat": beat}[words[3]]
@@ -40,9 +40,9 @@ def options_of(words: list[str]) -> dict[str, Any]:
 
 
 def queues_of(name: str, *, shards: int) -> set[str]:
-    """The queues that a service's worker consumes while there are so many matchers."""
+    """Return the queues that a service's worker consumes with this number of shards."""
     known = set(celery_config.worker(Settings(matcher_shards=shards))["task_queues"])
-    options = options_of(OURS[name]["command"])
+    options = options_of(PRODUCT_SERVICES[name]["command"])
     named = {*(options["queues"] or ()), *(options["exclude_queues"] or ())}
     assert named <= known, "a queue that nobody sends to"
     return set(options["queues"]) if options["queues"] else known - set(options["exclude_queues"])
@@ -50,7 +50,7 @@ def queues_of(name: str, *, shards: int) -> set[str]:
 
 @pytest.mark.parametrize("shards", [1, 4])
 def test_every_queue_is_consumed_by_exactly_one_kind_of_worker(shards: int) -> None:
-    """A queue that nobody consumes fills up in silence; one that two consume lets slow work into the way of orders."""
+    """Messages without a consumer pile up; with two kinds, slow work delays orders."""
     consumed = {name: queues_of(name, shards=shards) for name in WORKERS}
 
     assert sorted(queue for queues in consumed.values() for queue in queues) == sorted(
@@ -63,40 +63,40 @@ def test_every_queue_is_consumed_by_exactly_one_kind_of_worker(shards: int) -> N
     )
 
 
-def test_a_stop_waits_for_the_longest_task() -> None:
-    """A worker that is told to stop finishes its task first; Docker must not lose its patience before the task's own limit."""
+def test_stop_grace_period_exceeds_the_longest_task() -> None:
+    """A worker finishes its task on SIGTERM, within the task's time limit."""
     program = (
         "import json; from workers import app; app.loader.import_default_modules()\n"
         "print(json.dumps({name: task.time_limit or app.conf.task_time_limit for name, task in app.tasks.items()}))"
     )
     environment = environment_of(settings_for("sqlite:///no.db", "redis://127.0.0.1:1/0"))
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True
     )
-    limits_s = json.loads(told.stdout)
+    limits_s = json.loads(result.stdout)
 
     for name in WORKERS:
         queues = queues_of(name, shards=1)
         longest_s = max(
             limits_s[task] for task, queue in celery_config.QUEUES.items() if queue in queues
         )
-        assert int(OURS[name]["stop_grace_period"].removesuffix("s")) > longest_s
+        assert int(PRODUCT_SERVICES[name]["stop_grace_period"].removesuffix("s")) > longest_s
 
 
-def test_beat_writes_where_it_may() -> None:
-    """Its file system is read-only but for /tmp."""
-    options = options_of(OURS["beat"]["command"])
+def test_beat_writes_to_tmp_only() -> None:
+    """The rest of its file system is read-only."""
+    options = options_of(PRODUCT_SERVICES["beat"]["command"])
 
     assert Path(options["schedule"]).parent == Path("/tmp")  # noqa: S108 - the container's own
     assert options["pidfile"] is None
 
 
-def test_flower_listens_where_its_port_is_published() -> None:
-    """The options are Flower's, and no page of it is shown without the password."""
+def test_flower_listens_at_its_published_port() -> None:
+    """No page is shown without the password."""
     from flower import options as _defines  # noqa: F401
     from tornado.options import options
 
-    words = OURS["flower"]["command"]
+    words = PRODUCT_SERVICES["flower"]["command"]
     assert words[:4] == ["celery", "-A", "workers", "flower"]
     given = dict(word.removeprefix("--").split("=") for word in words[4:])
     assert {name for name in given if name in options} == set(given)
@@ -104,15 +104,19 @@ def test_flower_listens_where_its_port_is_published() -> None:
     assert {"name", "uuid", "state", "args", "result"} < set(given["tasks-columns"].split(","))
 
 
-def test_every_other_command_names_what_is_there() -> None:
-    """A module, an application, commands of flask: a slip would be a container that starts again and again."""
-    assert OURS["api"]["command"] == ["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
+def test_every_other_command_names_an_existing_module() -> None:
+    assert PRODUCT_SERVICES["api"]["command"] == [
+        "gunicorn",
+        "-c",
+        "deploy/gunicorn.conf.py",
+        "wsgi:app",
+    ]
     assert "\napp = " in (ROOT / "wsgi.py").read_text()
     for name in ("relayer", "gateway"):
-        python, option, module = OURS[name]["command"]
+        python, option, module = PRODUCT_SERVICES[name]["command"]
         assert (python, option) == ("python", "-m")
         assert find_spec(f"{module}.__main__") is not None
-    assert OURS["migrate"]["command"] == [
+    assert PRODUCT_SERVICES["migrate"]["command"] == [
         "sh",
         "-c",
         "flask db upgrade && flask seed && flask database grant stocking_rows",
@@ -123,7 +127,7 @@ def test_every_other_command_names_what_is_there() -> None:
 
 
 def check_of(service: dict[str, Any]) -> list[str]:
-    """A health check as an argument list, with compose's ``$$`` for a dollar."""
+    """Return a health check as arguments, with ``$`` for compose's ``$$``."""
     kind, *words = service["healthcheck"]["test"]
     words = [word.replace("$$", "$") for word in words]
     return ["sh", "-c", *words] if kind == "CMD-SHELL" else words
@@ -131,17 +135,17 @@ def check_of(service: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize(("age_s", "is_healthy"), [(5, True), (45, False), (None, False)])
 @pytest.mark.parametrize("name", [*WORKERS, "beat"])
-def test_an_old_sign_of_life_is_none(
+def test_old_liveness_file_is_unhealthy(
     tmp_path: Path, name: str, *, age_s: int | None, is_healthy: bool
 ) -> None:
-    """The line itself is run, on a file of each age and on none."""
+    """The check itself runs on a file of each age and without a file."""
     file = tmp_path / "sign-of-life"
     if age_s is not None:
         file.touch()
         os.utime(file, (time.time() - age_s,) * 2)
-    place = OURS[name]["environment"]["SIGN_OF_LIFE_FILE"]
-    shell = [word.replace(place, str(file)) for word in check_of(OURS[name])]
-    assert shell != check_of(OURS[name])
+    place = PRODUCT_SERVICES[name]["environment"]["SIGN_OF_LIFE_FILE"]
+    shell = [word.replace(place, str(file)) for word in check_of(PRODUCT_SERVICES[name])]
+    assert shell != check_of(PRODUCT_SERVICES[name])
 
     assert (
         subprocess.run(shell, check=False, stderr=subprocess.DEVNULL).returncode == 0
@@ -152,9 +156,9 @@ def test_an_old_sign_of_life_is_none(
     ("name", "port", "path"),
     [("api", 8000, "/readyz"), ("gateway", 8001, "/healthz"), ("flower", 5555, "/healthcheck")],
 )
-def test_servers_are_asked_what_they_answer(name: str, port: int, path: str) -> None:
-    """At the port where they listen, with a deadline; nobody listens here, and so nobody is healthy."""
-    python, option, program = check_of(OURS[name])
+def test_http_checks_ask_the_listening_port(name: str, port: int, path: str) -> None:
+    """With a deadline; nothing listens here, so the check fails."""
+    python, option, program = check_of(PRODUCT_SERVICES[name])
 
     assert (python, option) == ("python", "-c")
     assert re.search(rf"urlopen\('http://127\.0\.0\.1:{port}{path}', timeout=\d\)", program)
@@ -167,21 +171,21 @@ def test_servers_are_asked_what_they_answer(name: str, port: int, path: str) -> 
     )
 
 
-def test_the_relayers_are_asked_for_the_feed() -> None:
-    """The probe exits with 1 while the feed is not healthy."""
-    assert check_of(OURS["relayer"]) == ["python", "-m", "relayer.probe", "--once"]
+def test_relayers_health_check_probes_the_feed() -> None:
+    """The probe exits with 1 while the feed is unhealthy."""
+    assert check_of(PRODUCT_SERVICES["relayer"]) == ["python", "-m", "relayer.probe", "--once"]
 
 
-def test_the_sandbox_runs_what_production_runs() -> None:
-    """Each process by the same command, but for the worker, which there is one of, with all queues."""
+def test_sandbox_runs_productions_commands() -> None:
+    """Except for the worker: one consumes all queues."""
     for name in ("beat", "relayer", "gateway", "flower"):
-        assert SANDBOX[name]["command"] == OURS[name]["command"]
-    *gunicorn, application = OURS["api"]["command"]
+        assert SANDBOX[name]["command"] == PRODUCT_SERVICES[name]["command"]
+    *gunicorn, application = PRODUCT_SERVICES["api"]["command"]
     assert SANDBOX["api"]["command"] == [*gunicorn, "--bind", "127.0.0.1:8002", application]
-    # There its one user of the database may do everything.
+    # Its single database user has all rights.
     assert (
         f"{SANDBOX['migrate']['command'][-1]} && flask database grant stocking_rows"
-        == OURS["migrate"]["command"][-1]
+        == PRODUCT_SERVICES["migrate"]["command"][-1]
     )
     assert set(SANDBOX) == {*SERVICES, "sandbox", "worker"} - set(WORKERS)
     options = options_of(SANDBOX["worker"]["command"])
@@ -194,8 +198,8 @@ def test_the_sandbox_runs_what_production_runs() -> None:
     }
 
 
-def test_the_sandbox_needs_no_secret_and_is_for_this_machine_alone() -> None:
-    """Its passwords are known to everybody, so nobody else may reach it; production's settings refuse to be run so."""
+def test_sandbox_needs_no_secret_and_is_local() -> None:
+    """Its passwords are public, so it is published on this machine only."""
     ports = [port for service in SANDBOX.values() for port in service.get("ports", ())]
     assert sorted(ports) == [f"127.0.0.1:{port}:{port}" for port in (5555, 8000, 8092)]
     for service in (service for service in SANDBOX.values() if "build" in service):
@@ -204,8 +208,8 @@ def test_the_sandbox_needs_no_secret_and_is_for_this_machine_alone() -> None:
         assert "network_mode" in service or service["ports"]
 
 
-def test_the_stand_ins_listen_where_the_settings_look_for_them() -> None:
-    """In one network with all the others, at the addresses that are the settings' defaults."""
+def test_stand_ins_listen_at_the_settings_defaults() -> None:
+    """In one network with all other services."""
     python, option, module, *arguments = SANDBOX["sandbox"]["command"]
     assert (python, option, module) == ("python", "-m", "sandbox")
     options, settings = _arguments().parse_args(arguments), Settings()

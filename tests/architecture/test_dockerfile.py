@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.architecture.compose import OURS, SANDBOX, SECRETS, filled
+from tests.architecture.compose import PRODUCT_SERVICES, SANDBOX, SECRETS, filled
 
 TEXT = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 LINES = [line.split(maxsplit=1) for line in TEXT.splitlines() if line and not line.startswith("#")]
@@ -124,7 +124,7 @@ def test_build_without_a_target_gives_production() -> None:
     assert list(STAGES)[-1] == "production"
     targets = {
         service["build"]["target"]
-        for service in (*OURS.values(), *SANDBOX.values())
+        for service in (*PRODUCT_SERVICES.values(), *SANDBOX.values())
         if "build" in service
     }
     assert targets == {"production", "sandbox"} <= set(STAGES)
@@ -135,7 +135,7 @@ def test_image_checks_its_default_command_like_compose() -> None:
     (check,) = (rest for word, rest in history("production") if word == "HEALTHCHECK")
     asked = json.loads(check.partition("CMD ")[2])
 
-    assert asked == OURS["api"]["healthcheck"]["test"][1:]
+    assert asked == PRODUCT_SERVICES["api"]["healthcheck"]["test"][1:]
     assert [rest for word, rest in history("production") if word == "CMD"] == [
         '["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]'
     ]
@@ -164,12 +164,13 @@ def test_production_image_is_complete_without_stand_ins(tmp_path: Path) -> None:
         "client = wsgi.app.test_client()\n"
         "assert client.get('/healthz').status_code == 200\n"
         "assert client.get('/demo/payment').status_code == 404\n"
-        "assert not any(util.find_spec(name) for name in ('sandbox', 'launcher', 'tests', 'benchmarks'))\n"
+        "assert not any(util.find_spec(name) for name in ('sandbox', 'launcher', 'tests', "
+        "'benchmarks'))\n"
     )
     place = laid_out("production", tmp_path)
     before = sorted(place.rglob("*"))
 
-    ran = run(place, program, **filled(OURS["api"]["environment"], SECRETS))
+    ran = run(place, program, **filled(PRODUCT_SERVICES["api"]["environment"], SECRETS))
 
     assert ran.returncode == 0, ran.stderr
     assert sorted(place.rglob("*")) == before

@@ -1,4 +1,4 @@
-"""docs/operations/faults.md against the suite that it tells of."""
+"""docs/operations/faults.md compared with the fault tests."""
 
 import ast
 import re
@@ -9,8 +9,7 @@ from tests.architecture.source import python_files, tree
 PAGE = ROOT / "docs" / "operations" / "faults.md"
 
 
-def test_the_page_names_every_ordeal_and_no_other() -> None:
-    """A fault that is played and not told of helps no operator, and one that is told of and not played is a promise."""
+def test_page_names_every_scenario_and_no_other() -> None:
     played = {
         node.name
         for path in python_files("tests/faults/test_*.py")

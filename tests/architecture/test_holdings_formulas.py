@@ -1,4 +1,4 @@
-"""The examples of docs/formulas.md on holdings and days, recomputed from the page by the code that answers them."""
+"""Examples of docs/formulas.md on holdings and days, recomputed by the product's code."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -22,7 +22,7 @@ NOW = TestClock()()
 
 
 def table(first_column: str) -> Iterator[dict[str, Any]]:
-    """The rows of the table that begins with this column, its figures as whole numbers and a dash as None."""
+    """Yield the rows of the table with this first column: figures as integers, dashes as None."""
     lines = iter(PAGE.splitlines())
     head = next(line for line in lines if line.startswith(f"| {first_column} |"))
     names = [name.strip() for name in head.strip("|").split("|")]
@@ -40,7 +40,7 @@ def _value(cell: str) -> int | str | None:
 
 
 class _Row:
-    """A holding's row as the database has it."""
+    """A row of a holding as the database returns it."""
 
     def __init__(self, row: dict[str, Any]) -> None:
         self.stock_code, self.quantity, self.cost, self.buy_commission = (
@@ -53,7 +53,7 @@ class _Row:
         self.reserved_quantity = 0
 
 
-def test_average_price_and_realised_profit() -> None:
+def test_average_price_and_realized_profit() -> None:
     position, fills = HoldingPosition(), list(table("fill"))
     assert len(fills) == 3
     for fill in fills:
@@ -68,7 +68,7 @@ def test_average_price_and_realised_profit() -> None:
         else:
             position, sale = position.sold(**terms, tax=fill["tax"])
             profit = sale.realized_profit
-        told = (
+        documented = (
             fill["held"],
             fill["cost"],
             fill["buy commission"],
@@ -76,10 +76,16 @@ def test_average_price_and_realised_profit() -> None:
             fill["realised profit"],
         )
         average = average_price(position.cost, position.quantity)
-        assert told == (position.quantity, position.cost, position.buy_commission, average, profit)
+        assert documented == (
+            position.quantity,
+            position.cost,
+            position.buy_commission,
+            average,
+            profit,
+        )
 
 
-def test_value_unrealised_profit_and_weight() -> None:
+def test_value_unrealized_profit_and_weight() -> None:
     rows = list(table("stock"))
     ticks = {
         row["stock"]: Tick(
@@ -96,8 +102,8 @@ def test_value_unrealised_profit_and_weight() -> None:
     holdings = value_holdings(HoldingRows(held, {}, {}), ticks, now=NOW, freshness_ms=1)
     assert len(holdings) == 2
     for row, holding in zip(rows, holdings, strict=True):
-        told = (row["value"], row["unrealised profit"], row["rate (bp)"], row["weight (bp)"])
-        assert told == (
+        documented = (row["value"], row["unrealised profit"], row["rate (bp)"], row["weight (bp)"])
+        assert documented == (
             holding.value,
             holding.unrealized_profit,
             holding.unrealized_profit_rate_bp,
@@ -131,13 +137,18 @@ def test_days() -> None:
             unpriced_holdings=0,
             assets_before=before,
         )
-        told = (row["total"], row["deposits"], row["profit"], row["rate (bp)"])
-        assert told == (record.total_assets, record.deposits, record.profit, record.profit_rate_bp)
+        documented = (row["total"], row["deposits"], row["profit"], row["rate (bp)"])
+        assert documented == (
+            record.total_assets,
+            record.deposits,
+            record.profit,
+            record.profit_rate_bp,
+        )
         before = row["total"]
 
 
 def test_when_a_day_ends() -> None:
-    """Before the after-market began and since; and how long after it a day is recorded."""
+    """Before and since the after-market was introduced, and the delay until a day is recorded."""
     ends = [KrxHours({}).trading_ends(day) for day in (date(2026, 9, 14), date(2026, 9, 11))]
     assert [f"{end.astimezone(KST):%H:%M}" for end in ends if end] == ["20:01", "15:31"]
     assert timedelta(minutes=10) == RECORDED_AFTER

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.architecture.source import NOT_OURS, imports, python_files
+from tests.architecture.source import EXCLUDED_FOLDERS, imports, python_files
 
 PACKAGES = ("trading", "webapp", "workers", "relayer", "push_gateway", "sandbox", "launcher")
 
-# The file of the violation, its line, and the text by which the report must name it.
+# File of the violation, its line, and the text that the report must contain.
 PLANTED = (
     ("trading/orders/planted.py", "import webapp", "trading.orders.planted -> webapp"),
     (
@@ -48,7 +48,7 @@ PLANTED = (
         "push_gateway.planted_order -> trading.orders",
     ),
     ("relayer/stomp/planted.py", "import websockets", "relayer.stomp.planted -> websockets"),
-    ("trading/planted.py", "", "planted"),  # A module that no layer names.
+    ("trading/planted.py", "", "planted"),  # A module that is in no layer.
     ("trading/money.py", "import webapp", "trading.money -> webapp"),
 )
 
@@ -94,7 +94,7 @@ def test_processes_import_only_the_product(package: str, allowed: tuple[str, ...
 def test_planted_violations_are_reported(tmp_path: Path) -> None:
     """A contract that never fails may check nothing."""
     for package in PACKAGES:
-        ignored = shutil.ignore_patterns(*NOT_OURS)
+        ignored = shutil.ignore_patterns(*EXCLUDED_FOLDERS)
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for place, line, _ in PLANTED:

@@ -26,13 +26,13 @@ EXTERNAL = re.compile(r"[a-z]+:")
 
 
 def text_of(page: Path) -> str:
-    """The page without its blocks of code."""
+    """Return the page without code blocks."""
     return FENCE.sub("", page.read_text())
 
 
 @cache
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub and GitLab form them."""
+    """Return the anchors of a page's headings, as GitHub and GitLab form them."""
     headings = HEADING.findall(text_of(page))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""Who may speak to the world outside and where to: no address that a user gives is ever asked, and nothing that could run code is read."""
+"""Outgoing connections and code execution are limited to an allow-list of files."""
 
 import ast
 import re
@@ -6,8 +6,8 @@ import re
 from tests.architecture.source import imports, python_files, tree
 
 PACKAGES = ("trading", "webapp", "workers", "relayer", "push_gateway")
-# Of the modules that can open a connection these are used, and by these files alone: the one HTTP client behind PortOne and Toss, whose addresses are
-# settings (a test of settings bounds their hosts), and the relayer's two ways to Toss.
+# Modules that can open a connection, and the only files that may use them: the HTTP client of
+# PortOne and Toss, whose hosts are restricted settings, and the relayer's two connections to Toss.
 CALLERS = {
     "trading/http_client.py",
     "trading/payments/portone/transport.py",
@@ -18,17 +18,18 @@ CALLERS = {
 OPENERS = re.compile(
     r"(requests|urllib3|httpx|http\.client|urllib\.request|aiohttp\.(Client\w*|request)|websockets\.\w+\.client\.connect|smtplib|ftplib|telnetlib)\b"
 )
-# An operator's command has the database's own programs write a backup and read it again; no request leads there, and no shell.
+# Runs the database's own programs for an operator's command, without a shell. No request leads
+# there.
 DUMPS = "trading/operations/backups/mysql.py"
-# What makes code or a process of what it reads.
+# Calls that run code or a process.
 RUNNERS = re.compile(
     r"(pickle|marshal|shelve|dill|cloudpickle|yaml|subprocess|code|pty|xml|lxml|jinja2)\b"
 )
 BUILT_IN = {"eval", "exec", "compile", "__import__", "render_template_string"}
 
 
-def test_only_the_gateways_and_the_relayer_speak_to_the_world() -> None:
-    """A view or a service that could ask an address would be one that somebody can make ask another."""
+def test_only_integrations_and_the_relayer_open_connections() -> None:
+    """A view that fetched an address could be made to fetch another one (SSRF)."""
     found = {
         str(path)
         for path in python_files(*PACKAGES)
@@ -38,8 +39,8 @@ def test_only_the_gateways_and_the_relayer_speak_to_the_world() -> None:
     assert found == CALLERS
 
 
-def test_nothing_that_is_read_is_run() -> None:
-    """No serializer but JSON, no template of text, no code from text, no process."""
+def test_input_is_never_executed() -> None:
+    """No serializer except JSON, no text templates, no code from text, no processes."""
     found = [
         f"{path}:{line}: {module}"
         for path in python_files(*PACKAGES)

@@ -1,4 +1,4 @@
-"""Regular expressions: no input makes one of ours slow, however long it is and whatever it is made of."""
+"""Regular expressions of the product take linear time on any input."""
 
 import ast
 import itertools
@@ -16,11 +16,11 @@ MOST_S = 0.5
 LENGTH = 4_000
 CALLS = {"compile", "match", "fullmatch", "search", "findall", "finditer", "sub", "split"}
 _MAY_HAVE_ONE = re.compile(r"\bre\.\w+\(|\bRegexp\(")
-ROOMS = ("trading", "webapp", "workers", "relayer", "launcher", "sandbox")
+SCANNED_PACKAGES = ("trading", "webapp", "workers", "relayer", "launcher", "sandbox")
 
 
 def constant(node: ast.AST) -> str | None:
-    """The text of a literal, with its placeholders filled by a letter."""
+    """Return the text of a literal, with a letter for each placeholder."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
@@ -31,9 +31,9 @@ def constant(node: ast.AST) -> str | None:
 
 
 def patterns() -> Iterator[tuple[str, str]]:
-    """Where, and the text of every pattern that is written down in the product."""
-    for path in python_files(*ROOMS):
-        # To walk through every file takes a second of each process that collects tests.
+    """Yield the place and text of every pattern in the product."""
+    for path in python_files(*SCANNED_PACKAGES):
+        # Parsing every file would take a second in each test process.
         if not _MAY_HAVE_ONE.search((ROOT / path).read_text(encoding="utf-8")):
             continue
         for node in ast.walk(tree(path)):
@@ -54,7 +54,10 @@ PATTERNS = sorted(set(patterns()))
 
 
 def hostile(pattern: str) -> list[str]:
-    """Long texts that nearly match: runs of every character that the pattern names, alone and mixed, with an end that spoils them."""
+    """Return long strings that nearly match.
+
+    Runs of every character of the pattern, alone and mixed, with an end that prevents a match.
+    """
     random.seed(3)
     letters = sorted({each for each in pattern if each.isprintable()} | set("aA0 -_.,@/'\\\t\n가é"))
     texts = [letter * LENGTH for letter in letters]
@@ -63,15 +66,14 @@ def hostile(pattern: str) -> list[str]:
     return [text + end for text in texts for end in ("", "!", "\x00")]
 
 
-def test_all_are_found() -> None:
-    """The walk sees as many as there are calls, or new ways to write one would go untested."""
+def test_all_patterns_are_found() -> None:
     assert len(PATTERNS) > 30
     assert any("webapp/http/fields.py" in where for where, _ in PATTERNS)
 
 
 @pytest.mark.parametrize(("where", "pattern"), PATTERNS, ids=[where for where, _ in PATTERNS])
-def test_no_input_makes_a_pattern_slow(where: str, pattern: str) -> None:
-    """Matched, matched whole and searched for: all within a time that a pattern which goes back on itself would exceed by far."""
+def test_pattern_takes_linear_time(where: str, pattern: str) -> None:
+    """The limit is far below the time of a backtracking pattern."""
     compiled = re.compile(pattern)
     for text in hostile(pattern):
         began = time.thread_time()

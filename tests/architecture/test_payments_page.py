@@ -1,4 +1,4 @@
-"""The page about payments tells what the code does."""
+"""docs/payments.md compared with the code."""
 
 from launcher.plan import ROOT
 from sandbox.portone.browser import WINDOW_ACTIONS
@@ -14,18 +14,18 @@ from trading.payments.refund_model import REFUND_TRANSITIONS, RefundFailure
 PAGE = (ROOT / "docs" / "payments.md").read_text(encoding="utf-8")
 
 
-def test_the_diagram_is_that_of_the_state_table() -> None:
+def test_diagram_equals_the_transition_table() -> None:
     """Print ``PAYMENT_TRANSITIONS.diagram()`` into the page when the table changes."""
     assert f"```mermaid\n{PAYMENT_TRANSITIONS.diagram()}\n```" in PAGE
 
 
-def test_the_diagram_of_refunds_is_that_of_their_table() -> None:
+def test_refund_diagram_equals_the_transition_table() -> None:
     """Print ``REFUND_TRANSITIONS.diagram()`` into the page when the table changes."""
     assert f"```mermaid\n{REFUND_TRANSITIONS.diagram()}\n```" in PAGE
 
 
-def test_the_decisions_are_those_of_the_table() -> None:
-    """One row a finding, in order; the three credited states decide alike."""
+def test_decisions_equal_the_decision_table() -> None:
+    """One row for each result, in order; the three credited states are decided alike."""
     columns = (PaymentStatus.PENDING, PaymentStatus.EXPIRED, PaymentStatus.CREDITED)
     rows = [
         f"| {' | '.join([finding, *(DECISIONS[status, finding] for status in columns)])} |"
@@ -39,7 +39,7 @@ def test_the_decisions_are_those_of_the_table() -> None:
         )
 
 
-def test_every_word_that_somebody_may_meet_is_explained() -> None:
+def test_page_explains_every_code() -> None:
     knobs = {name for knobs in (Faults, Rule, WebhookFaults) for name in knobs.model_fields}
     words = {
         *WebhookFault,

@@ -1,4 +1,4 @@
-"""The page of formulas, its section on performance: every worked example comes out as it says."""
+"""Examples of docs/formulas.md on performance, recomputed by the product's code."""
 
 import re
 from datetime import date
@@ -28,7 +28,7 @@ RETURNS, RISK, TRADES = (re.split(r"^### ", PAGE, flags=re.MULTILINE)[n] for n i
 
 
 def rows(section: str, columns: int) -> list[list[str]]:
-    """The rows of the tables of a section that have so many columns, without their heads."""
+    """Return the rows of a section's tables with this number of columns, without headings."""
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in section.splitlines()
@@ -41,7 +41,7 @@ def rows(section: str, columns: int) -> list[list[str]]:
     ]
 
 
-def told(section: str) -> dict[str, str]:
+def documented(section: str) -> dict[str, str]:
     return dict(rows(section, 2))
 
 
@@ -54,8 +54,8 @@ def won(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def test_the_returns_are_those_of_the_table() -> None:
-    """Flows of both kinds, a day of unknown worth, and what the days come to."""
+def test_returns_equal_the_table() -> None:
+    """Deposits, withdrawals and a day of unknown value."""
     table = rows(RETURNS, 5)
     valuations = [
         Valuation(
@@ -75,17 +75,18 @@ def test_the_returns_are_those_of_the_table() -> None:
     }
     fall = max_drawdown(found)
     assert fall is not None
-    assert told(RETURNS) == {
+    assert documented(RETURNS) == {
         "time-weighted return": six(total_return(one.value for one in found)),
         "money-weighted return": six(
             money_weighted_return(valuations, since=valuations[0].day, until=valuations[-1].day)
         ),
-        "max drawdown": f"{six(fall.depth)}, from {fall.peak_day} to {fall.trough_day}, recovered on {fall.recovery_day}",
+        "max drawdown": f"{six(fall.depth)}, from {fall.peak_day} to {fall.trough_day}, "
+        f"recovered on {fall.recovery_day}",
     }
 
 
-def test_the_risk_is_that_of_the_twenty_days() -> None:
-    """Beside an index, and over a risk-free rate."""
+def test_risk_figures_of_the_twenty_days() -> None:
+    """With an index and a risk-free rate."""
     account, index = (
         [Decimal(bp) / 10_000 for bp in line.split()[1:]]
         for line in RISK.splitlines()
@@ -93,7 +94,7 @@ def test_the_risk_is_that_of_the_twenty_days() -> None:
     )
 
     assert len(account) == RETURNS_NEEDED == 20
-    assert told(RISK) == {
+    assert documented(RISK) == {
         "time-weighted return": six(total_return(account)),
         "the index's return": six(total_return(index)),
         "excess return": six(total_return(account) - total_return(index)),
@@ -105,8 +106,8 @@ def test_the_risk_is_that_of_the_twenty_days() -> None:
     }
 
 
-def test_the_trades_come_to_what_is_told() -> None:
-    """Three that won, one that lost, one that came out even."""
+def test_trade_figures() -> None:
+    """Three wins, a loss and a break-even."""
     (line,) = [line for line in TRADES.splitlines() if line.startswith("Trades of ")]
     profits = [won(text.replace("−", "-")) for text in re.findall(r"−?\d[\d,]*\d|\b0\b", line)]
     totals = TradeTotals(
@@ -118,7 +119,7 @@ def test_the_trades_come_to_what_is_told() -> None:
     )
 
     assert len(profits) == 5
-    assert told(TRADES) == {
+    assert documented(TRADES) == {
         "win rate": f"{totals.win_rate:.6f}",
         "average win": f"{totals.average_win:,}",
         "average loss": f"{totals.average_loss:,}",

@@ -1,4 +1,4 @@
-"""The Procfile's lines against the modules that they name."""
+"""Commands of the Procfile."""
 
 import shlex
 from importlib.util import find_spec
@@ -15,12 +15,12 @@ DOOR = ["run", "--config", "deploy/Caddyfile", "--adapter", "caddyfile"]
 
 def module_of(words: list[str]) -> str:
     if words[:3] == ["exec", "env", "-i"]:
-        # No Python: it starts with the variables that it is given here and no others.
+        # Not a Python program: it starts with the variables set before it.
         program = next(number for number, word in enumerate(words[3:], 3) if "=" not in word)
         assert words[program:] == ["caddy", *DOOR]
         return "launcher.__main__"
     if words[:2] == ["exec", "env"]:
-        # A variable that this process alone is given.
+        # A variable for this process only.
         words = ["exec", *words[3:]]
     match words:
         case ["exec", "gunicorn", "-c", _, "--bind", _, target]:
@@ -35,15 +35,14 @@ def module_of(words: list[str]) -> str:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_line_names_a_module_that_exists(name: str) -> None:
-    """A line that names nothing is found out only by the machine that starts it."""
+def test_every_line_names_an_existing_module(name: str) -> None:
     module = module_of(shlex.split(COMMANDS[name]))
     assert find_spec(module.partition(".")[0]) is not None
     assert find_spec(module) is not None
 
 
-def test_every_process_has_its_line() -> None:
-    """The launcher's health checks ask for these by name."""
+def test_every_process_has_a_line() -> None:
+    """The launcher's health checks refer to these names."""
     assert set(COMMANDS) == {
         "front_door",
         "api",

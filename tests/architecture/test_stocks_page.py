@@ -1,4 +1,4 @@
-"""The page about stocks tells what the code does."""
+"""docs/stocks.md compared with the code."""
 
 import re
 from datetime import timedelta
@@ -27,12 +27,11 @@ def seconds(text: str) -> int:
     return int(number) * UNITS[unit]
 
 
-def test_the_lifetimes_are_those_of_the_cache() -> None:
-    """An operator judges an answer's age by them."""
-    told = dict(re.findall(r"^\| ([a-z ]+) \| (\d+ \w+) \|", PAGE, re.MULTILINE))
+def test_lifetimes_equal_the_caches() -> None:
+    documented = dict(re.findall(r"^\| ([a-z ]+) \| (\d+ \w+) \|", PAGE, re.MULTILINE))
     kept = dict(re.findall(r"^\| ([a-z ]+) \| \d+ \w+ \| (\d+ \w+|–) \|", PAGE, re.MULTILINE))
 
-    assert {name: timedelta(seconds=seconds(text)) for name, text in told.items()} == {
+    assert {name: timedelta(seconds=seconds(text)) for name, text in documented.items()} == {
         name: kind.fresh for name, kind in KINDS.items()
     }
     for name, kind in KINDS.items():
@@ -41,13 +40,13 @@ def test_the_lifetimes_are_those_of_the_cache() -> None:
         ), name
 
 
-def test_the_problems_are_those_of_the_table() -> None:
-    told = {
+def test_problems_equal_the_table() -> None:
+    documented = {
         code: int(status)
         for code, status in re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", PAGE, re.MULTILINE)
     }
 
-    assert told == {
+    assert documented == {
         kind.code: status_of(kind.code)
         for kind in TossError.__subclasses__()
         if hasattr(kind, "code")

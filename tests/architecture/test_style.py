@@ -1,4 +1,4 @@
-"""Style rules that no linter knows, each with its reason."""
+"""Style rules that no linter checks."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.architecture.source import NOT_OURS, python_files, strings, tree
+from tests.architecture.source import EXCLUDED_FOLDERS, python_files, strings, tree
 
 FORBIDDEN_NAMES = frozenset(
     {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base"}
@@ -23,7 +23,7 @@ MONEY_PACKAGES = (
     "trading/halts",
     "trading/portfolio/tables.py",
 )
-# The last one writes a variable that the metrics' library reads.
+# The last one writes a variable that the metrics library reads.
 MAY_READ_THE_ENVIRONMENT = (
     "trading/config/settings.py",
     "launcher/",
@@ -39,9 +39,9 @@ LONGEST_FUNCTION = 75
 
 
 def test_only_the_transaction_runner_commits() -> None:
-    """A use case that commits splits what must stand or fall together, and a wake-up after it could be sent too early.
+    """A use case that commits splits its transaction, and tasks could be sent too early.
 
-    Alembic's environment is no use case: it ends the transaction in which it set a limit of its session.
+    Alembic's environment is excluded: it ends the transaction in which it set a session's limit.
     """
     found = [
         f"{path}:{node.lineno}"
@@ -55,8 +55,8 @@ def test_only_the_transaction_runner_commits() -> None:
     assert found == []
 
 
-def test_no_float_comes_near_money() -> None:
-    """Won and shares are whole numbers; a float in between loses some of them silently, and only for large accounts."""
+def test_money_packages_use_no_float() -> None:
+    """Won and shares are integers; a float would lose won of large amounts."""
     found = [
         f"{path}:{node.lineno}"
         for path in python_files(*MONEY_PACKAGES)
@@ -67,18 +67,17 @@ def test_no_float_comes_near_money() -> None:
     assert found == []
 
 
-def test_every_file_is_named_by_what_it_does() -> None:
-    """A file called 'utils' attracts everything and promises nothing."""
+def test_no_file_has_a_catch_all_name() -> None:
     found = [
         str(path.relative_to(ROOT))
         for path in ROOT.rglob("*")
-        if not NOT_OURS & set(path.relative_to(ROOT).parts) and path.stem.lower() in FORBIDDEN_NAMES
+        if not EXCLUDED_FOLDERS & set(path.relative_to(ROOT).parts)
+        and path.stem.lower() in FORBIDDEN_NAMES
     ]
     assert found == []
 
 
-def test_names_in_redis_live_in_one_file() -> None:
-    """Two processes that spell a key in two places agree until one of them changes."""
+def test_redis_names_are_in_one_module() -> None:
     found = [
         f"{path}:{line}: {text}"
         for path in python_files()
@@ -89,8 +88,8 @@ def test_names_in_redis_live_in_one_file() -> None:
     assert found == []
 
 
-def test_the_environment_is_read_in_one_place() -> None:
-    """Settings are checked together at the start; a stray variable read later fails at the first request instead."""
+def test_environment_is_read_in_one_place() -> None:
+    """Settings are checked together at the start, not at the first request."""
     found = [
         f"{path}:{node.lineno}"
         for path in python_files()
@@ -99,8 +98,7 @@ def test_the_environment_is_read_in_one_place() -> None:
         if (
             isinstance(node, ast.Attribute)
             and node.attr in {"environ", "getenv", "environb"}
-            and ast.unparse(node)
-            != "request.environ"  # The server's word on one request, not the process's environment.
+            and ast.unparse(node) != "request.environ"  # the server's data of one request
         )
         or (
             isinstance(node, ast.ImportFrom)
@@ -112,8 +110,7 @@ def test_the_environment_is_read_in_one_place() -> None:
 
 
 @pytest.mark.parametrize("places", [(), ("tests",)], ids=["product", "tests"])
-def test_files_and_functions_fit_a_reader(places: tuple[str, ...]) -> None:
-    """What does not fit one sitting is not read whole, and what is not read whole is changed wrongly."""
+def test_files_and_functions_are_short(places: tuple[str, ...]) -> None:
     found = []
     for path in python_files(*places):
         lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
@@ -127,8 +124,8 @@ def test_files_and_functions_fit_a_reader(places: tuple[str, ...]) -> None:
     assert found == []
 
 
-def test_a_foreign_key_states_its_type() -> None:
-    """Without one the type comes from the table referred to, which may not be imported yet."""
+def test_foreign_keys_state_their_type() -> None:
+    """Else the type comes from the referenced table, which may not be imported yet."""
     found = [
         f"{path}:{node.lineno}"
         for path in python_files("trading")

@@ -1,4 +1,4 @@
-"""docs/threat-model.md: every test that it names as a proof exists."""
+"""docs/threat-model.md: every test that it names as proof exists."""
 
 import re
 
@@ -9,12 +9,11 @@ ROW = re.compile(r"^\| (.+?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Threat, what meets it, and proofs; without the head, its line and the headings inside the table."""
+    """Return threat, measure and proofs of each row."""
     return [row for row in ROW.findall(PAGE) if row[1] and row[0] not in ("threat", "---")]
 
 
-def test_every_threat_has_its_proof() -> None:
-    """A row without a test is a wish."""
+def test_every_threat_has_a_proof() -> None:
     found = rows()
     for threat, meets, proofs in found:
         named = re.findall(r"`(tests/[\w/]+\.py)`", proofs)

@@ -16,7 +16,7 @@ from trading.exchange.time import trade_date
 RECORDED_AFTER = timedelta(minutes=10)
 
 _ONE_DAY = timedelta(days=1)
-_DAYS_LOOKED_AT = 366
+_DAYS_SEARCHED_MAX = 366
 
 
 class CompletedDay(NamedTuple):
@@ -34,7 +34,7 @@ def last_complete_day(hours: MarketHours, now: datetime) -> CompletedDay | None:
     year.
     """
     today = trade_date(now)
-    for days_back in range(_DAYS_LOOKED_AT):
+    for days_back in range(_DAYS_SEARCHED_MAX):
         for ended in days_between(
             hours, today - days_back * _ONE_DAY, today - days_back * _ONE_DAY
         ):
@@ -58,7 +58,7 @@ def ledger_day(hours: MarketHours, at: datetime) -> date:
     Raise LookupError if no trading day follows within a year.
     """
     today = trade_date(at)
-    for ended in days_between(hours, today, today + _DAYS_LOOKED_AT * _ONE_DAY):
+    for ended in days_between(hours, today, today + _DAYS_SEARCHED_MAX * _ONE_DAY):
         if ended.ended_at > at:
             return ended.day
     raise LookupError(f"No trading day within a year after {at}.")

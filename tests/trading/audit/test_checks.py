@@ -40,7 +40,10 @@ DAMAGE = [
     ({"1a", "7"}, "UPDATE virtual_balances SET cash_balance = cash_balance + 1"),
     (
         {"1b"},
-        "UPDATE transactions SET cash_before = cash_before + 1, cash_after = cash_after + 1 WHERE sequence = 3",
+        (
+            "UPDATE transactions SET cash_before = cash_before + 1, cash_after = cash_after + 1 "
+            "WHERE sequence = 3"
+        ),
     ),
     ({"1b"}, "UPDATE transactions SET cash_after = cash_after + 1 WHERE sequence = 6"),
     ({"1a", "1b", "1c"}, f"DELETE FROM transactions WHERE {LAST_DEPOSIT}"),
@@ -48,7 +51,10 @@ DAMAGE = [
     ({"1c"}, "UPDATE virtual_balances SET transaction_count = transaction_count + 1"),
     (
         {"1a", "1b"},
-        "UPDATE transactions SET amount = amount + 1, cash_after = cash_after + 1 WHERE sequence = 1",
+        (
+            "UPDATE transactions SET amount = amount + 1, cash_after = cash_after + 1 WHERE "
+            "sequence = 1"
+        ),
     ),
     (
         {"1a", "1b", "4b"},
@@ -69,7 +75,10 @@ DAMAGE = [
     ({"4a"}, "UPDATE orders SET status = 'PENDING' WHERE status = 'FILLED' AND side = 'BUY'"),
     (
         {"4a", "4b", "3a"},
-        "UPDATE order_executions SET quantity = quantity + 1, amount = amount + price WHERE side = 'BUY'",
+        (
+            "UPDATE order_executions SET quantity = quantity + 1, amount = amount + price WHERE "
+            "side = 'BUY'"
+        ),
     ),
     ({"4b"}, "UPDATE order_executions SET price = price + 1 WHERE side = 'SELL'"),
     ({"4b", "4c"}, "UPDATE order_executions SET settled_at = NULL WHERE applied_at IS NOT NULL"),
@@ -79,7 +88,10 @@ DAMAGE = [
     ({"2d"}, "UPDATE orders SET reserved_cash = reserved_cash - 400000 WHERE limit_price = 60000"),
     (
         {"2d"},
-        "UPDATE orders SET limit_price = limit_price + 1000, book_price = limit_price WHERE limit_price = 60000",
+        (
+            "UPDATE orders SET limit_price = limit_price + 1000, book_price = limit_price WHERE "
+            "limit_price = 60000"
+        ),
     ),
     ({"2a", "2d"}, "UPDATE orders SET reserved_cash = 1 WHERE side = 'SELL'"),
     ({"8a"}, "UPDATE orders SET next_attempt_at = NULL WHERE book_price IS NULL"),
@@ -90,7 +102,10 @@ DAMAGE = [
     ({"8b"}, "UPDATE orders SET book_price = book_price + 100 WHERE limit_price = 60000"),
     (
         {"8b"},
-        "UPDATE orders SET book_price = NULL, next_attempt_at = accepted_at WHERE limit_price = 60000",
+        (
+            "UPDATE orders SET book_price = NULL, next_attempt_at = accepted_at WHERE "
+            "limit_price = 60000"
+        ),
     ),
     ({"8b"}, "UPDATE pending_fills SET quantity = quantity - 1"),
     ({"8b"}, "DELETE FROM pending_fills"),
@@ -98,37 +113,58 @@ DAMAGE = [
     ({"8c"}, "UPDATE pending_fills SET price = price + 1"),
     (
         {"8c"},
-        "UPDATE orders SET accepted_position = accepted_position + 1000000000 WHERE limit_price = 69000",
+        (
+            "UPDATE orders SET accepted_position = accepted_position + 1000000000 WHERE "
+            "limit_price = 69000"
+        ),
     ),
     ({"8c"}, "DELETE FROM orders WHERE limit_price = 69000"),
     (
         {"8d"},
-        "UPDATE order_executions SET tick_price = tick_price + 1 WHERE rule = 'market-at-last-trade'",
+        (
+            "UPDATE order_executions SET tick_price = tick_price + 1 WHERE rule = "
+            "'market-at-last-trade'"
+        ),
     ),
     ({"8d"}, "UPDATE order_executions SET tick_price = price + 1 WHERE rule = 'resting-at-limit'"),
     (
         {"8d"},
-        "UPDATE order_executions SET rule = 'market-at-print', tick_price = price - 1 WHERE side = 'SELL'",
+        (
+            "UPDATE order_executions SET rule = 'market-at-print', tick_price = price - 1 WHERE "
+            "side = 'SELL'"
+        ),
     ),
     (
         {"8e"},
-        "UPDATE orders SET limit_price = limit_price - 100 WHERE order_type = 'LIMIT' AND status = 'FILLED'",
+        (
+            "UPDATE orders SET limit_price = limit_price - 100 WHERE order_type = 'LIMIT' AND "
+            "status = 'FILLED'"
+        ),
     ),
     ({"8e"}, "UPDATE order_executions SET tick_position = 1 WHERE rule = 'resting-at-limit'"),
     (
         {"8f"},
-        "UPDATE order_executions SET rule = 'market-at-print', tick_position = 1, fill_number = quantity, order_id = (SELECT id FROM orders WHERE limit_price = 69500)",
+        (
+            "UPDATE order_executions SET rule = 'market-at-print', tick_position = 1, "
+            "fill_number = quantity, order_id = (SELECT id FROM orders WHERE limit_price = 69500)"
+        ),
     ),
     ({"9a"}, "UPDATE account_event_heads SET last_id = last_id + 1"),
     (
         {"9a"},
-        "UPDATE account_events SET id = id + 1 WHERE id = (SELECT last_id FROM account_event_heads)",
+        (
+            "UPDATE account_events SET id = id + 1 WHERE id = (SELECT last_id FROM "
+            "account_event_heads)"
+        ),
     ),
     ({"9a", "9b"}, "DELETE FROM account_events WHERE data LIKE '%WITHDRAW%'"),
     ({"9b"}, "UPDATE virtual_balances SET cash_balance = cash_balance + 1"),
     (
         {"9b"},
-        f"UPDATE account_events SET data = {changed('cash_balance_after', 1)} WHERE data LIKE '%WITHDRAW%'",
+        (
+            f"UPDATE account_events SET data = {changed('cash_balance_after', 1)} WHERE data LIKE "
+            "'%WITHDRAW%'"
+        ),
     ),
     ({"9c"}, f"UPDATE account_events SET data = {changed('status', 'CANCELLED')} WHERE {FILLED}"),
     ({"9c"}, f"UPDATE account_events SET data = {changed('executed_quantity', 1)} WHERE {FILLED}"),
@@ -165,7 +201,10 @@ DAMAGE = [
     ({"11a", "11c"}, "UPDATE price_alerts SET tick_price = bound - 1 WHERE kind = 'upper_price'"),
     (
         {"11b"},
-        f"INSERT INTO account_events SELECT user_id, id + 1, kind, occurred_at, data FROM account_events WHERE {ALERTED} ORDER BY id DESC LIMIT 1",
+        (
+            "INSERT INTO account_events SELECT user_id, id + 1, kind, occurred_at, data FROM "
+            f"account_events WHERE {ALERTED} ORDER BY id DESC LIMIT 1"
+        ),
     ),
     ({"11c"}, "UPDATE price_alerts SET armed_position = tick_position WHERE kind = 'target_price'"),
     ({"11c"}, "UPDATE price_alerts SET approach = 'FROM_ABOVE' WHERE kind = 'target_price'"),
@@ -189,11 +228,17 @@ DAMAGE = [
     ({"5b", "5c"}, "UPDATE payment_cancellations SET amount = amount + 1"),
     (
         {"5b"},
-        f"UPDATE transactions SET user_id = {NOBODY} WHERE amount = 3000 AND transaction_type = 'REFUND'",
+        (
+            f"UPDATE transactions SET user_id = {NOBODY} WHERE amount = 3000 AND transaction_type "
+            "= 'REFUND'"
+        ),
     ),
     (
         {"5b"},
-        "UPDATE transactions SET reversal_of = NULL WHERE amount = 3000 AND transaction_type = 'REFUND'",
+        (
+            "UPDATE transactions SET reversal_of = NULL WHERE amount = 3000 AND transaction_type "
+            "= 'REFUND'"
+        ),
     ),
     ({"5b", "5c", "5d"}, "DELETE FROM payment_cancellations WHERE amount = 3000"),
     ({"5c"}, "UPDATE payments SET reversed_amount = reversed_amount + 1"),
@@ -318,8 +363,7 @@ def unguarded(unchecked: TradingHarness) -> Iterator[Connection]:
 
 
 def switch(driver: object, statements: list[str]) -> None:
-    """Execute statements outside of SQLAlchemy: SQLite accepts these only outside of a transaction.
-    """
+    """Execute statements that SQLite accepts only outside of a transaction."""
     cursor = driver.cursor()  # type: ignore[attr-defined]
     for statement in statements:
         cursor.execute(statement)

@@ -34,7 +34,7 @@ def claim(
     )
 
 
-def look(harness: TradingHarness, **bounds: int) -> list[list[UUID]]:
+def run_audit(harness: TradingHarness, **bounds: int) -> list[list[UUID]]:
     """Run the audit like a worker and return the audited batches."""
     harness.clock.advance(seconds=1)
     began_at, batches = harness.clock(), []
@@ -62,29 +62,29 @@ def state(harness: TradingHarness) -> AuditState:
 
 def damage(harness: TradingHarness, user: UUID) -> None:
     """Add one won to the balance, which no transaction of the product would do."""
-    wrong = text(
+    damaged = text(
         "UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = :user"
     )
-    do(harness, lambda session: session.execute(wrong, {"user": user.bytes}))
+    do(harness, lambda session: session.execute(damaged, {"user": user.bytes}))
 
 
-def mend(harness: TradingHarness, user: UUID) -> None:
-    right = text(
+def repair(harness: TradingHarness, user: UUID) -> None:
+    repaired = text(
         "UPDATE virtual_balances SET cash_balance = cash_balance - 1 WHERE user_id = :user"
     )
-    do(harness, lambda session: session.execute(right, {"user": user.bytes}))
+    do(harness, lambda session: session.execute(repaired, {"user": user.bytes}))
 
 
 def test_only_changed_accounts_are_audited(harness: TradingHarness) -> None:
     """A new account is audited once."""
     users = sorted(harness.user() for _ in range(3))
-    assert look(harness) == [users]
-    assert look(harness) == []
+    assert run_audit(harness) == [users]
+    assert run_audit(harness) == []
 
     deposit(harness, users[1], 1)
 
     assert state(harness).changed == 1
-    assert look(harness) == [[users[1]]]
+    assert run_audit(harness) == [[users[1]]]
     assert state(harness).changed == 0
 
 
@@ -97,25 +97,25 @@ def test_account_that_keeps_trading_does_not_prolong_a_run(harness: TradingHarne
     harness.clock.advance(seconds=1)
     deposit(harness, user, 1)
     assert claim(harness, began_at) == []
-    assert look(harness) == [[user]]
+    assert run_audit(harness) == [[user]]
 
 
 def test_every_account_is_audited_at_night(harness: TradingHarness) -> None:
     """Once after four o'clock in Korea, changed or not, including changes missed for days."""
     users = sorted(harness.user() for _ in range(3))
-    look(harness)
+    run_audit(harness)
     harness.clock.advance(hours=17, minutes=59)
-    assert look(harness) == []
+    assert run_audit(harness) == []
     harness.clock.advance(seconds=58)
     assert state(harness).unaudited == 3
-    assert look(harness) == [users]
+    assert run_audit(harness) == [users]
     assert state(harness).unaudited == 0
-    assert look(harness) == []
+    assert run_audit(harness) == []
 
     harness.clock.advance(days=3)
     deposit(harness, users[0], 1)
     harness.clock.advance(seconds=CHANGED_WITHIN.total_seconds() + 1)
-    assert look(harness) == [users]
+    assert run_audit(harness) == [users]
 
 
 def test_unfinished_batch_is_audited_again(harness: TradingHarness) -> None:
@@ -123,13 +123,13 @@ def test_unfinished_batch_is_audited_again(harness: TradingHarness) -> None:
     user = harness.user()
     harness.clock.advance(seconds=1)
     assert claim(harness) == [user]
-    assert look(harness) == [[user]]
+    assert run_audit(harness) == [[user]]
 
     harness.clock.advance(seconds=TO_THE_NEXT_NIGHT.total_seconds())
     assert claim(harness) == [user]
-    assert look(harness) == []
+    assert run_audit(harness) == []
     harness.clock.advance(seconds=AGAIN_AFTER.total_seconds())
-    assert look(harness) == [[user]]
+    assert run_audit(harness) == [[user]]
     assert state(harness).oldest_audited_at == harness.clock()
 
 
@@ -140,14 +140,14 @@ def test_batch_is_limited_by_accounts_and_events(harness: TradingHarness) -> Non
     bought(harness, users[0], 1)
     events = harness.core.read(last_event_id, users[0])
     assert 1 < events < 10
-    assert sorted(look(harness, **bounds), key=len) == [[users[2]], sorted(users[:2])]
+    assert sorted(run_audit(harness, **bounds), key=len) == [[users[2]], sorted(users[:2])]
 
     for _ in range(10):
         deposit(harness, users[0], 1)
     for user in users[1:]:
         deposit(harness, user, 1)
 
-    assert sorted(look(harness, **bounds), key=len) == [[users[0]], sorted(users[1:])]
+    assert sorted(run_audit(harness, **bounds), key=len) == [[users[0]], sorted(users[1:])]
 
 
 def test_breach_halts_its_account_and_is_stored(harness: TradingHarness) -> None:
@@ -155,7 +155,7 @@ def test_breach_halts_its_account_and_is_stored(harness: TradingHarness) -> None
     sound, unsound = harness.user(), harness.user()
     damage(harness, unsound)
 
-    look(harness)
+    run_audit(harness)
 
     found = state(harness)
     assert [(halt.user_id, halt.cause, halt.reason) for halt in found.halted] == [
@@ -167,7 +167,7 @@ def test_breach_halts_its_account_and_is_stored(harness: TradingHarness) -> None
     deposit(harness, sound, 1)
 
     deposit(harness, unsound, 1)
-    look(harness)
+    run_audit(harness)
     times = {breach.check.split()[0]: breach.times for breach in state(harness).breaches}
     assert (times["1a"], times["7"], times["9b"]) == (2, 2, 2)
     assert state(harness).halted == found.halted
@@ -199,7 +199,7 @@ def test_resumed_account_is_audited_again(harness: TradingHarness) -> None:
     """Without a repair it is halted again by the next run."""
     user = harness.user()
     damage(harness, user)
-    look(harness)
+    run_audit(harness)
 
     def resume() -> None:
         do(
@@ -211,11 +211,11 @@ def test_resumed_account_is_audited_again(harness: TradingHarness) -> None:
 
     resume()
     assert state(harness).halted_total == 0
-    look(harness)
+    run_audit(harness)
     assert state(harness).halted_total == 1
-    mend(harness, user)
+    repair(harness, user)
     resume()
-    assert look(harness) == [[user]]
+    assert run_audit(harness) == [[user]]
     assert (state(harness).halted_total, state(harness).breaches_total) == (0, 0)
     kept = rows(harness, "SELECT note, resolved_at FROM audit_breaches")
     assert len(kept) == 3
@@ -229,11 +229,11 @@ def test_halting_can_be_disabled(harness: TradingHarness) -> None:
     change_settings(harness, audit_halts=False)
     user = harness.user()
     damage(harness, user)
-    look(harness)
+    run_audit(harness)
     assert (state(harness).breaches_total, state(harness).halted_total) == (3, 0)
     change_settings(harness, audit_halts=True)
     deposit(harness, user, 1)
-    look(harness)
+    run_audit(harness)
     assert state(harness).halted_total == 1
 
 

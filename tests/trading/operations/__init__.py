@@ -1,1 +1,1 @@
-"""Operations."""
+

@@ -1,4 +1,4 @@
-"""Backups: the state of one moment, whole or not there at all, and nothing but that state when it is restored."""
+"""Backups: a complete copy of one database state, or no file."""
 
 import gzip
 import os
@@ -37,7 +37,7 @@ DUMPS = {"mariadb": "mariadb-dump", "mysql": "mysqldump"}
 
 @pytest.fixture
 def source(database_uri: str, database_kind: str, first_on_path: Callable[[Path], None]) -> str:
-    """Each kind of database in turn, with its own dump program and client on the PATH."""
+    """Each kind of database, with its own dump program and client on the PATH."""
     if database_kind == "mysql":
         first_on_path(unpacked_mysql() / "bin")
     elif database_kind == "mariadb":
@@ -47,7 +47,7 @@ def source(database_uri: str, database_kind: str, first_on_path: Callable[[Path]
 
 @pytest.fixture
 def dump(server_kind: str, first_on_path: Callable[[Path], None]) -> str:
-    """The name of the server's own dump program, which is on the PATH, on each kind in turn."""
+    """Name of the server's own dump program, which is on the PATH."""
     if server_kind == "mysql":
         require_server(MySQL)
         first_on_path(unpacked_mysql() / "bin")
@@ -63,7 +63,7 @@ def source_harness(source: str, valkey_url: str) -> Iterator[TradingHarness]:
 
 
 def traded(harness: TradingHarness) -> None:
-    """A user's purchase and sale, through all stages."""
+    """Run a user's purchase and sale through all stages."""
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 3)
@@ -73,7 +73,7 @@ def traded(harness: TradingHarness) -> None:
 
 
 def content(uri: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table."""
+    """Return every row of every table."""
     engine = create_engine(uri)
     try:
         with engine.connect() as connection:
@@ -87,7 +87,10 @@ def content(uri: str) -> dict[str, list[tuple[Any, ...]]]:
 
 @contextmanager
 def trading_all_the_while(harness: TradingHarness) -> Iterator[Callable[[], int]]:
-    """Orders are placed, filled, settled and applied by another thread while the block runs; how many there have been so far."""
+    """Trade in another thread while the block runs.
+
+    Yield a function that returns the number of orders so far.
+    """
     stop, traded_so_far, faults = threading.Event(), [0], []
 
     def trade() -> None:
@@ -110,10 +113,10 @@ def trading_all_the_while(harness: TradingHarness) -> Iterator[Callable[[], int]
 
 
 @pytest.mark.every_database
-def test_what_is_restored_is_what_was_there(
+def test_restored_database_equals_the_source(
     source_harness: TradingHarness, source: str, empty_uri: str, tmp_path: Path
 ) -> None:
-    """Row by row, in every table, on each kind of database; only this user may read the file."""
+    """Only the current user may read the backup."""
     traded(source_harness)
     file = tmp_path / "backup.gz"
 
@@ -129,10 +132,10 @@ def test_what_is_restored_is_what_was_there(
 
 
 @pytest.mark.full
-def test_programs_of_mariadb_back_mysql_up(
+def test_mariadb_programs_back_up_and_restore_mysql(
     migrated_mysql: str, mysql_server: MySQL, valkey_url: str, tmp_path: Path
 ) -> None:
-    """Where only MariaDB's are installed, as on Debian; they restore into MySQL, too."""
+    """Debian has only MariaDB's programs."""
     require_dump()
     with opened(settings_for(migrated_mysql, valkey_url)) as harness:
         traded(harness)
@@ -143,10 +146,10 @@ def test_programs_of_mariadb_back_mysql_up(
         assert content(restored) == content(migrated_mysql)
 
 
-def test_a_backup_amid_trading_is_of_one_moment(
+def test_backup_during_trading_is_consistent(
     source_harness: TradingHarness, source: str, empty_uri: str, tmp_path: Path
 ) -> None:
-    """Nobody waits for it, and the books of that moment break no invariant, however many tables a trade goes through."""
+    """The backup blocks nobody and violates no invariant."""
     with trading_all_the_while(source_harness) as so_far:
         before = so_far()
         for number in range(3):
@@ -170,14 +173,14 @@ def test_a_backup_amid_trading_is_of_one_moment(
 
 
 def _write_late(file: Path) -> None:
-    """Write a file that somebody else makes meanwhile."""
+    """Write the file that another process creates meanwhile."""
     with new_file(file) as part:
         part.write_text("a backup")
         file.write_text("precious")
 
 
-def test_a_backup_never_takes_a_files_name(source: str, tmp_path: Path) -> None:
-    """What is there stays as it is, also where somebody made it meanwhile."""
+def test_backup_never_replaces_a_file(source: str, tmp_path: Path) -> None:
+    """Also if the file is created while the backup runs."""
     file = tmp_path / "backup.gz"
     file.write_text("precious")
 
@@ -191,10 +194,9 @@ def test_a_backup_never_takes_a_files_name(source: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_only_an_empty_database_is_filled(
+def test_restore_needs_an_empty_database(
     source_harness: TradingHarness, source: str, tmp_path: Path
 ) -> None:
-    """A table is enough to be refused, and nothing is changed."""
     traded(source_harness)
     before = content(source)
     file = tmp_path / "backup.gz"
@@ -206,10 +208,10 @@ def test_only_an_empty_database_is_filled(
     assert content(source) == before
 
 
-def test_a_file_that_is_not_whole_restores_nothing(
+def test_damaged_backup_restores_nothing(
     source_harness: TradingHarness, source: str, empty_uri: str, tmp_path: Path
 ) -> None:
-    """Cut anywhere, with an octet turned over, packed anew without its end, or something else altogether: the database stays empty."""
+    """Truncated, with a changed byte, compressed again without its end, or a different file."""
     traded(source_harness)
     file, bad = tmp_path / "backup.gz", tmp_path / "bad.gz"
     write_backup(source, file)
@@ -238,10 +240,9 @@ def test_a_file_that_is_not_whole_restores_nothing(
     assert restore_backup(empty_uri, file).tables == len(Base.metadata.tables) + 1
 
 
-def test_a_backup_of_the_other_kind_is_refused(
+def test_backup_of_another_database_kind_is_refused(
     migrated_sqlite: str, empty_server_uri: str, tmp_path: Path
 ) -> None:
-    """Each kind of database reads its own."""
     require_dump()
     lite, maria = tmp_path / "lite.gz", tmp_path / "maria.gz"
     write_backup(migrated_sqlite, lite)
@@ -253,8 +254,8 @@ def test_a_backup_of_the_other_kind_is_refused(
         restore_backup(f"sqlite:///{tmp_path}/x.db", maria)
 
 
-def test_a_damaged_database_is_not_backed_up(tmp_path: Path, migrated_sqlite: str) -> None:
-    """Rather than that the last good backup is thrown away for it."""
+def test_damaged_database_is_not_backed_up(tmp_path: Path, migrated_sqlite: str) -> None:
+    """Else a damaged backup could replace the last good one."""
     database = tmp_path / "damaged.db"
     write_backup(migrated_sqlite, tmp_path / "whole.gz")
     restore_backup(f"sqlite:///{database}", tmp_path / "whole.gz")
@@ -270,7 +271,7 @@ def test_a_damaged_database_is_not_backed_up(tmp_path: Path, migrated_sqlite: st
 
 
 def stand_in(folder: Path, dump: str, script: str) -> Path:
-    """A dump program of a test's own, in front of the real one, which it may call as $REAL."""
+    """Put a script in front of the real dump program, which it can run as $REAL."""
     folder.mkdir(exist_ok=True)
     program = folder / dump
     program.write_text(f"#!/bin/sh\nREAL={shutil.which(dump)}\n{script}\n")
@@ -287,35 +288,35 @@ def first_on_path(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 def run_instead_of_dump(
     dump: str, tmp_path: Path, first_on_path: Callable[[Path], None]
 ) -> Callable[[str], None]:
-    """Have a shell script run in place of the server's dump program, as in ``stand_in``."""
+    """Return a function that runs a shell script instead of the server's dump program."""
     return lambda script: first_on_path(stand_in(tmp_path / "bin", dump, script))
 
 
-def test_the_password_is_on_no_command_line_and_in_no_file(
+def test_password_is_on_no_command_line_and_in_no_file(
     database_server: DatabaseServer,
     empty_server_uri: str,
     server_uri: str,
     tmp_path: Path,
     run_instead_of_dump: Callable[[str], None],
 ) -> None:
-    """One with every sign that an option file or a shell takes for its own; the program gets it all the same, there and back."""
+    """A password with every character that is special in an option file or a shell."""
     password = "p\"a'\\s#s $w;o=r`d%"
     name = server_uri.rpartition("/")[2].partition("?")[0]
     for statement in (
-        "DROP USER IF EXISTS keeper@'127.0.0.1'",
-        "CREATE USER keeper@'127.0.0.1' IDENTIFIED BY '"
+        "DROP USER IF EXISTS backup_user@'127.0.0.1'",
+        "CREATE USER backup_user@'127.0.0.1' IDENTIFIED BY '"
         + password.replace("\\", "\\\\").replace("'", "''")
         + "'",
-        "GRANT ALL ON *.* TO keeper@'127.0.0.1'",
+        "GRANT ALL ON *.* TO backup_user@'127.0.0.1'",
     ):
         database_server.execute(statement)
-    told = tmp_path / "told"
-    run_instead_of_dump(f'echo "$0" "$@" > {told}; env >> {told}; exec "$REAL" "$@"')
+    record = tmp_path / "record"
+    run_instead_of_dump(f'echo "$0" "$@" > {record}; env >> {record}; exec "$REAL" "$@"')
     files = set(Path(tempfile.gettempdir()).iterdir())
 
     def uri_of(database: str) -> str:
         secret = "".join(f"%{octet:02X}" for octet in password.encode())
-        return f"mysql+pymysql://keeper:{secret}@127.0.0.1:{database_server.port}/{database}?charset=utf8mb4"
+        return f"mysql+pymysql://backup_user:{secret}@127.0.0.1:{database_server.port}/{database}?charset=utf8mb4"
 
     write_backup(uri_of(name), tmp_path / "backup.gz")
     restored = restore_backup(
@@ -323,8 +324,8 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
     )
 
     assert restored.revision is not None
-    assert "--single-transaction" in told.read_text()
-    assert password not in told.read_text()
+    assert "--single-transaction" in record.read_text()
+    assert password not in record.read_text()
     left = [
         path
         for path in set(Path(tempfile.gettempdir()).iterdir()) - files
@@ -334,7 +335,7 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "message"),
     [
         (
             '"$REAL" "$@" | head -c 3000; echo "Lost connection\033[31m to server" >&2; exit 2',
@@ -349,28 +350,27 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
         (":", "not a complete backup"),
     ],
 )
-def test_a_dump_that_did_not_come_to_its_end_is_no_backup(
+def test_incomplete_dump_leaves_no_file(
     server_uri: str,
     tmp_path: Path,
     run_instead_of_dump: Callable[[str], None],
     script: str,
-    told: str,
+    message: str,
 ) -> None:
-    """Whether its program says so or not: no file of that name, and no part of one either."""
+    """Whether the program reports the failure or not."""
     run_instead_of_dump(script)
     place = tmp_path / "backups"
     place.mkdir()
 
-    with pytest.raises(BackupFailed, match=told):
+    with pytest.raises(BackupFailed, match=message):
         write_backup(server_uri, place / "backup.gz")
 
     assert list(place.iterdir()) == []
 
 
-def test_a_machine_without_the_program_is_told_which(
+def test_missing_program_is_named(
     server_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And where it comes from."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(
@@ -381,8 +381,7 @@ def test_a_machine_without_the_program_is_told_which(
         write_backup(server_uri, tmp_path / "backup.gz")
 
 
-def test_a_server_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
-    """The sentence names the database and the host."""
+def test_unreachable_server_is_reported_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(
         BackupFailed, match=r"The database x on 127\.0\.0\.1 cannot be reached"
     ) as failed:
@@ -391,8 +390,8 @@ def test_a_server_that_is_away_is_told_without_its_password(tmp_path: Path) -> N
     assert "a-secret" not in str(failed.value)
 
 
-def test_a_full_disk_leaves_nothing(source_harness: TradingHarness, tmp_path: Path) -> None:
-    """A file may have no more than some kilobytes here: what was written of the backup is taken away again."""
+def test_full_disk_leaves_no_file(source_harness: TradingHarness, tmp_path: Path) -> None:
+    """The size of files is limited to some kilobytes."""
     uri = source_harness.settings.database_uri.get_secret_value()
     place = tmp_path / "backups"
     place.mkdir()
@@ -417,10 +416,10 @@ def test_a_full_disk_leaves_nothing(source_harness: TradingHarness, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_backup_that_is_stopped_is_not_taken_for_one(
+def test_stopped_backup_leaves_no_backup(
     server_uri: str, dump: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Told to end it clears away what it has; killed it leaves something that is called a part."""
+    """SIGTERM cleans up; SIGKILL leaves a file that ends in ``.part``."""
     folder = stand_in(
         tmp_path / "bin", dump, f'"$REAL" "$@" | head -c 3000; touch {tmp_path}/amid; exec sleep 60'
     )
@@ -441,7 +440,7 @@ def test_a_backup_that_is_stopped_is_not_taken_for_one(
         wait_until((tmp_path / "amid").exists, what="the dump is under way")
         os.kill(backing_up.pid, number)
         backing_up.wait(DEADLINE_S)
-        # The program that it had started reads no signal of ours.
+        # Its child process does not receive the signal.
         os.killpg(backing_up.pid, signal.SIGKILL) if number == signal.SIGKILL else None
 
     left = [path.name for path in place.iterdir()]
@@ -451,8 +450,7 @@ def test_a_backup_that_is_stopped_is_not_taken_for_one(
         assert [name.endswith(".part") for name in left] == [True]
 
 
-def test_a_backup_of_nothing_is_one(tmp_path: Path) -> None:
-    """A database that has no tables yet: it may be restored, into nothing."""
+def test_database_without_tables_is_backed_up(tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
     create_engine(f"sqlite:///{empty}").connect().close()
     empty.touch()

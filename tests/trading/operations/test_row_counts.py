@@ -1,4 +1,4 @@
-"""Counting rows where it is cheap."""
+"""Row counts of tables."""
 
 from sqlalchemy import text
 
@@ -7,7 +7,6 @@ from trading.operations.row_counts import RowCount, row_counts
 
 
 def test_small_tables_are_counted(harness: TradingHarness) -> None:
-    """Exactly, on each kind of database."""
     for _ in range(3):
         harness.user()
 
@@ -18,8 +17,8 @@ def test_small_tables_are_counted(harness: TradingHarness) -> None:
     assert set(found) == {"users", "orders", "order_executions", "transactions", "account_events"}
 
 
-def test_large_tables_are_estimated_and_said_to_be(harness: TradingHarness) -> None:
-    """By what the server knows of them: no row of theirs is read."""
+def test_large_tables_are_estimated(harness: TradingHarness) -> None:
+    """By the server's statistics, without reading rows."""
     for _ in range(40):
         harness.user()
     if harness.core.database.engine.dialect.name != "sqlite":

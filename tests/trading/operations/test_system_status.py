@@ -1,4 +1,4 @@
-"""The system's status: what is due and since when, whatever the stage; and that looking costs the same on full books."""
+"""System status: due rows by stage, and a constant cost on a large database."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -48,22 +48,21 @@ GRACE = timedelta(milliseconds=2_000)
 T0 = datetime(2026, 3, 19, 1, 0, tzinfo=UTC)
 
 
-def looked_at(harness: TradingHarness) -> DatabaseStatus:
+def read_status(harness: TradingHarness) -> DatabaseStatus:
     now = harness.clock()
     return harness.core.read(database_status, settings=harness.settings, now=now)
 
 
 def due(harness: TradingHarness) -> dict[Stage, tuple[int, int | None]]:
-    """The rows and the age (s) of each stage in which something is due."""
+    """Return the rows and the age (s) of each stage with due rows."""
     return {
         stage: (rows.count, rows.oldest_age_s)
-        for stage, rows in looked_at(harness).due.items()
+        for stage, rows in read_status(harness).due.items()
         if rows.count
     }
 
 
-def test_an_order_is_due_in_one_stage_after_the_other(harness: TradingHarness) -> None:
-    """In each from the moment that the stage before it is done; and nothing in the end."""
+def test_order_is_due_in_one_stage_after_the_other(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 3)
@@ -83,8 +82,7 @@ def test_an_order_is_due_in_one_stage_after_the_other(harness: TradingHarness) -
     assert due(harness) == {}
 
 
-def test_the_oldest_of_many_is_told(harness: TradingHarness) -> None:
-    """Orders that came at different times: all are counted, the first one gives the age."""
+def test_due_rows_have_the_age_of_the_oldest(harness: TradingHarness) -> None:
     user = harness.user()
     for _ in range(3):
         harness.tick(70_000)
@@ -94,8 +92,7 @@ def test_the_oldest_of_many_is_told(harness: TradingHarness) -> None:
     assert due(harness) == {Stage.EXECUTE: (3, 30)}
 
 
-def test_an_order_that_was_put_off_is_not_due(harness: TradingHarness) -> None:
-    """It waits for a price, and nobody is to look at it before."""
+def test_postponed_order_is_not_due(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 3)
@@ -107,8 +104,8 @@ def test_an_order_that_was_put_off_is_not_due(harness: TradingHarness) -> None:
     assert set(due(harness)) == {Stage.EXECUTE}
 
 
-def test_payments_and_refunds_are_due_by_their_own_time(harness: TradingHarness) -> None:
-    """A payment that is looked at later is not due before; a refund is, once its wake-up had its time."""
+def test_payments_and_refunds_are_due_at_their_own_times(harness: TradingHarness) -> None:
+    """A payment at its next check, a refund after the grace time of its task."""
     user = harness.user()
     payment = partly_refunded_payment(harness, user)
     hold_for_refund(harness, user, payment, 1_000)
@@ -126,43 +123,41 @@ def test_payments_and_refunds_are_due_by_their_own_time(harness: TradingHarness)
     assert due(harness) == {Stage.REFUNDS: (1, 70), Stage.PAYMENTS: (1, 12)}
 
 
-def test_alerts_and_a_halt_are_told(harness: TradingHarness) -> None:
-    """What waits for a person, by kind; and since when nothing is traded."""
-    assert looked_at(harness).payment_alerts == {}
-    assert looked_at(harness).halted_since is None
+def test_alerts_and_trading_halt_are_reported(harness: TradingHarness) -> None:
+    assert read_status(harness).payment_alerts == {}
+    assert read_status(harness).halted_since is None
     user = harness.user()
     partly_refunded_payment(harness, user)
     since = harness.clock()
     harness.do(lambda session: halt(session, halt_id=new_id(), by=user, reason=None, now=since))
 
-    assert sum(looked_at(harness).payment_alerts.values()) == 1
-    assert looked_at(harness).halted_since == since
+    assert sum(read_status(harness).payment_alerts.values()) == 1
+    assert read_status(harness).halted_since == since
 
 
-def test_the_audit_is_told_as_it_stands(harness: TradingHarness) -> None:
-    """Before its first look, after one that found a breach and halted its account, and when a night has passed."""
+def test_audit_state_is_reported(harness: TradingHarness) -> None:
+    """Before its first run, after a breach with a halted account, and after a night."""
     user, other, now = harness.user(), harness.user(), harness.clock()
-    assert looked_at(harness).audit == AuditStatus(
+    assert read_status(harness).audit == AuditStatus(
         breaches=0, halted_accounts=0, accounts_due=0, run_at=None
     )
 
     audited = AuditBatch(events={user: 1, other: 1}, breaches=[Breach(user, "1a", "a row")])
 
-    def look(session: Session) -> None:
+    def audit(session: Session) -> None:
         record_batch(session, audited, begun_at=now, settings=harness.settings, now=now)
         record_audit_run(session, accounts=2, duration_ms=5, now=now)
 
-    harness.do(look)
-    assert looked_at(harness).audit == AuditStatus(
+    harness.do(audit)
+    assert read_status(harness).audit == AuditStatus(
         breaches=1, halted_accounts=1, accounts_due=0, run_at=now
     )
     harness.clock.advance(days=1)
-    assert looked_at(harness).audit.accounts_due == 2
+    assert read_status(harness).audit.accounts_due == 2
 
 
-def test_each_reader_tells_how_far_it_is(harness: TradingHarness) -> None:
-    """The matcher, the candles and the alerts read the same stream, each from its own place."""
-    assert looked_at(harness).readers == ()
+def test_each_reader_has_its_own_position(harness: TradingHarness) -> None:
+    assert read_status(harness).readers == ()
     harness.tick(70_000)
     harness.match()
     stream, hours = harness.core.ticks, harness.core.market_hours()
@@ -175,7 +170,7 @@ def test_each_reader_tells_how_far_it_is(harness: TradingHarness) -> None:
     harness.tick(70_000)
 
     end = harness.core.ticks.latest(limit=1)[0].position
-    readers = {reader.name: reader for reader in looked_at(harness).readers}
+    readers = {reader.name: reader for reader in read_status(harness).readers}
     assert set(readers) == {matcher(0), CANDLES, ALERTS}
     assert {reader.behind_s(end) for reader in readers.values()} == {30}
     assert harness.clock() - readers[matcher(0)].read_at == timedelta(seconds=30)
@@ -183,37 +178,62 @@ def test_each_reader_tells_how_far_it_is(harness: TradingHarness) -> None:
     assert readers[ALERTS].read_at is None
 
 
-def test_a_reader_without_a_look_is_behind_nothing() -> None:
-    """From the beginning of all time it would be half a century behind."""
+def test_reader_before_its_first_read_has_no_lag() -> None:
     reader = Reader("new", Position(0, 0), None)
     assert reader.behind_s(Position(1_800_000_000_000, 0)) is None
     assert Reader("old", Position(5_000, 0), None).behind_s(None) is None
-    # Redis lost the stream and it began anew.
+    # Redis lost the stream, which started again.
     assert Reader("ahead", Position(5_000, 0), None).behind_s(Position(3_000, 0)) == 0
 
 
 def fill_up(harness: TradingHarness, user: UUID, count: int) -> None:
-    """As many orders that are over, each with its execution, and three that are due in each stage of orders."""
+    """Insert finished orders with an execution each, and three due rows in each stage of orders."""
     orders, executions = ORDERS, ORDER_EXECUTIONS
     at = harness.clock() - timedelta(days=1)
 
     def order(finished_at: datetime | None, next_attempt_at: datetime | None) -> dict[str, Any]:
         return {
-            "id": new_id(), "user_id": user, "stock_code": SAMSUNG, "side": "BUY", "order_type": "MARKET",
-            "time_in_force": "DAY", "quantity": 1, "status": "FILLED" if finished_at else "PENDING",
-            "executed_quantity": 1 if finished_at else 0, "reserved_cash": 0, "accepted_at": at,
-            "finished_at": finished_at, "next_attempt_at": next_attempt_at, "awaiting_first_print": False,
-        }  # fmt: skip
+            "id": new_id(),
+            "user_id": user,
+            "stock_code": SAMSUNG,
+            "side": "BUY",
+            "order_type": "MARKET",
+            "time_in_force": "DAY",
+            "quantity": 1,
+            "status": "FILLED" if finished_at else "PENDING",
+            "executed_quantity": 1 if finished_at else 0,
+            "reserved_cash": 0,
+            "accepted_at": at,
+            "finished_at": finished_at,
+            "next_attempt_at": next_attempt_at,
+            "awaiting_first_print": False,
+        }
 
     def execution(
         of: dict[str, Any], settled_at: datetime | None, applied_at: datetime | None
     ) -> dict[str, Any]:
         return {
-            "id": new_id(), "order_id": of["id"], "user_id": user, "stock_code": SAMSUNG, "side": "BUY",
-            "fill_number": 1, "quantity": 1, "price": 1, "amount": 1, "commission": 0, "transaction_tax": 0,
-            "rural_tax": 0, "rule": "LAST", "tick_position": 1, "tick_price": 1, "tick_traded_at": at,
-            "tick_age_ms": 0, "executed_at": at, "settled_at": settled_at, "applied_at": applied_at,
-        }  # fmt: skip
+            "id": new_id(),
+            "order_id": of["id"],
+            "user_id": user,
+            "stock_code": SAMSUNG,
+            "side": "BUY",
+            "fill_number": 1,
+            "quantity": 1,
+            "price": 1,
+            "amount": 1,
+            "commission": 0,
+            "transaction_tax": 0,
+            "rural_tax": 0,
+            "rule": "LAST",
+            "tick_position": 1,
+            "tick_price": 1,
+            "tick_traded_at": at,
+            "tick_age_ms": 0,
+            "executed_at": at,
+            "settled_at": settled_at,
+            "applied_at": applied_at,
+        }
 
     over = [order(at, None) for _ in range(count)]
     unsettled, unapplied = ([order(at, None) for _ in range(3)] for _ in range(2))
@@ -235,7 +255,7 @@ def fill_up(harness: TradingHarness, user: UUID, count: int) -> None:
 
 
 def rows_read(database: Database, work: Callable[[Session], object]) -> int:
-    """How many rows the server's storage was asked for while ``work`` ran: MariaDB's own count, of this connection."""
+    """Return how many rows MariaDB read for this connection while ``work`` ran."""
 
     def counted(session: Session) -> int:
         read = text("SHOW SESSION STATUS LIKE 'Handler_read%'")
@@ -246,18 +266,18 @@ def rows_read(database: Database, work: Callable[[Session], object]) -> int:
     return database.read(counted)
 
 
-def test_a_look_costs_the_same_on_full_books(server_harness: TradingHarness) -> None:
-    """With 10,000 orders that are over as with none: the server is asked for a few dozen rows, in a handful of statements."""
+def test_status_costs_the_same_on_a_large_database(server_harness: TradingHarness) -> None:
+    """With 10,000 finished orders it reads a few dozen rows in a handful of statements."""
     harness = server_harness
     user = harness.user()
     fill_up(harness, user, 10_000)
     database, now = harness.core.database, harness.clock()
 
-    def look(session: Session) -> DatabaseStatus:
+    def read(session: Session) -> DatabaseStatus:
         return database_status(session, settings=harness.settings, now=now)
 
     with statements_counted(database.engine) as sent:
-        found = database.read(look)
+        found = database.read(read)
     assert len([one for one in sent if one.startswith("SELECT")]) <= 20
     day_s = 24 * 3_600
     assert {
@@ -267,17 +287,26 @@ def test_a_look_costs_the_same_on_full_books(server_harness: TradingHarness) -> 
         Stage.SETTLE: (3, day_s),
         Stage.PORTFOLIO: (3, day_s),
     }
-    assert rows_read(database, look) < 100
+    assert rows_read(database, read) < 100
 
 
-def test_a_look_at_an_outage_does_not_count_for_ever(harness: TradingHarness) -> None:
-    """More is due than is counted: the number stops there, and the age is still that of the oldest."""
+def test_due_rows_are_counted_up_to_a_limit(harness: TradingHarness) -> None:
+    """The age is still that of the oldest row."""
     user, at = harness.user(), harness.clock()
     row = {
-        "user_id": user, "stock_code": SAMSUNG, "side": "SELL", "order_type": "MARKET", "time_in_force": "DAY",
-        "quantity": 1, "status": "PENDING", "executed_quantity": 0, "reserved_cash": 0, "accepted_at": at,
-        "next_attempt_at": at, "awaiting_first_print": False,
-    }  # fmt: skip
+        "user_id": user,
+        "stock_code": SAMSUNG,
+        "side": "SELL",
+        "order_type": "MARKET",
+        "time_in_force": "DAY",
+        "quantity": 1,
+        "status": "PENDING",
+        "executed_quantity": 0,
+        "reserved_cash": 0,
+        "accepted_at": at,
+        "next_attempt_at": at,
+        "awaiting_first_print": False,
+    }
     rows = [{"id": new_id(), **row} for _ in range(COUNTED_MAX + 5)]
     harness.do(lambda session: session.execute(insert(ORDERS), rows))
     harness.clock.advance(seconds=60)
@@ -285,8 +314,8 @@ def test_a_look_at_an_outage_does_not_count_for_ever(harness: TradingHarness) ->
     assert due(harness) == {Stage.EXECUTE: (COUNTED_MAX, 60 + GRACE.seconds)}
 
 
-def test_the_queues_are_counted_at_the_broker(valkey_url: str) -> None:
-    """Each by its name, those that are empty too; and what workers have taken and not acknowledged, of all of them together."""
+def test_queues_are_counted_by_the_broker(valkey_url: str) -> None:
+    """By name, including empty ones; unacknowledged messages are counted for all queues."""
     with connect(valkey_url) as broker:
         broker.lpush("orders.execute", "a", "b")
         broker.hset(keys.BROKER_UNACKNOWLEDGED, "tag", "message")
@@ -296,8 +325,8 @@ def test_the_queues_are_counted_at_the_broker(valkey_url: str) -> None:
     assert (found.depths, found.unacknowledged) == ({"orders.execute": 2, "alerts": 0}, 1)
 
 
-def test_the_feed_is_told_as_it_is_diagnosed(valkey_url: str) -> None:
-    """By the relayer's record and by whether ticks are to be expected: on a Sunday its silence is healthy."""
+def test_feed_diagnosis_depends_on_expected_ticks(valkey_url: str) -> None:
+    """On a Sunday, silence is healthy."""
     record = RelayerHealth(
         pid=1, started_at=T0, updated_at=T0, connected=True, wanted=1, subscriptions=1
     )
@@ -322,8 +351,7 @@ def test_the_feed_is_told_as_it_is_diagnosed(valkey_url: str) -> None:
     assert trading.events_repaired_at is None
 
 
-def test_a_redis_that_is_away_is_said_to_be() -> None:
-    """Each by its own name: the broker's client's, and the market's."""
+def test_unreachable_redis_raises_the_clients_error() -> None:
     nobody: Redis = connect(f"redis://127.0.0.1:{free_port()}/0")
     with pytest.raises(RedisError):
         queues_status(nobody, ())
@@ -331,8 +359,7 @@ def test_a_redis_that_is_away_is_said_to_be() -> None:
         market_status(nobody, hours=AlwaysOpen(), now=T0)
 
 
-def test_an_order_that_waits_in_the_book_is_not_due(harness: TradingHarness) -> None:
-    """Nobody has anything to do with it until a trade meets it."""
+def test_resting_order_is_not_due(harness: TradingHarness) -> None:
     harness.tick(70_000)
     harness.place(harness.user(), Side.BUY, 1, limit=60_000)
     harness.run_all()
@@ -340,8 +367,8 @@ def test_an_order_that_waits_in_the_book_is_not_due(harness: TradingHarness) -> 
     assert due(harness) == {}
 
 
-def test_no_age_is_of_the_future(harness: TradingHarness) -> None:
-    """A clock that is behind another's makes none below zero."""
+def test_age_is_never_negative(harness: TradingHarness) -> None:
+    """Clocks of two machines may differ."""
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 3)

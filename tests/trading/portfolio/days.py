@@ -19,17 +19,35 @@ from trading.stocks.candles.model import CandleInterval
 from trading.stocks.candles.tables import CANDLES
 
 FIGURES = (
-    "day", "ended_at", "last_sequence", "cash_balance", "holdings_value", "net_flow", "paid_out", "carried_holdings", "unpriced_holdings",
-)  # fmt: skip
+    "day",
+    "ended_at",
+    "last_sequence",
+    "cash_balance",
+    "holdings_value",
+    "net_flow",
+    "paid_out",
+    "carried_holdings",
+    "unpriced_holdings",
+)
 
 
 def close(harness: TradingHarness, day: date, price: int, code: str = SAMSUNG) -> None:
     """Store a stock's close of a day in won."""
     midnight = datetime.combine(day, time(), KST)
     candle = {
-        "stock_code": code, "candle_interval": CandleInterval.DAY, "starts_at": midnight, "open": price, "high": price, "low": price,
-        "close": price, "volume": 1, "amount": price, "opened_at": midnight, "closed_at": midnight, "position": 1,
-    }  # fmt: skip
+        "stock_code": code,
+        "candle_interval": CandleInterval.DAY,
+        "starts_at": midnight,
+        "open": price,
+        "high": price,
+        "low": price,
+        "close": price,
+        "volume": 1,
+        "amount": price,
+        "opened_at": midnight,
+        "closed_at": midnight,
+        "position": 1,
+    }
     harness.do(lambda session: session.execute(insert(CANDLES), candle))
 
 
@@ -102,9 +120,16 @@ def replayed(
             )
         }
         figures = (
-            day, ended_at, booked[-1], cash, sum(held[code] * last[code][1] for code in last), paid_in - paid_out, paid_out,
-            sum(last[code][0] < day for code in last), len(held) - len(last),
-        )  # fmt: skip
+            day,
+            ended_at,
+            booked[-1],
+            cash,
+            sum(held[code] * last[code][1] for code in last),
+            paid_in - paid_out,
+            paid_out,
+            sum(last[code][0] < day for code in last),
+            len(held) - len(last),
+        )
         days.append(dict(zip(FIGURES, figures, strict=True)))
         counted = booked[-1]
     return days

@@ -62,8 +62,7 @@ def test_both_changes_are_equal_without_a_sale(
 
 
 def test_change_is_none_without_a_required_price() -> None:
-    """The base price is needed only for shares from before today, the price only for held shares.
-    """
+    """The base price is needed for shares from before today, the price for held shares."""
     new = DayTrades(bought=2, spent=200)
     assert (
         change_of_held(2, new, price=110, base=None)

@@ -1,5 +1,4 @@
-"""Days of an account's history: each instant belongs to one, recorded when no entry can be added.
-"""
+"""Days of an account's history, each recorded when no entry can be added any more."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -35,9 +34,7 @@ def test_instant_belongs_to_the_first_day_that_ends_after_it(
 
 
 @given(hours=MARKETS, now=instants())
-def test_last_complete_day_is_over_and_the_next_is_not(
-    hours: MarketHours, now: datetime
-) -> None:
+def test_last_complete_day_is_over_and_the_next_is_not(hours: MarketHours, now: datetime) -> None:
     """No other trading day lies between it and the day of an entry made back then."""
     latest = last_complete_day(hours, now)
     assert latest is not None

@@ -141,7 +141,9 @@ def test_price_has_an_age_and_freshness(
     assert summary(harness, owner).stale_holdings == stale
 
 
-def test_reserved_shares_and_cash_are_owned_but_not_available(harness: TradingHarness, owner: UUID) -> None:
+def test_reserved_shares_and_cash_are_owned_but_not_available(
+    harness: TradingHarness, owner: UUID
+) -> None:
     harness.place(owner, Side.SELL, 4)
     order = harness.place(owner, Side.BUY, 1)
     total = summary(harness, owner)
@@ -194,9 +196,7 @@ def test_todays_change_uses_base_price_and_cost_of_todays_shares(
     assert samsung.whole_days_change == samsung.todays_change + 4_000 - 46 - 624
 
 
-def test_base_price_of_an_earlier_day_is_ignored(
-    harness: TradingHarness, owner: UUID
-) -> None:
+def test_base_price_of_an_earlier_day_is_ignored(harness: TradingHarness, owner: UUID) -> None:
     harness.clock.advance(hours=14)
     samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert (samsung.value, samsung.todays_change, samsung.todays_change_rate_bp) == (
@@ -252,7 +252,9 @@ def test_sector_weights_include_priced_holdings_only(harness: TradingHarness, ow
     )
 
 
-def test_portfolio_takes_the_same_statements_for_any_number_of_holdings(harness: TradingHarness) -> None:
+def test_portfolio_takes_the_same_statements_for_any_number_of_holdings(
+    harness: TradingHarness,
+) -> None:
     user, counts = harness.user(), []
     for codes in ((SAMSUNG,), (HYNIX, "A035420", "A035720")):
         for code in codes:

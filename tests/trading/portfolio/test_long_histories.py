@@ -15,22 +15,32 @@ from tests.trading.orders.steps import bought
     [
         (
             "ix_order_executions_user_id_stock_code_realized_profit",
-            "SELECT stock_code, SUM(realized_profit) FROM order_executions WHERE user_id = :user AND realized_profit IS NOT NULL GROUP BY stock_code",
+            (
+                "SELECT stock_code, SUM(realized_profit) FROM order_executions WHERE user_id = "
+                ":user AND realized_profit IS NOT NULL GROUP BY stock_code"
+            ),
         ),
         (
             "ix_transactions_user_id_stock_code_sequence",
-            f"SELECT * FROM transactions WHERE user_id = :user AND stock_code = '{SAMSUNG}' ORDER BY sequence DESC LIMIT 21",
+            (
+                f"SELECT * FROM transactions WHERE user_id = :user AND stock_code = '{SAMSUNG}' "
+                "ORDER BY sequence DESC LIMIT 21"
+            ),
         ),
         (
             "ix_transactions_user_id_transaction_type_sequence",
-            "SELECT * FROM transactions WHERE user_id = :user AND transaction_type = 'FEE' ORDER BY sequence DESC LIMIT 21",
+            (
+                "SELECT * FROM transactions WHERE user_id = :user AND transaction_type = 'FEE' "
+                "ORDER BY sequence DESC LIMIT 21"
+            ),
         ),
-        ("uq_transactions_user_id_sequence", "SELECT * FROM transactions WHERE user_id = :user ORDER BY sequence DESC LIMIT 21"),
+        (
+            "uq_transactions_user_id_sequence",
+            "SELECT * FROM transactions WHERE user_id = :user ORDER BY sequence DESC LIMIT 21",
+        ),
     ],
-)  # fmt: skip
-def test_query_uses_its_index(
-    server_harness: TradingHarness, index: str, read: str
-) -> None:
+)
+def test_query_uses_its_index(server_harness: TradingHarness, index: str, read: str) -> None:
     """Without its index, the first query read every user's fills."""
     users = [server_harness.user() for _ in range(4)]
     for _ in range(15):

@@ -69,7 +69,9 @@ def test_total_and_annualised_returns_equal_empyrical(values: list[Decimal]) -> 
 
 
 @given(SERIES, st.sampled_from((252, 365)), st.integers(0, 1_000))
-def test_volatility_and_sharpe_ratio_equal_empyrical(values: list[Decimal], days_a_year: int, rate_bp: int) -> None:
+def test_volatility_and_sharpe_ratio_equal_empyrical(
+    values: list[Decimal], days_a_year: int, rate_bp: int
+) -> None:
     assume(max(values) - min(values) > Decimal("1e-4"))
     found = volatility(values, days_a_year=days_a_year)
     assert isinstance(found, Decimal)
@@ -116,8 +118,7 @@ def test_beta_equals_empyrical(pairs: list[tuple[Decimal, Decimal]]) -> None:
 
 
 def test_risk_figures_need_twenty_returns() -> None:
-    """Equal returns have zero volatility, no Sharpe ratio, and no beta if the index is equal, too.
-    """
+    """Equal returns have zero volatility, no Sharpe ratio, and no beta to an equal index."""
     few, enough = [Decimal("0.01")] * 19, [Decimal("0.01")] * 20
     lack = Unavailable(UnavailableReason.TOO_FEW_RETURNS, needed=20, have=19)
 

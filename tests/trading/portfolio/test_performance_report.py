@@ -137,7 +137,9 @@ def test_index_closes_are_those_of_the_recorded_days(harness: TradingHarness, us
     assert compared.index_return == pytest.approx(Decimal("0.05"), abs=Decimal("1e-20"))
 
 
-def test_account_figures_are_available_without_index_closes(harness: TradingHarness, user: UUID) -> None:
+def test_account_figures_are_available_without_index_closes(
+    harness: TradingHarness, user: UUID
+) -> None:
     found = report(harness, user)
 
     assert isinstance(found.figures, Performance)
@@ -178,7 +180,9 @@ def test_report_takes_two_statements(harness: TradingHarness, user: UUID) -> Non
 @pytest.mark.skipif(
     not REAL_FILE.exists(), reason="the exchange's files are not part of the product"
 )
-def test_account_that_follows_the_index_has_its_return_and_beta_one(harness: TradingHarness) -> None:
+def test_account_that_follows_the_index_has_its_return_and_beta_one(
+    harness: TradingHarness,
+) -> None:
     """The real closes of 2026, as account values of 100 won for 0.01 points."""
     user, closes = harness.user(), read_index_closes(REAL_FILE)
     first, *days = sorted(closes)

@@ -167,9 +167,7 @@ def test_deleted_account_gets_no_more_snapshots(harness: TradingHarness) -> None
 
 
 @pytest.mark.parametrize(("late_s", "rows"), [(0, 1), (-1, 0)])
-def test_snapshot_waits_for_the_candles(
-    harness: TradingHarness, late_s: int, rows: int
-) -> None:
+def test_snapshot_waits_for_the_candles(harness: TradingHarness, late_s: int, rows: int) -> None:
     """Candles that have not read the stream to the day's end may lack its last trade."""
     harness.user()
     cursor = {"id": 1, "position": 0, "read_at": EVENING + timedelta(seconds=late_s)}

@@ -166,7 +166,9 @@ def test_returns_equal_their_definition(rows: list[tuple[int | None, int]]) -> N
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**13), st.just(0)), min_size=2, max_size=30))
-def test_total_return_without_flows_is_end_divided_by_beginning(rows: list[tuple[int, int]]) -> None:
+def test_total_return_without_flows_is_end_divided_by_beginning(
+    rows: list[tuple[int, int]],
+) -> None:
     """A fall to 1e-13 leaves 15 of the 28 digits."""
     worth = [row[0] for row in rows]
     assert total_return(values(*rows)) + 1 == pytest.approx(

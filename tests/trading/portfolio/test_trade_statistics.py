@@ -178,13 +178,13 @@ def test_holding_times_of_the_documented_example(harness: TradingHarness) -> Non
     user, began, held_s = harness.user(), harness.clock(), 0
     assert len(table) == 4
 
-    for side, quantity, second, told in table:
+    for side, quantity, second, documented in table:
         harness.clock.now = began + timedelta(seconds=int(second))
         harness.tick(70_000)
         harness.place(user, Side(side), int(quantity))
         harness.run_all()
         (totals,) = statistics(harness, user).by_day.values()
-        assert totals.held_s - held_s == (0 if told == "–" else int(told))
+        assert totals.held_s - held_s == (0 if documented == "–" else int(documented))
         held_s = totals.held_s
 
 
