@@ -9,8 +9,8 @@ import pytest
 from launcher.plan import ROOT
 from tests.architecture.compose import (
     FILE,
-    PRODUCT_SERVICES,
     PROCESSES,
+    PRODUCT_SERVICES,
     SANDBOX,
     SANDBOX_FILE,
     SECRETS,

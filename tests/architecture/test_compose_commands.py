@@ -67,7 +67,9 @@ def test_stop_grace_period_exceeds_the_longest_task() -> None:
     """A worker finishes its task on SIGTERM, within the task's time limit."""
     program = (
         "import json; from workers import app; app.loader.import_default_modules()\n"
-        "print(json.dumps({name: task.time_limit or app.conf.task_time_limit for name, task in app.tasks.items()}))"
+        "limits = {name: task.time_limit or app.conf.task_time_limit"
+        " for name, task in app.tasks.items()}\n"
+        "print(json.dumps(limits))"
     )
     environment = environment_of(settings_for("sqlite:///no.db", "redis://127.0.0.1:1/0"))
     result = subprocess.run(

@@ -11,8 +11,8 @@ import pytest
 from launcher.plan import ROOT
 from tests.architecture.compose import (
     FILE,
-    PRODUCT_SERVICES,
     PROCESSES,
+    PRODUCT_SERVICES,
     SECRETS,
     SERVICES,
     filled,
