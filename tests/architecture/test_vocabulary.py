@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import python_files, tree
-from tests.architecture.test_logs_page import logged_events, names_of
+from tests.architecture.test_logs_page import logged, names
 
 # Each word has a standard term instead: for "look" it is check, scan, probe or run, for "tell"
 # publish, log, report or record. A sequence of words is joined by underscores.
@@ -178,8 +178,8 @@ def names_in(path: Path) -> Iterator[tuple[int, str]]:
                 yield line, name
             case ast.alias(asname=str(name)):
                 yield line, name
-    for event in logged_events(path):
-        for name in names_of(event):
+    for event in logged(path):
+        for name in names(event):
             yield event.lineno, name
 
 
