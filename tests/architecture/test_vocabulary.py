@@ -108,7 +108,6 @@ PENDING: tuple[str, ...] = (
     "benchmarks/gateway.py",
     "benchmarks/matching.py",
     "sandbox",
-    "sandbox/portone",
     "tests/architecture",
     "tests/push_gateway",
     "tests/relayer",

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from launcher.plan import ROOT
-from tests.architecture.compose import FILE, OURS, SECRETS, SERVICES, program
+from tests.architecture.compose import FILE, PRODUCT_SERVICES, SECRETS, SERVICES, program
 from trading.config.settings import Settings
 
 FOLDER = ROOT / "deploy" / "monitoring"
@@ -30,21 +30,24 @@ def test_every_process_is_scraped() -> None:
         for lookup in job.get("dns_sd_configs", ())
         for name in lookup["names"]
     }
-    port = OURS["beat"]["environment"]["METRICS_PORT"]
+    port = PRODUCT_SERVICES["beat"]["environment"]["METRICS_PORT"]
 
-    assert set(scraped) == set(OURS) - UNMONITORED
+    assert set(scraped) == set(PRODUCT_SERVICES) - UNMONITORED
     assert scraped["api"] == ("api", 8000)
     assert scraped["gateway"] == ("gateway", Settings().gateway_port)
     others = {name: target for name, target in scraped.items() if name not in {"api", "gateway"}}
     assert set(others.values()) == {("worker", port), ("beat", port), ("relayer", port)}
-    assert all(OURS[name]["environment"]["METRICS_PORT"] == port for name in others)
+    assert all(PRODUCT_SERVICES[name]["environment"]["METRICS_PORT"] == port for name in others)
 
 
 def test_only_prometheus_reaches_the_metrics_ports() -> None:
     """It shares their network; no port is published, and the image listens on all interfaces."""
-    assert all("stores" in OURS[name]["networks"] for name in set(OURS) - UNMONITORED)
+    assert all(
+        "stores" in PRODUCT_SERVICES[name]["networks"]
+        for name in set(PRODUCT_SERVICES) - UNMONITORED
+    )
     assert "stores" in WATCH["services"]["prometheus"]["networks"]
-    port = str(OURS["beat"]["environment"]["METRICS_PORT"])
+    port = str(PRODUCT_SERVICES["beat"]["environment"]["METRICS_PORT"])
     assert not any(
         port in published for service in SERVICES.values() for published in service.get("ports", ())
     )
