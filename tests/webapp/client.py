@@ -1,4 +1,6 @@
-"""A client of the API for tests: an application on books, and the few requests that most tests begin with."""
+"""Test client of the API: an application on a trading harness, and the requests that most tests
+need.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -26,7 +28,9 @@ _numbers = count(1)
 
 
 class CompiledOnce(Rule):
-    """A route that is compiled once per process; that is most of the work of an application."""
+    """URL rule that is compiled once per process; compiling dominates the time to create an
+    application.
+    """
 
     _compiled: ClassVar[dict[object, dict[str, Any]]] = {}
 
@@ -48,7 +52,7 @@ Flask.url_rule_class = CompiledOnce
 
 @dataclass(frozen=True)
 class Person:
-    """A registered user who is signed in."""
+    """A registered and signed-in user."""
 
     id: str
     email: str
@@ -67,7 +71,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @dataclass
 class Api:
-    """An application on a trading core, and its client. ``answers`` keeps every answer that was given through ``ask``."""
+    """An application on a trading harness, with its client. `answers` keeps every response."""
 
     harness: TradingHarness
     app: Flask
@@ -75,14 +79,14 @@ class Api:
     answers: list[TestResponse] = field(default_factory=list)
 
     def another_client(self) -> "Api":
-        """The same application as another thread asks it."""
+        """Return a client of the same application for another thread."""
         return Api(self.harness, self.app, self.app.test_client())
 
     def ask(self, method: str, path: str, who: Person | None = None, **more: Any) -> TestResponse:
-        """Send a request below the API's prefix, signed in as ``who``."""
+        """Send a request below the API's prefix, authenticated as `who`."""
         headers = {**(who.headers if who else {}), **more.pop("headers", {})}
         if "json" in more:
-            # In ASCII, as only so a client can send half a character.
+            # ASCII escapes, so that tests can send lone surrogates.
             more["data"] = dumps(more.pop("json"))
             headers.setdefault("Content-Type", "application/json")
         answer = self.client.open(PREFIX + path, method=method, headers=headers, **more)
@@ -107,19 +111,19 @@ class Api:
         return self.post("/users/login", json={"email": email, "password": password})
 
     def person(self, email: str | None = None) -> Person:
-        """A new user, registered and signed in."""
+        """Register and sign in a new user."""
         user = self.register(email).get_json()["data"]
         return self.signed_in(user["email"])
 
     def signed_in(self, email: str, password: str = PASSWORD) -> Person:
-        """Another session of a user."""
+        """Start another session of a user."""
         tokens = self.login(email, password).get_json()["data"]
         return Person(
             tokens["user"]["id"], email, password, tokens["access_token"], tokens["refresh_token"]
         )
 
     def administrator(self) -> Person:
-        """A new user with the role of an administrator."""
+        """Register and sign in a new administrator."""
         person = self.person()
         users = USERS
         promote = update(users).where(users.c.id == UUID(person.id)).values(role="ADMIN")
@@ -129,7 +133,7 @@ class Api:
     def order(
         self, who: Person, side: str = "BUY", quantity: int = 10, code: str = SAMSUNG, **more: Any
     ) -> TestResponse:
-        """Place a market order; extra members go into its body."""
+        """Place a market order; extra members are added to its body."""
         headers = more.pop("headers", {})
         body = {"stock_code": code, "side": side, "quantity": quantity, **more}
         return self.post("/trading/orders", who, json=body, headers=headers)
@@ -137,27 +141,27 @@ class Api:
     def limit_order(
         self, who: Person, side: str = "BUY", quantity: int = 10, price: int = 60_000, **more: Any
     ) -> dict[str, Any]:
-        """Place a limit order, which is accepted, at ``price`` won."""
+        """Place a limit order at `price` won and require that it is accepted."""
         order: dict[str, Any] = data_of(
             self.order(who, side, quantity, order_type="LIMIT", price=price, **more), 201
         )
         return order
 
     def bought(self, who: Person, quantity: int = 10, code: str = SAMSUNG) -> dict[str, Any]:
-        """A buy that went through all stages."""
+        """Place a buy order and run every stage."""
         order: dict[str, Any] = self.order(who, "BUY", quantity, code).get_json()["data"]
         self.harness.run_all()
         return order
 
 
 def api_on(harness: TradingHarness) -> Api:
-    """The API on these books, as a process that just started would have it."""
+    """Return the API of a process that just started on this harness."""
     app = create_app(harness.core)
     return Api(harness, app, app.test_client())
 
 
 def data_of(answer: TestResponse, status: int = 200) -> Any:
-    """What a success carries, after a look at its envelope."""
+    """Check the success envelope and return its data."""
     assert answer.status_code == status, answer.get_data(as_text=True)
     assert answer.mimetype == "application/json"
     body = answer.get_json()
@@ -168,7 +172,10 @@ def data_of(answer: TestResponse, status: int = 200) -> Any:
 
 
 def problem_of(answer: TestResponse, code: str, *, status: int | None = None) -> dict[str, Any]:
-    """What a refusal says, after a look at its form: RFC 9457, in Korean, with the request's id. ``status`` where it is not the code's usual one."""
+    """Check that the response is a problem with this code and return its members.
+
+    `status` is needed where it is not the code's usual one.
+    """
     assert answer.status_code == (status or status_of(code)), answer.get_data(as_text=True)
     body: dict[str, Any] = problem_form(answer, usual_status=status is None)
     assert body["code"] == code
@@ -176,7 +183,7 @@ def problem_of(answer: TestResponse, code: str, *, status: int | None = None) ->
 
 
 def problem_form(answer: TestResponse, *, usual_status: bool = True) -> dict[str, Any]:
-    """The members of any problem, each of them as it must be."""
+    """Check the form of a problem (RFC 9457, Korean texts, request id) and return its members."""
     assert answer.mimetype == MIMETYPE, answer.get_data(as_text=True)
     body: dict[str, Any] = answer.get_json()
     assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= set(body)

@@ -16,46 +16,46 @@ from trading import bootstrap as trading_core
 
 @pytest.fixture
 def api(harness: TradingHarness) -> Api:
-    """The API on empty books, on each kind of database."""
+    """The API on an empty database of each kind."""
     return api_on(harness)
 
 
 @pytest.fixture
 def server_api(server_harness: TradingHarness) -> Api:
-    """The same on servers alone, for what only concurrent writers can show."""
+    """The API on database servers only, for tests of concurrent writers."""
     return api_on(server_harness)
 
 
 @pytest.fixture
 def sqlite_harness(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarness]:
-    """Books on SQLite alone, for what does not depend on the kind of database."""
+    """A harness on SQLite only, for tests that do not depend on the database."""
     with opened(settings_for(migrated_sqlite, valkey_url)) as harness:
         yield harness
 
 
 @pytest.fixture
 def sqlite_api(sqlite_harness: TradingHarness) -> Api:
-    """The API on SQLite alone."""
+    """The API on SQLite only."""
     return api_on(sqlite_harness)
 
 
 @pytest.fixture
 def volume_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
-    """The API of a market in which a trade fills no more shares than it was for."""
+    """The API of a market in which a trade fills at most its own volume."""
     with opened(settings_for(migrated_sqlite, valkey_url, fill_profile="volume")) as harness:
         yield api_on(harness)
 
 
 @pytest.fixture
 def krx_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
-    """The API of a market that keeps the exchange's hours."""
+    """The API of a market with the exchange's hours."""
     with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as harness:
         yield api_on(harness)
 
 
 @pytest.fixture
 def cut_api(server_api: Api, database_server: DatabaseServer) -> Callable[..., Any]:
-    """The same books as ``server_api``'s, through connections whose COMMITs are cut."""
+    """The API on the same database as `server_api`, over connections whose COMMITs are cut."""
 
     @contextmanager
     def through(*cuts: Cut) -> Iterator[Api]:
@@ -84,7 +84,7 @@ def cut_api(server_api: Api, database_server: DatabaseServer) -> Callable[..., A
 def redis_away(
     request: pytest.FixtureRequest, valkey_server: Valkey
 ) -> Iterator[Callable[[], None]]:
-    """Takes Redis away in one of two ways: nobody listens, or nobody answers. Back after the test."""
+    """Stop or pause Redis when called; it returns after the test."""
     leave, come_back = {
         "stopped": (valkey_server.stop, valkey_server.start),
         "paused": (valkey_server.pause, valkey_server.resume),
@@ -103,7 +103,7 @@ def redis_away(
 
 @pytest.fixture
 def counting_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
-    """The API as it is set up by default: requests are counted, and too many refused."""
+    """The API with rate limits, as configured by default."""
     with opened(
         settings_for(migrated_sqlite, valkey_url, rate_limits=True, request_count_timeout_ms=2_000)
     ) as harness:

@@ -1,4 +1,4 @@
-"""A TCP proxy before a server that counts what clients send: each piece is one that somebody waits for the answer of."""
+"""TCP proxy that counts the round trips of a client."""
 
 import socket
 import threading
@@ -9,7 +9,9 @@ from launcher.ports import LOOPBACK
 
 
 class CountingProxy:
-    """``trips`` counts how often the client has sent something and then waited. Made for one client with one request under way at a time."""
+    """`trips` counts how often the client sent data and then waited. For one client, one request at
+    a time.
+    """
 
     def __init__(self, server_port: int) -> None:
         self.trips = 0

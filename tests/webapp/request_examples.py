@@ -1,4 +1,4 @@
-"""Requests composed from the examples of the OpenAPI document."""
+"""Build requests from the examples in the OpenAPI document."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What one user could try with what belongs to another, or to the administrators, by any of the ways in; every route is found in the document."""
+"""No user reaches another user's or the administrators' resources through any documented route."""
 
 import base64
 import csv
@@ -23,19 +23,21 @@ from tests.webapp.client import PASSWORD, Api, Person, bearer, data_of, problem_
 from webapp.http.commands import KEY_HEADER
 from webapp.http.stream_docs import PATH as STREAM_DOCUMENT_PATH
 
-# Members of bodies that name something of a user's; each is tried with another's below.
+# Body members that identify a user's resource; each is tried with another user's value.
 NAMING = {"directory_id", "item_ids", "payment_id", "client_order_id"}
 
 
 @dataclass(frozen=True)
 class Victim:
-    """A user with some of everything, and the ids of it by the names that parameters have."""
+    """A user with one resource of every kind, and their ids by parameter name."""
 
     person: Person
     ids: dict[str, str]
 
     def is_in(self, text: str) -> list[str]:
-        """Which of the ids stand in a text, with or without hyphens. The stream of ids that everybody counts from 1 is no secret."""
+        """Return the ids that occur in a text, with or without hyphens; sequence numbers are no
+        secret.
+        """
         folded = text.replace("-", "")
         return [name for name, value in self.ids.items() if value.replace("-", "") in folded]
 
@@ -73,7 +75,7 @@ def victim(api: Api) -> Victim:
 
 
 def operations(api: Api) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Method, path below the prefix, and description of every operation."""
+    """Yield method, path below the prefix, and description of every operation."""
     for path, item in api.client.get("/openapi.json").get_json()["paths"].items():
         shared = item.get("parameters", [])
         for method, operation in item.items():
@@ -83,7 +85,7 @@ def operations(api: Api) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def own_lists(api: Api) -> list[tuple[str, list[str]]]:
-    """Path and query parameters of every GET of a user's own things that has no id in its path."""
+    """Return path and query parameters of every user-specific GET without an id in its path."""
     shared = ("/market/", "/stocks/", "/trading/realtime/", "/admin/")
     return [
         (
@@ -95,8 +97,8 @@ def own_lists(api: Api) -> list[tuple[str, list[str]]]:
     ]
 
 
-def test_no_filter_opens_anothers_things(api: Api, victim: Victim) -> None:
-    """Each parameter that a list has, and those that it might have, with each of another's ids: nothing of his is in any answer."""
+def test_filters_do_not_reveal_another_users_resources(api: Api, victim: Victim) -> None:
+    """Every documented or plausible parameter, with each id of the other user."""
     thief, asked = api.person(), 0
     for path, parameters in own_lists(api):
         for name in {*parameters, "user_id", "order_id", "id", "account_id", "owner"}:
@@ -113,8 +115,7 @@ def test_no_filter_opens_anothers_things(api: Api, victim: Victim) -> None:
     assert asked > 500
 
 
-def test_anothers_cursor_leads_to_ones_own_pages(api: Api, victim: Victim) -> None:
-    """A cursor is a place in an order, not a right: with it a user sees his own things or nothing."""
+def test_another_users_cursor_reveals_only_own_items(api: Api, victim: Victim) -> None:
     thief, pages = api.person(), 0
     api.limit_order(thief)
     for path, parameters in own_lists(api):
@@ -128,8 +129,8 @@ def test_anothers_cursor_leads_to_ones_own_pages(api: Api, victim: Victim) -> No
     assert pages >= 5
 
 
-def test_the_file_of_the_ledger_is_ones_own(api: Api, victim: Victim) -> None:
-    """Filtered by another's order it is empty but for its head, and whole it holds the own rows alone."""
+def test_ledger_csv_contains_only_own_entries(api: Api, victim: Victim) -> None:
+    """Filtered by another user's order, only the header row remains."""
     thief = api.person()
     for query, count in {
         f"order_id={victim.ids['bought_order_id']}": 0,
@@ -143,7 +144,7 @@ def test_the_file_of_the_ledger_is_ones_own(api: Api, victim: Victim) -> None:
 
 
 def body_members(api: Api) -> set[str]:
-    """Names of all members of request bodies that end like an id's."""
+    """Return the names of all body members that end like an id."""
     schemas = api.client.get("/openapi.json").get_json()["components"]["schemas"]
     found = set()
     for method, path, told in operations(api):
@@ -155,8 +156,8 @@ def body_members(api: Api) -> set[str]:
     return found
 
 
-def test_no_id_in_a_body_reaches_anothers_things(api: Api, victim: Victim) -> None:
-    """As in a path: not found, or a refusal that says no more, and nothing of his changes."""
+def test_ids_in_bodies_do_not_reach_another_users_resources(api: Api, victim: Victim) -> None:
+    """The response is not-found or reveals no more, and nothing changes."""
     assert body_members(api) == NAMING
     thief, ids = api.person(), victim.ids
     own = data_of(api.post("/watchlist", thief, {"stock_code": "A000660"}), 201)
@@ -185,13 +186,12 @@ def test_no_id_in_a_body_reaches_anothers_things(api: Api, victim: Victim) -> No
     for method, path, body in attempts:
         answer = api.ask(method, path, thief, json=body)
         assert answer.status_code in (404, 409), (path, answer.get_data(as_text=True))
-        # What he sent himself may be repeated to him.
+        # The response may repeat what the user sent.
         assert set(victim.is_in(answer.get_data(as_text=True))) <= {"item_id"}
         assert everything(api.harness) == before, (path, body)
 
 
-def test_an_orders_own_name_is_each_users_own(api: Api, victim: Victim) -> None:
-    """Two users may call their orders alike, and neither learns that the other does."""
+def test_client_order_ids_are_independent_between_users(api: Api, victim: Victim) -> None:
     thief = api.person()
     placed = api.limit_order(thief, client_order_id="mine-0")
     assert placed["client_order_id"] == "mine-0"
@@ -201,8 +201,7 @@ def test_an_orders_own_name_is_each_users_own(api: Api, victim: Victim) -> None:
     data_of(free, 201)
 
 
-def test_a_key_of_another_users_request_is_a_new_one(api: Api, victim: Victim) -> None:
-    """The same key with the same body is each user's own request: nobody is answered with what another did."""
+def test_idempotency_keys_are_independent_between_users(api: Api, victim: Victim) -> None:
     key = {KEY_HEADER: "one-key-for-two"}
     first = data_of(
         api.post("/balance/deposit", victim.person, {"amount": 5_000}, headers=key), 201
@@ -219,8 +218,8 @@ def test_a_key_of_another_users_request_is_a_new_one(api: Api, victim: Victim) -
     )
 
 
-def test_nobody_makes_himself_an_administrator(api: Api) -> None:
-    """Whatever he sends to any route that changes something, he stays a user; so does a new account that asks to be more."""
+def test_users_cannot_make_themselves_administrators(api: Api) -> None:
+    """Neither by any route that writes nor by registering."""
     person = api.person()
     claims = {
         "role": "ADMIN",
@@ -268,8 +267,7 @@ def test_nobody_makes_himself_an_administrator(api: Api) -> None:
     problem_of(api.get("/admin/actions", headers=bearer(claimed)), "forbidden")
 
 
-def test_a_role_counts_from_the_next_request_on(api: Api) -> None:
-    """It is read from the database each time, so neither a token nor a process outlives a demotion."""
+def test_role_change_takes_effect_on_the_next_request(api: Api) -> None:
     person = api.person()
     for command, code in (
         ("promote", None),
@@ -290,8 +288,8 @@ def test_a_role_counts_from_the_next_request_on(api: Api) -> None:
     )
 
 
-def test_a_closed_account_opens_nothing_by_any_token(api: Api) -> None:
-    """Neither its own access nor its refresh token, nor those of its other sessions, nor an administrator's."""
+def test_closed_account_rejects_every_token(api: Api) -> None:
+    """Access and refresh tokens of all sessions, also of an administrator."""
     person = api.administrator()
     elsewhere = api.signed_in(person.email)
     data_of(api.ask("DELETE", "/users/me", person))
@@ -320,8 +318,10 @@ def _hs256(header: str, payload: str, key: bytes) -> str:
 
 
 def forged(api: Api, person: Person) -> dict[str, str]:
-    """Tokens that a careless check would take, besides those of test_sessions: each is one step from a good one."""
-    payload = person.access_token.split(".")[1]
+    """Return tokens that are one step from a valid one, in addition to those of test_sessions."""
+    unsigned, _, signature = person.access_token.rpartition(".")
+    payload = unsigned.partition(".")[2]
+    other_signature = api.person().access_token.rpartition(".")[2]
     claims = jwt.decode(person.access_token, options={"verify_signature": False})
     secret = api.app.config["JWT_SECRET_KEY"]
     later = datetime.now(UTC) + timedelta(hours=1)
@@ -345,12 +345,12 @@ def forged(api: Api, person: Person) -> dict[str, str]:
         "key in the header": _hs256(
             _header(alg="HS256", jwk={"kty": "oct", "k": "AAAA"}), payload, b"\0\0\0"
         ),
-        "algorithm in other letters": f"{_header(alg='hs256', typ='JWT')}.{payload}.{person.access_token.split('.')[2]}",
+        "algorithm in other letters": f"{_header(alg='hs256', typ='JWT')}.{payload}.{signature}",
         "None": f"{_header(alg='None', typ='JWT')}.{payload}.",
-        "public key as secret": f"{_header(alg='RS256', typ='JWT')}.{payload}.{person.access_token.split('.')[2]}",
-        "signature of another token": f"{person.access_token.rpartition('.')[0]}.{api.person().access_token.rpartition('.')[2]}",
+        "public key as secret": f"{_header(alg='RS256', typ='JWT')}.{payload}.{signature}",
+        "signature of another token": f"{unsigned}.{other_signature}",
         "signature cut": person.access_token[:-1],
-        "refresh token's body": f"{person.refresh_token.rpartition('.')[0]}.{person.access_token.rpartition('.')[2]}",
+        "refresh token's body": f"{person.refresh_token.rpartition('.')[0]}.{signature}",
         "session of another": signed(
             sid=jwt.decode(api.person().access_token, options={"verify_signature": False})["sid"]
         ),
@@ -359,8 +359,8 @@ def forged(api: Api, person: Person) -> dict[str, str]:
     }
 
 
-def test_no_forged_token_opens_anything(sqlite_api: Api) -> None:
-    """Neither as an access token nor as a refresh token, and the good ones still do."""
+def test_forged_tokens_are_rejected(sqlite_api: Api) -> None:
+    """Both as access and as refresh token; the valid ones still work."""
     person = sqlite_api.person()
     taken = []
     for name, token in forged(sqlite_api, person).items():

@@ -1,4 +1,4 @@
-"""Account events over HTTP: one's own, in order, from where the client left off."""
+"""Account events over HTTP: own events, in order, from a given position."""
 
 from json import loads
 from typing import Any
@@ -16,8 +16,7 @@ def ask(api: Api, who: Person, query: str = "") -> dict[str, Any]:
     return page
 
 
-def test_events_are_answered_as_they_are_written(api: Api) -> None:
-    """The same members and values as in the database and in the stream."""
+def test_events_have_the_members_of_the_database_and_the_stream(api: Api) -> None:
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person)
@@ -38,8 +37,7 @@ def test_events_are_answered_as_they_are_written(api: Api) -> None:
     assert (page["next_cursor"], page["last_event_id"]) == (None, 6)
 
 
-def test_members_are_called_as_the_things_own_answers_call_them(api: Api) -> None:
-    """A client that reads both can lay one over the other."""
+def test_event_members_are_named_like_those_of_the_resource(api: Api) -> None:
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person)
@@ -61,8 +59,8 @@ def test_members_are_called_as_the_things_own_answers_call_them(api: Api) -> Non
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
-def test_a_client_goes_on_where_it_left_off(api: Api, limit: int) -> None:
-    """Pages of any size hold all events once; what happens meanwhile comes behind them."""
+def test_paging_returns_every_event_once(api: Api, limit: int) -> None:
+    """With any page size, while new events arrive."""
     person = api.person()
     for _ in range(4):
         data_of(api.post("/balance/deposit", person, {"amount": 1}), 201)
@@ -83,8 +81,8 @@ def test_a_client_goes_on_where_it_left_off(api: Api, limit: int) -> None:
     assert (event["id"], event["data"]["transaction_type"]) == (6, "WITHDRAW")
 
 
-def test_an_id_that_is_not_there_yet_shows(api: Api) -> None:
-    """A client that is ahead of the account learns so from the newest id."""
+def test_response_contains_the_newest_event_id(api: Api) -> None:
+    """A client that is ahead of the account can notice it."""
     assert ask(api, api.person(), "?after=999") == {
         "items": [],
         "next_cursor": None,
@@ -92,8 +90,7 @@ def test_an_id_that_is_not_there_yet_shows(api: Api) -> None:
     }
 
 
-def test_nobody_sees_anothers_events(api: Api) -> None:
-    """Two accounts number their own events, and each is answered with its own."""
+def test_users_see_only_their_own_events(api: Api) -> None:
     one, other = api.person(), api.person()
     data_of(api.post("/balance/deposit", one, {"amount": 11}), 201)
     data_of(api.post("/balance/deposit", other, {"amount": 22}), 201)
@@ -110,9 +107,10 @@ def test_nobody_sees_anothers_events(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["after=-1", "after=1.5", "after=x", "after=", "after=%EF%BC%99", "after=" + "9" * 16, "limit=0", "limit=101", "limit=x"],
+    ["after=-1", "after=1.5", "after=x", "after=", "after=%EF%BC%99", "after=" + "9" * 16,
+     "limit=0", "limit=101", "limit=x"],
 )  # fmt: skip
-def test_a_place_that_is_none_is_refused(sqlite_api: Api, query: str) -> None:
+def test_invalid_position_is_refused(sqlite_api: Api, query: str) -> None:
     problem = problem_of(
         sqlite_api.get(f"/trading/events?{query}", sqlite_api.person()), "validation-failed"
     )

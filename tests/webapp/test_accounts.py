@@ -1,4 +1,4 @@
-"""Accounts as a client meets them: registering, the own profile, the password, and closing the account."""
+"""Accounts: registration, profile, password and closing."""
 
 from uuid import UUID
 
@@ -9,8 +9,8 @@ from tests.webapp.client import PASSWORD, Api, data_of, problem_of
 USER_MEMBERS = ["id", "email", "name", "role", "created_at"]
 
 
-def test_registering_opens_an_account_with_its_starting_cash(api: Api) -> None:
-    """A new user is a plain USER with the starting cash as first DEPOSIT, and is told where his profile is."""
+def test_registration_opens_an_account_with_starting_cash(api: Api) -> None:
+    """The role is USER, the starting cash is the first DEPOSIT, and Location names the profile."""
     answer = api.register("New.User@Example.com", name=" 김주식 ")
 
     user = data_of(answer, 201)
@@ -26,8 +26,7 @@ def test_registering_opens_an_account_with_its_starting_cash(api: Api) -> None:
     )
 
 
-def test_an_address_registers_once_however_it_is_written(api: Api) -> None:
-    """Letter case makes no second account."""
+def test_email_is_unique_regardless_of_letter_case(api: Api) -> None:
     api.register("one@example.com")
 
     problem_of(api.register("ONE@example.com"), "email-taken")
@@ -42,8 +41,7 @@ def test_an_address_registers_once_however_it_is_written(api: Api) -> None:
     ],
     ids=repr,
 )
-def test_registering_refuses_what_is_no_account(sqlite_api: Api, field: str, value: object) -> None:
-    """Every field is bounded and typed; nothing is written when one is wrong."""
+def test_invalid_registration_is_refused(sqlite_api: Api, field: str, value: object) -> None:
     body = {"email": "a@example.com", "password": PASSWORD, "name": "이름", field: value}
 
     refused = problem_of(sqlite_api.post("/users", json=body), "validation-failed")
@@ -52,8 +50,7 @@ def test_registering_refuses_what_is_no_account(sqlite_api: Api, field: str, val
     problem_of(sqlite_api.login("a@example.com"), "unauthorized")
 
 
-def test_signing_in_gives_a_pair_of_tokens(api: Api) -> None:
-    """The answer says who signed in, how to use the tokens and for how long the first is good."""
+def test_login_returns_tokens(api: Api) -> None:
     user = data_of(api.register("in@example.com"), 201)
 
     tokens = data_of(api.login(" IN@example.com "))
@@ -63,8 +60,7 @@ def test_signing_in_gives_a_pair_of_tokens(api: Api) -> None:
     assert tokens["user"] == user
 
 
-def test_an_unknown_address_is_answered_like_a_wrong_password(api: Api) -> None:
-    """Nobody learns from the sign-in which addresses have an account."""
+def test_unknown_email_and_wrong_password_get_the_same_response(api: Api) -> None:
     api.register("known@example.com")
 
     wrong = problem_of(api.login("known@example.com", "not the password"), "unauthorized")
@@ -77,15 +73,14 @@ def test_an_unknown_address_is_answered_like_a_wrong_password(api: Api) -> None:
 @pytest.mark.parametrize(
     "email", ["known@example.com", "unknown@example.com", "\ud800@example.com", ""]
 )
-def test_half_characters_sign_nobody_in(api: Api, email: str) -> None:
-    """Text that no database and no hash can take is a wrong address or password like any other."""
+def test_login_with_lone_surrogates_is_refused(api: Api, email: str) -> None:
     api.register("known@example.com")
 
     problem_of(api.login(email, "half \udc00 character"), "unauthorized")
 
 
-def test_the_own_name_can_be_changed(api: Api) -> None:
-    """The profile shows the new name; nothing else can be set from outside."""
+def test_name_can_be_changed(api: Api) -> None:
+    """Other members cannot be set."""
     person = api.person()
 
     changed = data_of(api.ask("PATCH", "/users/me", person, json={"name": "새 이름"}))
@@ -100,8 +95,7 @@ def test_the_own_name_can_be_changed(api: Api) -> None:
     assert data_of(api.get("/users/me", person))["role"] == "USER"
 
 
-def test_a_new_password_ends_every_other_session(api: Api) -> None:
-    """The session that changed it goes on; the others and the old password are refused."""
+def test_password_change_ends_every_other_session(api: Api) -> None:
     here = api.person()
     elsewhere = api.signed_in(here.email)
 
@@ -114,8 +108,7 @@ def test_a_new_password_ends_every_other_session(api: Api) -> None:
     data_of(api.login(here.email, "another good one"))
 
 
-def test_a_password_is_changed_by_who_knows_the_present_one(api: Api) -> None:
-    """A session alone is not enough to take an account over."""
+def test_password_change_requires_the_current_password(api: Api) -> None:
     person = api.person()
 
     change = {"current_password": "a guess at it", "new_password": "another good one"}
@@ -124,8 +117,8 @@ def test_a_password_is_changed_by_who_knows_the_present_one(api: Api) -> None:
     data_of(api.login(person.email, PASSWORD))
 
 
-def test_a_closed_account_is_gone_and_its_ledger_stays(api: Api) -> None:
-    """Its tokens, its password and its name are worth nothing any more; the address is free; the books still add up."""
+def test_closed_account_is_erased_and_its_ledger_stays(api: Api) -> None:
+    """Tokens, password and name are erased, the address is free again, and the invariants hold."""
     person = api.person("leaving@example.com")
 
     assert data_of(api.ask("DELETE", "/users/me", person)) is None

@@ -1,4 +1,4 @@
-"""The administrators' log: nothing that an administrator or an operator changes is missing in it, and nothing in it changes."""
+"""The administrators' log has every change by administrators and operators, and is immutable."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from webapp.http.commands import KEY_HEADER
 
 PATH = "/admin/actions"
 REQUEST_ID = "a-request-of-mine"
-# What a route for administrators that changes something is asked with; one that is not here is asked without anything.
+# Query parameters of administrator routes that write; other routes need none.
 QUERIES = {
     "/admin/websocket/subscriptions/subscribe": {"topic": "A000660"},
     "/admin/websocket/subscriptions/unsubscribe": {"topic": "A000660"},
@@ -35,18 +35,17 @@ OPERATOR = pwd.getpwuid(os.getuid()).pw_name
 
 
 def entries(api: Api, administrator: Person, **query: Any) -> list[dict[str, Any]]:
-    """The log as an administrator reads it, newest first."""
+    """Return the log as an administrator reads it, newest first."""
     items: list[dict[str, Any]] = data_of(api.get(PATH, administrator, query_string=query))["items"]
     return items
 
 
 def flask(api: Api, *arguments: str) -> Result:
-    """``flask`` with these arguments, on the API's application."""
+    """Run a `flask` command on the API's application."""
     return CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), list(arguments))
 
 
-def test_a_halt_and_its_end_are_put_down(api: Api) -> None:
-    """Who, what, on what, by which request from where, when, and what came of it."""
+def test_halt_and_resume_are_recorded(api: Api) -> None:
     administrator = api.administrator()
     asked = {
         "headers": {"X-Request-ID": REQUEST_ID},
@@ -86,8 +85,8 @@ def test_a_halt_and_its_end_are_put_down(api: Api) -> None:
     ]
 
 
-def test_no_route_for_administrators_forgets_it(sqlite_api: Api) -> None:
-    """Each in the URL map that changes something leaves one entry with its outcome, whatever came of it; each that only reads leaves none."""
+def test_every_writing_administrator_route_is_recorded(sqlite_api: Api) -> None:
+    """Each route that writes leaves one entry with its outcome; routes that read leave none."""
     api = sqlite_api
     administrator, user = api.administrator(), api.person()
     asked = [(method, rule) for method, rule in routes(api) if rule.startswith("/admin/")]
@@ -103,12 +102,14 @@ def test_no_route_for_administrators_forgets_it(sqlite_api: Api) -> None:
         assert answer.status_code in (200, 504), (rule, answer.get_data(as_text=True))
         added = len(rows(api.harness, "SELECT id FROM admin_actions")) - len(before)
         assert added == (0 if method == "GET" else 1), (method, rule)
-        without = "SELECT a.id FROM admin_actions a LEFT JOIN admin_action_outcomes o ON o.action_id = a.id WHERE o.action_id IS NULL"
+        without = (
+            "SELECT a.id FROM admin_actions a LEFT JOIN admin_action_outcomes o ON "
+            "o.action_id = a.id WHERE o.action_id IS NULL"
+        )
         assert rows(api.harness, without) == []
 
 
-def test_what_is_refused_as_malformed_is_no_action(sqlite_api: Api) -> None:
-    """Nothing was tried, so there is nothing to tell; and a repetition by its key is the same action."""
+def test_malformed_and_replayed_requests_are_not_recorded(sqlite_api: Api) -> None:
     api = sqlite_api
     administrator, key = api.administrator(), {"headers": {KEY_HEADER: "one-key"}}
     problem_of(api.post("/admin/trading/halt", administrator, {"reason": 7}), "validation-failed")
@@ -124,8 +125,8 @@ def test_what_is_refused_as_malformed_is_no_action(sqlite_api: Api) -> None:
     assert len(entries(api, administrator)) == 1
 
 
-def test_a_command_to_the_relayer_is_put_down_before_and_after(sqlite_api: Api) -> None:
-    """Without a relayer the intent is there with the reason why nothing came of it; the time in between shows."""
+def test_relayer_commands_are_recorded_before_and_after(sqlite_api: Api) -> None:
+    """Without a relayer the entry has the reason of the failure."""
     api = sqlite_api
     administrator = api.administrator()
     problem_of(
@@ -140,8 +141,8 @@ def test_a_command_to_the_relayer_is_put_down_before_and_after(sqlite_api: Api) 
     assert entry["details"]["command_id"]
 
 
-def test_an_intent_whose_end_is_not_known_shows(api: Api) -> None:
-    """A process that is killed between the two leaves an entry without an outcome."""
+def test_intent_without_outcome_is_listed(api: Api) -> None:
+    """As left by a process that was killed in between."""
     administrator = api.administrator()
     action = AdminAction(
         id=uuid4(),
@@ -149,7 +150,7 @@ def test_an_intent_whose_end_is_not_known_shows(api: Api) -> None:
         actor=Actor(operator="somebody"),
         began_at=api.harness.clock(),
     )
-    for _ in range(2):  # As a run does that does not know whether its first COMMIT landed.
+    for _ in range(2):  # A rerun whose first COMMIT had an unknown outcome.
         api.harness.do(lambda session: admin_actions.insert_action(session, action, target="x"))
 
     (entry,) = entries(api, administrator)
@@ -165,8 +166,7 @@ def test_an_intent_whose_end_is_not_known_shows(api: Api) -> None:
     assert entries(api, administrator)[0]["outcome"] == "first"
 
 
-def test_an_action_that_is_rolled_back_was_none(api: Api) -> None:
-    """The entry stands and falls with the rows of the action."""
+def test_rolled_back_action_is_not_recorded(api: Api) -> None:
     administrator = api.administrator()
 
     result = flask(api, "calendar", "forget", "2026-11-23")
@@ -180,10 +180,10 @@ def test_an_action_that_is_rolled_back_was_none(api: Api) -> None:
 
 @pytest.mark.parametrize("cut", list(Cut))
 @pytest.mark.parametrize("path", ["/admin/trading/halt", "/admin/trading/resume"])
-def test_a_lost_commit_leaves_one_entry(
+def test_lost_commit_leaves_one_entry(
     server_api: Api, cut_api: Callable[..., Any], path: str, cut: Cut
 ) -> None:
-    """Whether it landed is asked of the log itself, so that an action is neither missing nor there twice."""
+    """The log itself decides whether the COMMIT took effect."""
     administrator = server_api.administrator()
     data_of(server_api.post("/admin/trading/halt", administrator))
     before = len(entries(server_api, administrator))
@@ -194,8 +194,8 @@ def test_a_lost_commit_leaves_one_entry(
     assert len(entries(server_api, administrator)) == before + 1
 
 
-def test_every_command_that_changes_something_is_put_down(api: Api, tmp_path: Path) -> None:
-    """With the operator's name on this machine, and never with an address that a closed account was to forget."""
+def test_every_writing_command_is_recorded(api: Api, tmp_path: Path) -> None:
+    """With the operator's system name, and without the e-mail address of an account."""
     person, administrator = api.person(), api.administrator()
     listing, closes = tmp_path / "listing.csv", tmp_path / "closes.csv"
     listing.write_text(
@@ -244,8 +244,8 @@ def stack(migrated_sqlite: str, valkey_url: str) -> Iterator[PaymentsStack]:
         yield stack
 
 
-def test_decisions_about_payments_are_put_down(stack: PaymentsStack) -> None:
-    """Also those that came to nothing as PortOne was silent."""
+def test_payment_decisions_are_recorded(stack: PaymentsStack) -> None:
+    """Also those that failed because PortOne did not answer."""
     api = stack.api
     person, administrator = api.person(), api.administrator()
     payment_id = stack.paid(person)
@@ -270,8 +270,7 @@ def test_decisions_about_payments_are_put_down(stack: PaymentsStack) -> None:
     ]
 
 
-def test_the_list_is_paged_and_filtered(api: Api) -> None:
-    """Newest first by cursor; each filter narrows, and what makes no sense is refused."""
+def test_log_is_paged_and_filtered(api: Api) -> None:
     administrator, other = api.administrator(), api.administrator()
     for who, path in (
         (administrator, "halt"),
@@ -313,8 +312,8 @@ def test_the_list_is_paged_and_filtered(api: Api) -> None:
         problem_of(api.get(f"{PATH}?{query}", other), "validation-failed")
 
 
-def test_operators_see_the_same_in_their_terminal(api: Api) -> None:
-    """One line an action, and nothing in it steers the terminal."""
+def test_admin_log_command_prints_one_line_per_action(api: Api) -> None:
+    """Control characters are removed."""
     administrator = api.administrator()
     assert flask(api, "admin-log").output == "Nothing.\n"
     data_of(api.post("/admin/trading/halt", administrator, {"reason": "점검"}))
@@ -338,8 +337,8 @@ def test_operators_see_the_same_in_their_terminal(api: Api) -> None:
     assert '{"reason":"점검"} -> halted' in halt
 
 
-def test_who_is_no_administrator_leaves_a_line_and_no_entry(sqlite_api: Api) -> None:
-    """A signed-in user who tries leaves a line, a stranger none; there are only so many a minute, and the rest are counted."""
+def test_refused_administration_is_logged_but_not_recorded(sqlite_api: Api) -> None:
+    """Users leave a limited number of log lines per minute, unauthenticated clients none."""
     api = sqlite_api
     user, administrator = api.person(), api.administrator()
     with capture_logs() as lines:

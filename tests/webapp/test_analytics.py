@@ -1,4 +1,4 @@
-"""Statistics and realised profit as they are answered: members, Korean days, pages, and what is refused."""
+"""Trade statistics and realized profit over HTTP."""
 
 from typing import Any
 
@@ -9,8 +9,10 @@ from tests.support.trading_harness import HYNIX
 from tests.webapp.client import Api, Person, data_of, problem_of
 
 TOTALS = [
-    "executions", "turnover", "bought_amount", "sold_amount", "commission", "tax", "unapplied_executions", "trades", "wins", "losses", "win_rate",
-    "realized_profit", "gross_profit", "gross_loss", "average_win", "average_loss", "largest_win", "largest_loss", "profit_factor",
+    "executions", "turnover", "bought_amount", "sold_amount", "commission", "tax",
+    "unapplied_executions", "trades", "wins", "losses", "win_rate",
+    "realized_profit", "gross_profit", "gross_loss", "average_win", "average_loss", "largest_win",
+    "largest_loss", "profit_factor",
     "average_holding_s",
 ]  # fmt: skip
 PATHS = ("/trading/statistics", "/trading/realized-profit-loss", "/trading/performance")
@@ -18,7 +20,7 @@ PATHS = ("/trading/statistics", "/trading/realized-profit-loss", "/trading/perfo
 
 @pytest.fixture
 def trader(api: Api) -> Person:
-    """A win and a loss, on the 20th and on the 21st in Korea, which is still the 20th in UTC."""
+    """A user with a win and a loss on the 20th and 21st in Korea, both the 20th in UTC."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 10)
@@ -45,8 +47,8 @@ def profits(api: Api, who: Person, query: str = "") -> dict[str, Any]:
     return found
 
 
-def test_statistics_are_told_in_all_and_by_day(api: Api, trader: Person) -> None:
-    """Newest day first; ratios are text with six places, and what has no value on a day is null."""
+def test_statistics_contain_totals_and_days(api: Api, trader: Person) -> None:
+    """Newest day first; ratios have six places, and figures without a value are null."""
     found = statistics(api, trader)
 
     assert list(found["totals"]) == TOTALS
@@ -56,11 +58,14 @@ def test_statistics_are_told_in_all_and_by_day(api: Api, trader: Person) -> None
         None,
         "day",
     )
-    # Sold for 190,000: 28 commission, 380 taxes, and 30 of the 60 that were paid for buying two at 200,000.
+    # Sold for 190,000: 28 commission, 380 taxes, and 30 of the 60 paid for buying two at 200,000.
     assert found["totals"] == {
-        "executions": 4, "turnover": 1_575_200, "bought_amount": 1_100_000, "sold_amount": 475_200, "commission": 235, "tax": 949,
-        "unapplied_executions": 0, "trades": 2, "wins": 1, "losses": 1, "win_rate": "0.500000", "realized_profit": -5_891, "gross_profit": 4_547,
-        "gross_loss": 10_438, "average_win": 4_547, "average_loss": 10_438, "largest_win": 4_547, "largest_loss": 10_438,
+        "executions": 4, "turnover": 1_575_200, "bought_amount": 1_100_000, "sold_amount": 475_200,
+        "commission": 235, "tax": 949,
+        "unapplied_executions": 0, "trades": 2, "wins": 1, "losses": 1, "win_rate": "0.500000",
+        "realized_profit": -5_891, "gross_profit": 4_547,
+        "gross_loss": 10_438, "average_win": 4_547, "average_loss": 10_438, "largest_win": 4_547,
+        "largest_loss": 10_438,
         "profit_factor": "0.435620", "average_holding_s": (3_600 + 52_200) // 2,
     }  # fmt: skip
     assert [(item["period"], item["from"], item["to"]) for item in found["items"]] == [
@@ -103,10 +108,10 @@ def test_statistics_are_told_in_all_and_by_day(api: Api, trader: Person) -> None
         ("?from=2026-11-22", [], 0),
     ],
 )
-def test_statistics_are_narrowed_and_paged(
+def test_statistics_are_filtered_and_paged(
     api: Api, trader: Person, query: str, periods: list[str], trades: int
 ) -> None:
-    """The totals are of the whole period, whatever page of its spans is asked for."""
+    """The totals cover the whole period on every page."""
     found = statistics(api, trader, query)
 
     assert [item["period"] for item in found["items"]] == periods
@@ -123,10 +128,10 @@ def test_statistics_are_narrowed_and_paged(
         ("stock", ["A000660", "A005930"]),
     ],
 )
-def test_realised_profit_is_grouped(
+def test_realized_profit_is_grouped(
     api: Api, trader: Person, group_by: str, keys: list[str]
 ) -> None:
-    """Every group with the amounts that it follows from; together they are the totals, and those of the statistics."""
+    """The groups add up to the totals, which agree with the statistics."""
     found = profits(api, trader, f"?group_by={group_by}")
 
     assert found["group_by"] == group_by
@@ -146,8 +151,7 @@ def test_realised_profit_is_grouped(
     assert found["next_cursor"] is None
 
 
-def test_realised_profit_is_paged(api: Api, trader: Person) -> None:
-    """By the key of the last group."""
+def test_realized_profit_is_paged(api: Api, trader: Person) -> None:
     first = profits(api, trader, "?limit=1")
     second = profits(api, trader, f"?limit=1&cursor={first['next_cursor']}")
 
@@ -159,8 +163,7 @@ def test_realised_profit_is_paged(api: Api, trader: Person) -> None:
     assert first["totals"] == second["totals"]
 
 
-def test_analytics_are_ones_own(api: Api, trader: Person) -> None:
-    """Another user sees none of it."""
+def test_analytics_contain_only_own_trades(api: Api, trader: Person) -> None:
     other = api.person()
 
     assert (
@@ -176,11 +179,11 @@ def test_analytics_are_ones_own(api: Api, trader: Person) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "from=2026-11-21&to=2026-11-20", "from=yesterday", "to=", "from=0001-01-01", "to=9999-12-31", "from=%00", "from=%ED%A0%80",
+        "from=2026-11-21&to=2026-11-20", "from=yesterday", "to=", "from=0001-01-01",
+        "to=9999-12-31", "from=%00", "from=%ED%A0%80",
     ],
 )  # fmt: skip
-def test_a_period_that_cannot_be_is_refused(sqlite_api: Api, path: str, query: str) -> None:
-    """By name, whatever is asked of it."""
+def test_invalid_period_is_refused(sqlite_api: Api, path: str, query: str) -> None:
     problem_of(sqlite_api.get(f"{path}?{query}", sqlite_api.person()), "validation-failed")
 
 
@@ -188,16 +191,18 @@ def test_a_period_that_cannot_be_is_refused(sqlite_api: Api, path: str, query: s
 @pytest.mark.parametrize(
     "query",
     [
-        "stock_code=samsung", "group_by=hour", "group_by=", "limit=0", "limit=101", "limit=1e9", "limit=99999999999999999999", "cursor=",
-        "cursor=%00%00%00%00", "cursor=2026-11-20%0A", "cursor=%27;DROP%20TABLE", "cursor=%F0%9F%92%B8%F0%9F%92%B8",
+        "stock_code=samsung", "group_by=hour", "group_by=", "limit=0", "limit=101", "limit=1e9",
+        "limit=99999999999999999999", "cursor=",
+        "cursor=%00%00%00%00", "cursor=2026-11-20%0A", "cursor=%27;DROP%20TABLE",
+        "cursor=%F0%9F%92%B8%F0%9F%92%B8",
     ],
 )  # fmt: skip
-def test_a_query_that_cannot_be_is_refused(sqlite_api: Api, path: str, query: str) -> None:
+def test_invalid_query_is_refused(sqlite_api: Api, path: str, query: str) -> None:
     problem_of(sqlite_api.get(f"{path}?{query}", sqlite_api.person()), "validation-failed")
 
 
-def test_groupings_are_each_resources_own(sqlite_api: Api) -> None:
-    """Weeks are of statistics, years and stocks of realised profit."""
+def test_each_resource_has_its_own_groupings(sqlite_api: Api) -> None:
+    """Statistics have weeks; realized profit has years and stocks."""
     person = sqlite_api.person()
     problem_of(
         sqlite_api.get("/trading/realized-profit-loss?group_by=week", person), "validation-failed"
@@ -205,8 +210,7 @@ def test_groupings_are_each_resources_own(sqlite_api: Api) -> None:
     problem_of(sqlite_api.get("/trading/statistics?group_by=stock", person), "validation-failed")
 
 
-def test_analytics_ask_as_much_of_the_database_however_long(api: Api) -> None:
-    """The number of statements of the whole request does not grow."""
+def test_statement_count_does_not_depend_on_the_number_of_trades(api: Api) -> None:
     person = api.person()
     counts: dict[str, set[int]] = {path: set() for path in PATHS}
     for more in (1, 6):

@@ -1,6 +1,6 @@
-"""Any request that the OpenAPI document allows, and many that it does not: each is answered as the document says.
+"""Schemathesis: every request, valid or not, gets a documented response.
 
-Schemathesis makes the requests from the document as it is served; the application, its database and its Redis are real.
+Requests are generated from the served OpenAPI document; application, database and Redis are real.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# What is away in this test and may say so. That of the database and faults of ours are never among them.
+# Problem codes of services that are unavailable here. The database's and internal errors are not
+# among them.
 AWAY = {
     "no-live-price",
     "relayer-unavailable",
@@ -40,7 +41,7 @@ AWAY = {
     "upstream-paused",
     "payment-service-unavailable",
 }
-# Open to everybody and taking nothing that the document could describe (a webhook's body is what its signature says), so nothing can be wrong.
+# Public routes without documented input (a webhook's body is covered by its signature).
 TAKES_NOTHING = {
     "GET /api/v1/trading/realtime/daemon/health",
     "GET /api/v1/market/clock",
@@ -51,14 +52,14 @@ EXAMPLES = examples(6)
 
 @pytest.fixture
 def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
-    """The API without a relayer, without PortOne and Toss, and without room for a stream, which would have no end."""
+    """The API without relayer, PortOne and Toss, and without room for endless streams."""
     with opened(settings_for(migrated_sqlite, valkey_url)) as harness:
         harness.tick(70_000)
         yield api_on(harness)
 
 
 def own_things(api: Api, person: Person) -> dict[str, Any]:
-    """Path parameters that name what belongs to a person."""
+    """Return path parameters that name resources of a user."""
     order = api.limit_order(person)
     transaction = data_of(api.post("/balance/deposit", person, {"amount": 1}), 201)
     directory = data_of(api.post("/watchlist/directories", person, {"name": "둘째"}), 201)
@@ -73,7 +74,7 @@ def own_things(api: Api, person: Person) -> dict[str, Any]:
 
 
 def ask(case: Case, headers: dict[str, str]) -> None:
-    """Send one request and hold the answer against the document. A refusal because something is away must say what."""
+    """Send one request and validate the response. A 503 must name the unavailable service."""
     answer: Response = case.call(headers=headers)
     checks = CHECKS
     if answer.status_code > 500:
@@ -86,7 +87,7 @@ def ask(case: Case, headers: dict[str, str]) -> None:
 def probe(
     api: Api, operation: APIOperation[Any, Any, Any, Any], person: Person, mode: GenerationMode
 ) -> None:
-    """Ask for one operation in some ways, the same ones each time."""
+    """Test one operation with some generated requests, the same ones each time."""
     named = {parameter.name for parameter in operation.path_parameters}
     own = own_things(api, person) if named and mode is GenerationMode.POSITIVE else {}
     path = (
@@ -114,15 +115,15 @@ def probe(
 @pytest.mark.parametrize(
     "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "not allowed"]
 )
-def test_every_answer_is_as_documented(api: Api, mode: GenerationMode) -> None:
-    """No fault of ours, and status, media type, headers and body as they stand in the document."""
+def test_every_response_is_as_documented(api: Api, mode: GenerationMode) -> None:
+    """No internal error; status, media type, headers and body are documented."""
     document = schemathesis.openapi.from_wsgi("/openapi.json", api.app)
     asked = 0
     for found in document.get_all_operations():
         operation = found.ok()
         if mode is GenerationMode.NEGATIVE and operation.label in TAKES_NOTHING:
             continue
-        # A person of its own for each, as some of these operations end the session, the orders or the account.
+        # A new user each time: some operations end the session, the orders or the account.
         person = api.administrator() if "/admin/" in operation.path else api.person()
         probe(api, operation, person, mode)
         asked += 1

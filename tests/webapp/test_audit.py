@@ -1,4 +1,4 @@
-"""The audit as administrators see it, and accounts that may not trade."""
+"""The audit's endpoints and halted accounts."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -18,13 +18,13 @@ HALTED_SINCE = "2026-11-20T10:00:00+09:00"
 
 @pytest.fixture
 def administrator(api: Api) -> Person:
-    """An administrator, in a market whose last trade was at 70,000 won."""
+    """An administrator in a market whose last trade was at 70,000 won."""
     api.harness.tick(70_000)
     return api.administrator()
 
 
 def audited(harness: TradingHarness, *people: Person) -> None:
-    """Have the audit look at these accounts, as its task does."""
+    """Audit these accounts, as the task does."""
     accounts = sorted(UUID(person.id) for person in people)
     found = harness.core.snapshot(audit_accounts, accounts)
     now = harness.clock()
@@ -53,8 +53,8 @@ def halted(api: Api, administrator: Person, person: Person) -> dict[str, object]
     )
 
 
-def test_a_breach_is_shown_and_its_account_halted(api: Api, administrator: Person) -> None:
-    """The last look, the check in words with rows at fault, the halt; the user's next order is refused by a code of its own."""
+def test_breach_is_listed_and_halts_the_account(api: Api, administrator: Person) -> None:
+    """The user's next order is refused with its own code."""
     person, other = api.person(), api.person()
     api.bought(person, 3)
     before = data_of(api.get("/admin/audit", administrator))
@@ -75,8 +75,10 @@ def test_a_breach_is_shown_and_its_account_halted(api: Api, administrator: Perso
     data_of(api.order(other, "BUY", 1), 201)
 
 
-def test_an_administrator_halts_and_resumes_an_account(api: Api, administrator: Person) -> None:
-    """Its open order waits and says why; another halt changes nothing; a note lifts it, and the order goes its way."""
+def test_administrator_halts_and_resumes_an_account(api: Api, administrator: Person) -> None:
+    """The open order explains the halt, a second halt changes nothing, and after the resume it
+    fills.
+    """
     person = api.person()
     order = data_of(api.order(person, "BUY", 1), 201)
     halt = halted(api, administrator, person)
@@ -92,7 +94,11 @@ def test_an_administrator_halts_and_resumes_an_account(api: Api, administrator: 
 
     explanation = data_of(api.get(f"/trading/orders/{order['id']}/explain", person))
     assert explanation["waiting"]["reasons"][0]["code"] == "account-halted"
-    for path, body in (("/balance/withdraw", {"amount": 1}), ("/trading/orders/preview", {"stock_code": "005930", "side": "BUY", "quantity": 1})):  # fmt: skip
+    order_form = {"stock_code": "005930", "side": "BUY", "quantity": 1}
+    for path, body in (
+        ("/balance/withdraw", {"amount": 1}),
+        ("/trading/orders/preview", order_form),
+    ):
         problem_of(api.post(path, person, body), "account-halted")
     data_of(api.post("/balance/deposit", person, {"amount": 1}), 201)
 
@@ -106,8 +112,8 @@ def test_an_administrator_halts_and_resumes_an_account(api: Api, administrator: 
     assert data_of(api.get(f"/trading/orders/{order['id']}", person))["status"] == "FILLED"
 
 
-def test_an_account_must_exist(api: Api, administrator: Person) -> None:
-    """404 for an id that is nobody's; a resume of it has nothing to do."""
+def test_halting_an_unknown_account_is_404(api: Api, administrator: Person) -> None:
+    """Resuming it has no effect."""
     problem_of(api.post(f"/admin/accounts/{uuid4()}/halt", administrator), "user-not-found")
     assert (
         data_of(api.post(f"/admin/accounts/{uuid4()}/resume", administrator, {"note": "없음"}))
@@ -115,8 +121,7 @@ def test_an_account_must_exist(api: Api, administrator: Person) -> None:
     )
 
 
-def test_operators_do_the_same_by_command(api: Api) -> None:
-    """Halt by address, show with what the audit found, resume by id; what they name must exist."""
+def test_operators_halt_and_resume_by_command(api: Api) -> None:
     api.harness.tick(70_000)
     person = api.person()
     api.bought(person, 1)

@@ -1,4 +1,4 @@
-"""``flask backup`` and ``flask restore``, as an operator meets them."""
+"""`flask backup` and `flask restore`."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def flask(app: Any, *arguments: str | Path) -> Result:
 
 @contextmanager
 def installation(database: Path, redis_url: str) -> Iterator[Any]:
-    """Another installation's application."""
+    """Yield the application of another installation."""
     core = trading_core.build(settings_for(f"sqlite:///{database}", redis_url))
     try:
         yield create_app(core)
@@ -31,10 +31,10 @@ def installation(database: Path, redis_url: str) -> Iterator[Any]:
         core.close()
 
 
-def test_a_backup_is_written_restored_and_audited(
+def test_backup_is_written_restored_and_audited(
     sqlite_api: Api, tmp_path: Path, valkey_url: str
 ) -> None:
-    """The file's size and time are told; what is restored is audited at once, and the old Redis is warned of."""
+    """The output has size and duration, and warns about data left in Redis."""
     sqlite_api.harness.tick(70_000)
     sqlite_api.bought(sqlite_api.person())
     file = tmp_path / "backup.gz"
@@ -47,7 +47,8 @@ def test_a_backup_is_written_restored_and_audited(
 
     assert written.exit_code == 0, written.output
     assert re.fullmatch(
-        r"\S+backup\.gz: \d+\.\d MB, revision \d{4}, \d+ tables, \d+ rows, in \d+\.\d s\. It was read back and is complete\.\n",
+        r"\S+backup\.gz: \d+\.\d MB, revision \d{4}, \d+ tables, \d+ rows, in \d+\.\d s\. "
+        r"It was read back and is complete\.\n",
         written.output,
     )
     assert (again.exit_code, twice.exit_code) == (1, 1)
@@ -60,8 +61,8 @@ def test_a_backup_is_written_restored_and_audited(
     assert re.fullmatch(r"\d+ invariants, 0 broken\.", audit[-1])
 
 
-def test_a_breach_in_what_was_restored_is_told(sqlite_api: Api, tmp_path: Path) -> None:
-    """The backup is what it was taken of, and the exit status says what the audit says."""
+def test_restore_reports_a_breach(sqlite_api: Api, tmp_path: Path) -> None:
+    """The exit code is the audit's."""
     sqlite_api.harness.tick(70_000)
     sqlite_api.bought(sqlite_api.person())
     with sqlite_api.harness.core.database.engine.begin() as connection:
@@ -75,10 +76,9 @@ def test_a_breach_in_what_was_restored_is_told(sqlite_api: Api, tmp_path: Path) 
     assert "FAIL" in restored.output
 
 
-def test_an_older_releases_backup_is_not_audited_yet(
+def test_restored_backup_of_an_older_release_needs_migrations_first(
     tmp_path: Path, sqlite_harness: TradingHarness
 ) -> None:
-    """Its tables are not those that the audit reads; what is to be done is said, and then works."""
     redis = sqlite_harness.settings.redis_url.get_secret_value()
     with installation(tmp_path / "old.db", redis) as old:
         with old.app_context():

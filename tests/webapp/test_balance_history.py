@@ -1,4 +1,4 @@
-"""Movements of cash as a chain: each begins where the one before it ended, and whoever reads them sees that it holds."""
+"""Cash movements form a chain of balances, and the response shows whether it is unbroken."""
 
 from uuid import UUID
 
@@ -10,8 +10,8 @@ from tests.webapp.client import Api, data_of
 START = 10_000_000
 
 
-def test_each_movement_is_linked_to_the_one_before_it(api: Api) -> None:
-    """Newest first, over pages and through filters: the change with its sign, between the balances before and after."""
+def test_each_movement_continues_the_previous_balance(api: Api) -> None:
+    """Newest first, over pages and with filters, with the signed change."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 10)
@@ -40,13 +40,14 @@ def test_each_movement_is_linked_to_the_one_before_it(api: Api) -> None:
     assert sales["is_unbroken"]
 
 
-def test_a_broken_chain_is_shown(api: Api) -> None:
-    """Somebody changed a Transaction behind the books' back: it and the next one are not linked, the page says so, the others stay as they are."""
+def test_broken_chain_is_reported(api: Api) -> None:
+    """After one entry was changed in the database, it and the next one are not linked."""
     person = api.person()
     for _ in range(4):
         api.post("/balance/deposit", person, {"amount": 7})
     forged = text(
-        "UPDATE transactions SET cash_before = cash_before + 1, cash_after = cash_after + 1 WHERE user_id = :id AND sequence = 3"
+        "UPDATE transactions SET cash_before = cash_before + 1, cash_after = cash_after + "
+        "1 WHERE user_id = :id AND sequence = 3"
     )
     api.harness.do(lambda session: session.execute(forged, {"id": UUID(person.id).bytes}))
 
@@ -64,8 +65,7 @@ def test_a_broken_chain_is_shown(api: Api) -> None:
     assert data_of(api.get("/balance/history?limit=2&cursor=3", person))["is_unbroken"]
 
 
-def test_pages_stay_as_they_are_while_cash_moves(api: Api) -> None:
-    """A page's cursor leads to the same next page, however much was booked since."""
+def test_pages_are_stable_while_cash_moves(api: Api) -> None:
     person = api.person()
     for _ in range(5):
         api.post("/balance/deposit", person, {"amount": 1})
@@ -76,7 +76,7 @@ def test_pages_stay_as_they_are_while_cash_moves(api: Api) -> None:
         assert data_of(api.get(f"{path}?limit=2&cursor={first['next_cursor']}", person)) == second
 
 
-def test_a_page_costs_the_same_statements_however_long(api: Api) -> None:
+def test_statement_count_of_a_page_is_constant(api: Api) -> None:
     person, counts = api.person(), []
     for movements in (1, 30):
         for _ in range(movements):

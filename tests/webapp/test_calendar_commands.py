@@ -1,4 +1,4 @@
-"""``flask calendar``: what operators see and say of the exchange's days."""
+"""`flask calendar`."""
 
 from datetime import date
 
@@ -12,15 +12,19 @@ from trading.exchange.market_hours_provider import get_day_changes
 
 FRIDAY = date(2026, 11, 20)
 USUAL_HOURS = (
-    "PRE_MARKET 08:00-08:50 OPENING_AUCTION 08:30-09:00 REGULAR 09:00-15:20 CLOSING_AUCTION 15:20-15:30"
+    "PRE_MARKET 08:00-08:50 OPENING_AUCTION 08:30-09:00 REGULAR 09:00-15:20 "
+    "CLOSING_AUCTION 15:20-15:30"
     " AFTER_MARKET 16:00-20:00"
 )
-# Ninety minutes late: there is no pre-market, and the evening ends as usual.
-LATE_HOURS = "OPENING_AUCTION 10:00-10:30 REGULAR 10:30-16:50 CLOSING_AUCTION 16:50-17:00 AFTER_MARKET 17:30-20:00"
+# Ninety minutes late: no pre-market, and the evening ends as usual.
+LATE_HOURS = (
+    "OPENING_AUCTION 10:00-10:30 REGULAR 10:30-16:50 CLOSING_AUCTION 16:50-17:00 AFTER_MARKET "
+    "17:30-20:00"
+)
 
 
 def _calendar(api: Api, *arguments: str) -> Result:
-    """``flask calendar`` with these arguments, on the API's application."""
+    """Run a `flask calendar` command on the API's application."""
     return CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), ["calendar", *arguments])
 
 
@@ -28,8 +32,7 @@ def _said(api: Api) -> dict[date, DayChange]:
     return api.harness.core.read(get_day_changes)
 
 
-def test_the_coming_days_are_shown(sqlite_api: Api) -> None:
-    """Two weeks from today when nothing else is asked, each with its sessions or the reason why it has none."""
+def test_show_prints_the_next_two_weeks(sqlite_api: Api) -> None:
     lines = _calendar(sqlite_api, "show").output.splitlines()
 
     assert len(lines) == 14
@@ -37,8 +40,8 @@ def test_the_coming_days_are_shown(sqlite_api: Api) -> None:
     assert lines[1] == "  2026-11-21 Sat  closed  주말"
 
 
-def test_any_period_is_shown(sqlite_api: Api) -> None:
-    """Both days included; past ones, too, and up to a year."""
+def test_show_prints_any_period(sqlite_api: Api) -> None:
+    """Both days are included, also in the past, up to a year."""
     result = _calendar(sqlite_api, "show", "--from", "2026-06-02", "--to", "2026-06-03")
 
     assert result.output.splitlines()[1] == "  2026-06-03 Wed  closed  지방선거일"
@@ -73,8 +76,9 @@ def test_any_period_is_shown(sqlite_api: Api) -> None:
         ),
     ],
 )
-def test_a_day_is_corrected(api: Api, command: list[str], change: DayChange, line: str) -> None:
-    """What was said is stored, shown at once, and marked; taken back it is gone."""
+def test_correction_is_stored_shown_and_removed(
+    api: Api, command: list[str], change: DayChange, line: str
+) -> None:
     result = _calendar(api, *command)
 
     assert result.exit_code == 0, result.output
@@ -84,16 +88,14 @@ def test_a_day_is_corrected(api: Api, command: list[str], change: DayChange, lin
     assert _said(api) == {}
 
 
-def test_the_last_word_counts(api: Api) -> None:
-    """Saying something else of a day replaces what was said."""
+def test_later_correction_replaces_the_earlier_one(api: Api) -> None:
     _calendar(api, "close", "2026-11-20", "--note", "하나")
     _calendar(api, "open", "2026-11-20", "--note", "둘")
 
     assert _said(api) == {FRIDAY: DayChange(FRIDAY, closed=False, delay_minutes=0, note="둘")}
 
 
-def test_an_operator_of_an_open_market_is_told(sqlite_api: Api) -> None:
-    """Where the market never closes a correction changes nothing, which nobody should find out by waiting."""
+def test_correction_warns_when_the_market_never_closes(sqlite_api: Api) -> None:
     result = _calendar(sqlite_api, "close", "2026-11-20", "--note", "휴장")
     assert "MARKET_HOURS" in result.output.splitlines()[-1]
 
@@ -120,8 +122,8 @@ def test_an_operator_of_an_open_market_is_told(sqlite_api: Api) -> None:
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_is_refused(sqlite_api: Api, command: list[str]) -> None:
-    """With a sentence and a code that is not 0; nothing is stored and there is no traceback."""
+def test_invalid_correction_is_refused(sqlite_api: Api, command: list[str]) -> None:
+    """One sentence, a non-zero exit code, nothing stored."""
     result = _calendar(sqlite_api, *command)
 
     assert result.exit_code in (1, 2)

@@ -41,8 +41,8 @@ ID = str(UUID(int=1))
 DAY = "2026-12-24"
 NO_REDIS = f"redis://{LOOPBACK}:1/0"
 
-# What a command can't work with: a server that is away, a file of SQLite that is broken or absent,
-# a database without tables or with those of an older or a newer release, no Redis.
+# What a command cannot work with: an unavailable server, a broken or missing SQLite file, a
+# database without tables or of another release, no Redis.
 NOTHING: frozenset[str] = frozenset()
 ANY = frozenset({"away", "broken"})
 ROWS = ANY | {"absent", "unmigrated", "older", "newer"}
@@ -99,7 +99,7 @@ _numbers = count(1)
 
 
 def leaves(group: click.Group, *path: str) -> Iterator[str]:
-    """The words of every command below ``group``."""
+    """Yield the full name of every command below `group`."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from leaves(command, *path, name)
@@ -109,7 +109,7 @@ def leaves(group: click.Group, *path: str) -> Iterator[str]:
 
 @pytest.fixture
 def files(tmp_path: Path, migrated_sqlite: str) -> dict[str, str]:
-    """Files for the commands that need one, by the words for them in COMMANDS."""
+    """Return the files that commands need, by their placeholder in COMMANDS."""
     (tmp_path / "closes.csv").write_text("Date,Close\n2026-11-19,2500.00\n")
     (tmp_path / "listing.csv").write_text("Code,Name,Market\n000020,동화약품,KOSPI\n")
     write_backup(migrated_sqlite, tmp_path / "backup.gz")
@@ -127,7 +127,7 @@ def remove(database: Path) -> None:
 
 
 def copy_database(uri: str, file: Path) -> None:
-    """Copy a database of SQLite that may be open, with what its log holds."""
+    """Copy a SQLite database that may be open, including its write-ahead log."""
     path = uri.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(file)) as target:
         source.backup(target)
@@ -154,7 +154,7 @@ def run(app: Flask, words: str, files: dict[str, str]) -> Result:
 
 
 def faulty(words: str, result: Result, *, named: str) -> list[str]:
-    """What is wrong with the way in which a command that can't work ended."""
+    """Return what is wrong with the output of a command that cannot work."""
     lines = result.stderr.splitlines()
     found = {
         "exit code": result.exit_code != 1,
@@ -178,9 +178,9 @@ def walk(
     redis_url: str = NO_REDIS,
     only: frozenset[str] = NOTHING,
 ) -> dict[str, int]:
-    """Run every command and require a sentence of those that can't work; return the exit codes.
+    """Run every command and require a sentence from those that cannot work; return the exit codes.
 
-    ``renew`` prepares the database before each. ``only`` leaves out what needs none of it.
+    `renew` prepares the database before each command. `only` selects commands.
     """
     wrong: list[str] = []
     codes = {}
@@ -203,19 +203,19 @@ def walk(
     return codes
 
 
-def test_every_command_has_an_entry_here(tmp_path: Path) -> None:
+def test_every_command_has_an_entry(tmp_path: Path) -> None:
     with app_on(f"sqlite:///{tmp_path}/x.db", NO_REDIS) as app:
         assert set(leaves(app.cli)) == set(COMMANDS)
 
 
-def test_a_server_that_is_away(files: dict[str, str]) -> None:
+def test_unavailable_server(files: dict[str, str]) -> None:
     port = free_port()
     uri = f"mysql+pymysql://me:{PASSWORD}@{LOOPBACK}:{port}/stocking"
     walk(uri, files, "away", named=f"{LOOPBACK}:{port} ")
 
 
 @pytest.mark.parametrize("user", ["root", f"root:{PASSWORD}"], ids=["no database", "password"])
-def test_a_server_that_refuses(
+def test_server_that_refuses_the_login(
     database_server: DatabaseServer, files: dict[str, str], user: str
 ) -> None:
     address = f"{LOOPBACK}:{database_server.port}"
@@ -223,14 +223,12 @@ def test_a_server_that_refuses(
 
 
 @pytest.mark.parametrize("fault", ["no folder", "not writable", "no database", "folder"])
-def test_a_sqlite_file_that_can_not_be_used(
-    tmp_path: Path, files: dict[str, str], fault: str
-) -> None:
+def test_unusable_sqlite_file(tmp_path: Path, files: dict[str, str], fault: str) -> None:
     file = tmp_path / "file.db"
     if fault == "no folder":
         file = tmp_path / "missing" / "file.db"
     elif fault == "not writable":
-        file = Path("/proc/file.db")  # Not even by root.
+        file = Path("/proc/file.db")  # Not writable even by root.
     elif fault == "no database":
         file.write_text("words, no database" * 100)
     else:
@@ -239,7 +237,7 @@ def test_a_sqlite_file_that_can_not_be_used(
     walk(f"sqlite:///{file}", files, "broken", named=named)
 
 
-def test_no_command_but_upgrade_and_restore_creates_a_sqlite_file(
+def test_only_upgrade_and_restore_create_a_sqlite_file(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
     file, found = tmp_path / "file.db", []
@@ -254,7 +252,7 @@ def test_no_command_but_upgrade_and_restore_creates_a_sqlite_file(
 
 
 @pytest.mark.parametrize("fault", ["unmigrated", "older", "newer"])
-def test_a_database_of_another_revision(
+def test_database_of_another_revision(
     tmp_path: Path, files: dict[str, str], migrated_sqlite: str, fault: str
 ) -> None:
     file, template = tmp_path / "file.db", tmp_path / "template.db"
@@ -277,14 +275,14 @@ def test_a_database_of_another_revision(
     walk(f"sqlite:///{file}", files, fault, named="", renew=renew)
 
 
-def test_a_server_s_database_without_tables(empty_server_uri: str, files: dict[str, str]) -> None:
+def test_server_database_without_tables(empty_server_uri: str, files: dict[str, str]) -> None:
     walk(empty_server_uri, files, "unmigrated", named="", only=frozenset({"unmigrated"}))
 
 
 def test_commands_work_without_redis(
     tmp_path: Path, files: dict[str, str], migrated_sqlite: str
 ) -> None:
-    """All but ``flask status``, whether it refuses, wants another password, or is frozen."""
+    """All except `flask status`, whether Redis refuses, needs another password, or hangs."""
     file = tmp_path / "file.db"
 
     def codes(redis_url: str) -> dict[str, int]:
@@ -308,10 +306,8 @@ def test_commands_work_without_redis(
 
 @pytest.mark.parametrize("words", ["audit", "db current", "status"])
 @pytest.mark.parametrize("is_full", [False, True], ids=["frozen", "black hole"])
-def test_a_server_that_never_answers_is_not_waited_for(
-    files: dict[str, str], words: str, is_full: bool
-) -> None:
-    """It takes the connection and says nothing, or does not even take it."""
+def test_silent_server_times_out(files: dict[str, str], words: str, is_full: bool) -> None:
+    """It accepts the connection and never answers, or does not accept it."""
     with socket.socket() as server, ExitStack() as stack:
         server.bind((LOOPBACK, 0))
         server.listen(0 if is_full else 64)
@@ -335,7 +331,7 @@ def flask_process(*arguments: str, **environment: str) -> "subprocess.CompletedP
     )
 
 
-def test_a_process_prints_one_sentence_and_exits_with_1() -> None:
+def test_process_prints_one_sentence_and_exits_with_1() -> None:
     uri = f"mysql+pymysql://me:{PASSWORD}@{LOOPBACK}:{free_port()}/x"
     ran = flask_process("seed", DATABASE_URI=uri)
     assert (ran.returncode, ran.stdout) == (1, "")
@@ -345,7 +341,7 @@ def test_a_process_prints_one_sentence_and_exits_with_1() -> None:
     )
 
 
-def test_faults_of_the_settings_are_one_sentence() -> None:
+def test_faults_of_settings_are_one_sentence() -> None:
     uri = f"mysql+pymysql://me:{PASSWORD}@{LOOPBACK}:{PASSWORD}/x"
     ran = flask_process("audit", DATABASE_URI=uri, REDIS_URL="redis://127.0.0.1:port")
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
@@ -354,8 +350,8 @@ def test_faults_of_the_settings_are_one_sentence() -> None:
     assert PASSWORD not in ran.stderr
 
 
-def test_a_bug_keeps_its_traceback(migrated_sqlite: str, files: dict[str, str]) -> None:
-    """A statement that is wrong is no fault of the database."""
+def test_bug_keeps_its_traceback(migrated_sqlite: str, files: dict[str, str]) -> None:
+    """A wrong SQL statement is not a fault of the database."""
     with app_on(migrated_sqlite, NO_REDIS) as app:
 
         @app.cli.command("wrong")

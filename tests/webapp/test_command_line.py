@@ -1,4 +1,4 @@
-"""The operators' commands."""
+"""`flask seed`, `flask stocks`, `flask users` and `flask audit`."""
 
 from pathlib import Path
 
@@ -11,11 +11,15 @@ from tests.webapp.client import Api, data_of
 from trading.ledger.tables import VIRTUAL_BALANCES
 from trading.stocks.tables import STOCKS
 
-LISTING = "Code,ISU_CD,Name,Market,Close,Stocks\n000020,KR7000020008,동화약품,KOSPI,6000,27931470\n900110,HK0000057197,이스트아시아홀딩스,KOSDAQ,100,1\n"
+LISTING = (
+    "Code,ISU_CD,Name,Market,Close,Stocks\n"
+    "000020,KR7000020008,동화약품,KOSPI,6000,27931470\n"
+    "900110,HK0000057197,이스트아시아홀딩스,KOSDAQ,100,1\n"
+)
 
 
 def _flask(api: Api, *arguments: str) -> Result:
-    """``flask`` with these arguments, on the API's application."""
+    """Run a `flask` command on the API's application."""
     return CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), list(arguments))
 
 
@@ -25,8 +29,8 @@ def _count(api: Api) -> int:
     )
 
 
-def test_seeding_twice_is_seeding_once(api: Api) -> None:
-    """The seed may be repeated at every start; a status that an operator set survives it."""
+def test_seed_may_be_repeated(api: Api) -> None:
+    """A status set by an operator is kept."""
     halt = update(STOCKS).where(STOCKS.c.code == "A005930").values(status="HALTED")
     api.harness.core.database.transaction(lambda session: session.execute(halt))
 
@@ -39,8 +43,8 @@ def test_seeding_twice_is_seeding_once(api: Api) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
-def test_a_listing_is_imported(api: Api, tmp_path: Path, encoding: str) -> None:
-    """New stocks are added, known ones stay, in the encodings that KRX uses."""
+def test_listing_is_imported(api: Api, tmp_path: Path, encoding: str) -> None:
+    """In the encodings that KRX uses; existing stocks stay."""
     file, before = tmp_path / "krx.csv", _count(api)
     file.write_text(LISTING, encoding=encoding)
 
@@ -75,8 +79,9 @@ def test_a_listing_is_imported(api: Api, tmp_path: Path, encoding: str) -> None:
         "open quote",
     ],
 )
-def test_a_listing_with_a_fault_is_refused_whole(api: Api, tmp_path: Path, content: bytes) -> None:
-    """One sentence says what is wrong; nothing is imported."""
+def test_listing_with_an_error_is_rejected_as_a_whole(
+    api: Api, tmp_path: Path, content: bytes
+) -> None:
     file, before = tmp_path / "krx.csv", _count(api)
     file.write_bytes(content)
 
@@ -87,16 +92,15 @@ def test_a_listing_with_a_fault_is_refused_whole(api: Api, tmp_path: Path, conte
     assert _count(api) == before
 
 
-def test_a_listing_that_is_not_there(sqlite_api: Api, tmp_path: Path) -> None:
-    """A missing file and a folder are said to be that."""
+def test_missing_listing_file_is_reported(sqlite_api: Api, tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path):
         result = _flask(sqlite_api, "stocks", "import", str(path))
         assert result.exit_code == 1
         assert result.output.startswith(f"Error: {path}: ")
 
 
-def test_promoting_makes_an_administrator(api: Api) -> None:
-    """By address, however it is written; an unknown and a closed one are refused by name."""
+def test_promote_makes_an_administrator(api: Api) -> None:
+    """In any letter case; unknown and closed accounts are refused."""
     person, closed = api.person("admin@example.com"), api.person("closed@example.com")
     api.ask("DELETE", "/users/me", closed)
 
@@ -112,7 +116,7 @@ def test_promoting_makes_an_administrator(api: Api) -> None:
         )
 
 
-def test_the_audit_of_clean_books(api: Api) -> None:
+def test_audit_without_breaches(api: Api) -> None:
     """Every invariant is printed with its figures, and the exit code is 0."""
     person = api.person()
     api.harness.tick(70_000)
@@ -127,8 +131,8 @@ def test_the_audit_of_clean_books(api: Api) -> None:
     assert "1 checked, figure 9,299,895, 0 breaches" in lines[0]
 
 
-def test_the_audit_of_broken_books(api: Api) -> None:
-    """A breach is printed with the row at fault, and the exit code is 1."""
+def test_audit_with_a_breach(api: Api) -> None:
+    """The row is printed, and the exit code is 1."""
     person = api.person()
     balances = VIRTUAL_BALANCES
     api.harness.core.database.transaction(

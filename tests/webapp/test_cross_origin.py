@@ -1,4 +1,4 @@
-"""Web pages of other origins: only those that are listed read anything, and a browser's question before costs nothing."""
+"""CORS: only listed origins may read responses, and preflight requests are not counted."""
 
 from collections.abc import Iterator
 
@@ -25,8 +25,8 @@ def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
 
 
 @pytest.mark.parametrize("origin", [APP, V6])
-def test_a_listed_page_reads_answers(api: Api, origin: str) -> None:
-    """Successes, refusals and what they tell in their heads; its tokens are its own, so no cookies are ever asked for."""
+def test_listed_origin_reads_responses(api: Api, origin: str) -> None:
+    """Successes, refusals and exposed headers; credentials are never allowed."""
     person = api.person()
 
     for path, status in (("/users/me", 200), ("/trading/orders/none", 404)):
@@ -40,8 +40,7 @@ def test_a_listed_page_reads_answers(api: Api, origin: str) -> None:
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-def test_what_a_page_may_read_is_what_answers_have(api: Api) -> None:
-    """The headers of the contract are all among those that are exposed."""
+def test_exposed_headers_cover_the_contract(api: Api) -> None:
     assert {
         "Location",
         "Retry-After",
@@ -67,16 +66,16 @@ def test_what_a_page_may_read_is_what_answers_have(api: Api) -> None:
         "*",
     ],
 )
-def test_other_pages_read_nothing(api: Api, origin: str) -> None:
-    """Look-alikes, other schemes and ports, and pages of nowhere."""
+def test_other_origins_read_nothing(api: Api, origin: str) -> None:
+    """Similar names, other schemes and ports, and the origin `null`."""
     for method in ("GET", "OPTIONS"):
         headers = {"Origin": origin.strip(), "Access-Control-Request-Method": "GET"}
         if origin == origin.strip():
             assert ALLOW not in api.ask(method, "/market/clock", headers=headers).headers
 
 
-def test_a_browser_asks_before_it_asks(api: Api) -> None:
-    """Without a token, as often as it likes, and once for ten minutes: it is told the methods and headers that the API takes."""
+def test_preflight_needs_no_token_and_is_not_counted(api: Api) -> None:
+    """It lists methods and headers and is valid for ten minutes."""
     person = api.person()
     question = {
         "Origin": APP,
@@ -99,21 +98,18 @@ def test_a_browser_asks_before_it_asks(api: Api) -> None:
     assert data_of(api.get("/users/me", person))["id"] == person.id
 
 
-def test_a_program_that_is_no_browser_is_told_nothing_of_it(api: Api) -> None:
-    """Who names no origin needs none."""
+def test_request_without_origin_gets_no_cors_headers(api: Api) -> None:
     answer = api.get("/market/clock")
 
     assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
 
 
-def test_no_page_is_listed_by_default(sqlite_api: Api) -> None:
-    """Then the API is for its own pages and for programs."""
+def test_no_origin_is_allowed_by_default(sqlite_api: Api) -> None:
     for method in ("GET", "OPTIONS"):
         answer = sqlite_api.ask(method, "/market/clock", headers={"Origin": APP})
         assert ALLOW not in answer.headers
 
 
-def test_pages_outside_of_the_api_are_for_nobody_else(api: Api) -> None:
-    """The documentation and the health are not shared."""
+def test_pages_outside_the_api_have_no_cors_headers(api: Api) -> None:
     for path in ("/healthz", "/openapi.json", "/docs/problems"):
         assert ALLOW not in api.client.get(path, headers={"Origin": APP}).headers

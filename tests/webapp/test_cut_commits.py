@@ -1,4 +1,4 @@
-"""A connection to the database that is lost during COMMIT: nobody knows whether it landed, and still the answer is right."""
+"""Connections lost during COMMIT: its outcome is unknown, and the response is still right."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from webapp.http.commands import KEY_HEADER, REPLAYED_HEADER
 
 KEY = {KEY_HEADER: "one-key"}
 
-# A request without a key has one COMMIT; with a key the claim's comes first.
+# A request without a key has one COMMIT; with a key, the claim's COMMIT comes first.
 CUTS = {
     "without key, before": ({}, (Cut.BEFORE,)),
     "without key, after": ({}, (Cut.AFTER,)),
@@ -25,8 +25,8 @@ def _cash(api: Api, who: Person) -> int:
 
 
 @pytest.mark.parametrize("case", CUTS)
-def test_an_order_is_placed_once(server_api: Api, cut_api: Callable[..., Any], case: str) -> None:
-    """The client gets its 201, there is one order, and its wake-up is known to be due."""
+def test_order_is_placed_once(server_api: Api, cut_api: Callable[..., Any], case: str) -> None:
+    """The response is 201, there is one order, and its task is due."""
     headers, cuts = CUTS[case]
     person = server_api.person()
     server_api.harness.tick(70_000)
@@ -48,7 +48,6 @@ def test_an_order_is_placed_once(server_api: Api, cut_api: Callable[..., Any], c
 def test_cash_moves_once(
     server_api: Api, cut_api: Callable[..., Any], path: str, case: str
 ) -> None:
-    """A movement of cash whose COMMIT was cut is neither lost nor done twice."""
     headers, cuts = CUTS[case]
     person = server_api.person()
 
@@ -70,13 +69,13 @@ def test_cash_moves_once(
     ],
     ids=str,
 )
-def test_an_order_is_changed_once(
+def test_order_is_changed_once(
     server_api: Api,
     cut_api: Callable[..., Any],
     change: tuple[str, dict[str, int], tuple[int, int, str, int]],
     case: str,
 ) -> None:
-    """An amendment or a cancellation whose COMMIT was cut is answered with what became of the order; a cancellation is no 409."""
+    """The response shows the changed order; a cancellation does not become 409."""
     method, body, expected = change
     headers, cuts = CUTS[case]
     person = server_api.person()
@@ -101,7 +100,7 @@ def test_an_order_is_changed_once(
 def test_all_orders_are_cancelled_once(
     server_api: Api, cut_api: Callable[..., Any], case: str
 ) -> None:
-    """The answer names the orders that this request cancelled, also where it is found out only afterwards that it did."""
+    """The response lists the orders that this request cancelled."""
     headers, cuts = CUTS[case]
     person = server_api.person()
     server_api.harness.tick(70_000)
@@ -119,14 +118,15 @@ def test_all_orders_are_cancelled_once(
 
 
 @pytest.mark.parametrize("cut", Cut)
-def test_the_second_commit_of_a_request_with_a_key_is_cut(
+def test_second_commit_of_a_keyed_request_is_cut(
     server_api: Api, cut_api: Callable[..., Any], cut: Cut
 ) -> None:
-    """The work's own COMMIT, after the claim's was done: its answer is found beside its rows, or it is done again."""
+    """The use case's COMMIT, after the claim's: its stored answer is found, or it runs again."""
     person = server_api.person()
     server_api.harness.tick(70_000)
 
-    # Cutting the claim's before the server sees it makes the work's COMMIT the third, on a connection that has written before.
+    # Cutting the claim's COMMIT first makes the use case's the third, on a connection that has
+    # written.
     with cut_api(Cut.BEFORE, Cut.BEFORE, cut) as api:
         answer = api.order(person, "BUY", 10, headers=KEY)
 
@@ -139,8 +139,8 @@ def test_the_second_commit_of_a_request_with_a_key_is_cut(
 
 
 @pytest.mark.parametrize("cut", Cut)
-def test_a_password_is_changed_once(server_api: Api, cut_api: Callable[..., Any], cut: Cut) -> None:
-    """The answer says what is so: the new password signs in, the old one does not."""
+def test_password_is_changed_once(server_api: Api, cut_api: Callable[..., Any], cut: Cut) -> None:
+    """The new password works and the old one does not."""
     person = server_api.person()
     change = {"current_password": PASSWORD, "new_password": "another good one"}
 
@@ -152,10 +152,8 @@ def test_a_password_is_changed_once(server_api: Api, cut_api: Callable[..., Any]
 
 
 @pytest.mark.parametrize("cut", Cut)
-def test_a_refresh_token_survives_a_cut(
-    server_api: Api, cut_api: Callable[..., Any], cut: Cut
-) -> None:
-    """A client whose exchange met the cut has a pair that works, and is not taken for a thief when he uses it."""
+def test_refresh_survives_a_cut(server_api: Api, cut_api: Callable[..., Any], cut: Cut) -> None:
+    """The client gets tokens that work, and using them is not taken for token theft."""
     person = server_api.person()
 
     with cut_api(cut) as api:
@@ -166,10 +164,7 @@ def test_a_refresh_token_survives_a_cut(
 
 
 @pytest.mark.parametrize("case", CUTS)
-def test_a_halt_begins_and_ends_once(
-    server_api: Api, cut_api: Callable[..., Any], case: str
-) -> None:
-    """Both are answered with the halt that they began or ended, also where that is found out only afterwards."""
+def test_halt_begins_and_ends_once(server_api: Api, cut_api: Callable[..., Any], case: str) -> None:
     headers, cuts = CUTS[case]
     administrator = server_api.administrator()
 

@@ -1,4 +1,4 @@
-"""docs/database.md against the models."""
+"""docs/database.md agrees with the models."""
 
 import re
 
@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
 TABLES = Base.metadata.sorted_tables
 
 
-def test_the_page_is_what_the_command_prints(sqlite_api: Api) -> None:
+def test_page_is_the_output_of_the_command(sqlite_api: Api) -> None:
     """Run ``flask database describe > docs/database.md`` when a model changes."""
     printed = CliRunner().invoke(
         FlaskGroup(create_app=lambda: sqlite_api.app), ["database", "describe"]
@@ -24,8 +24,8 @@ def test_the_page_is_what_the_command_prints(sqlite_api: Api) -> None:
     assert printed.output == PAGE
 
 
-def test_every_table_is_told_in_words_with_all_its_columns_and_checks() -> None:
-    """The models' docstrings are the words; a model without one would leave its reader with names."""
+def test_every_table_is_described_with_columns_and_checks() -> None:
+    """The descriptions are the models' docstrings."""
     sections = {section.partition("\n")[0]: section for section in PAGE.split("\n### ")[1:]}
 
     assert set(sections) == {table.name for table in TABLES}
@@ -40,7 +40,7 @@ def test_every_table_is_told_in_words_with_all_its_columns_and_checks() -> None:
 
 
 def test_every_reference_is_in_the_diagram() -> None:
-    """Drawn with how many rows may stand at each end."""
+    """With its cardinalities."""
     relation = re.compile(r"^    (\w+) [|][o|]--o[{|] (\w+) : (\w+)$", re.MULTILINE)
     references = {
         (key.column.table.name, table.name, key.parent.name)

@@ -1,4 +1,4 @@
-"""Production's users of the database: the owner of the tables, and one for the processes who works with rows and with nothing else."""
+"""Production's database users: the owner of the tables, and one that may only access rows."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,7 +18,8 @@ from tests.webapp.client import Api, api_on, data_of
 from trading import bootstrap as trading_core
 
 OWNER, ROWS = "stocking", "stocking_rows"
-# What MySQL's image does on an empty volume before it sources our file, whose only word for it is docker_process_sql.
+# What the MySQL image runs on an empty volume before our file; only docker_process_sql matters
+# here.
 IMAGE = """
 set -eo pipefail
 docker_process_sql() {{ cat; }}
@@ -30,7 +31,7 @@ echo "GRANT ALL ON $MYSQL_DATABASE.* TO '$MYSQL_USER'@'%';"
 
 
 def flask(api: Api, *arguments: str) -> Result:
-    """``flask`` with these arguments, on the API's application."""
+    """Run a `flask` command on the API's application."""
     return CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), list(arguments))
 
 
@@ -69,7 +70,7 @@ def rows_api_on(uri_of: UriOf, valkey_url: str) -> Iterator[Api]:
 def rows_api(
     database_server: DatabaseServer, empty_server_uri: str, valkey_url: str
 ) -> Iterator[Api]:
-    """The API as the user of the rows, on each kind of server in turn."""
+    """The API as the rows user, on each kind of server."""
     with (
         users_of(database_server, empty_server_uri) as uri_of,
         rows_api_on(uri_of, valkey_url) as api,
@@ -78,7 +79,7 @@ def rows_api(
 
 
 def trade(api: Api) -> None:
-    """Use trading, cash, accounts and halts, and audit the books."""
+    """Use trading, cash, accounts and halts, and audit."""
     person, administrator = api.person(), api.administrator()
     api.harness.tick(70_000)
     api.bought(person, 10)
@@ -92,8 +93,8 @@ def trade(api: Api) -> None:
 
 
 @pytest.mark.every_database
-def test_rows_user_can_do_all_that_the_product_does_and_no_more(rows_api: Api) -> None:
-    """The log, the ledger and the events can only grow, and no table can be changed."""
+def test_rows_user_can_do_what_the_product_does_and_no_more(rows_api: Api) -> None:
+    """Log, ledger and events are append-only, and no table can be changed."""
     api = rows_api
     trade(api)
 
@@ -119,15 +120,15 @@ def test_rows_user_can_do_all_that_the_product_does_and_no_more(rows_api: Api) -
             connection.exec_driver_sql(statement)
 
 
-def test_only_a_users_name_is_granted_anything(sqlite_api: Api) -> None:
-    """What is no plain name is refused before it is in a statement; SQLite has no users at all."""
+def test_grant_accepts_only_plain_user_names(sqlite_api: Api) -> None:
+    """Other names are refused before they are in a statement; SQLite has no users."""
     for name in ("x'@'%' IDENTIFIED BY 'y", "", "a b", "x" * 33, "root'"):
         assert "A user's name is" in flask(sqlite_api, "database", "grant", name).output
     assert "SQLite has no users" in flask(sqlite_api, "database", "grant", "rows").output
 
 
 def production_options() -> list[str]:
-    """Return the options of MySQL in docker-compose.yml, but for its size, with a full error log.
+    """Return MySQL's options in docker-compose.yml, except for its size, with a full error log.
 
     Its image leaves the binary log on.
     """
@@ -138,8 +139,8 @@ def production_options() -> list[str]:
     return [*kept, "--log-bin=binlog", "--log-error-verbosity=3"]
 
 
-def test_production_settings_of_mysql_bring_no_deprecation(valkey_url: str) -> None:
-    """The users sign in with caching_sha2_password, over TLS; tables are migrated and traded on."""
+def test_production_settings_of_mysql_log_no_deprecation(valkey_url: str) -> None:
+    """The users log in with caching_sha2_password over TLS; tables are migrated and used."""
     require_server(MySQL)
     with MySQL(options=production_options()) as server, deprecations_forbidden():
         uri = f"{server.create_database('stocking')}&ssl_ca={server.certificate}"
@@ -155,7 +156,7 @@ def test_production_settings_of_mysql_bring_no_deprecation(valkey_url: str) -> N
 
 
 def test_deprecated_statement_is_noticed_on_mysql(migrated_mysql: str) -> None:
-    """As every test on MySQL relies on it."""
+    """Every test on MySQL relies on it."""
     engine = create_engine(migrated_mysql)
     with engine.connect() as connection, pytest.raises(Deprecated):
         connection.exec_driver_sql("SELECT 1 AS a, 2 AS b FROM DUAL WHERE 1 && 1")

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the API does, and Swagger UI needs nothing from elsewhere."""
+"""The OpenAPI document describes the API, and Swagger UI is served locally."""
 
 import re
 from collections.abc import Iterator
@@ -63,8 +63,8 @@ def _references(node: Any) -> Iterator[dict[str, Any]]:
             yield from _references(child)
 
 
-def test_the_document_is_openapi(document: dict[str, Any]) -> None:
-    """It has its version, a title, and every reference in it leads somewhere."""
+def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    """It has version and title, and every reference resolves."""
     assert document["openapi"].startswith("3.0.")
     assert document["info"]["title"] == "StocKing"
     references = list(_references(document))
@@ -76,7 +76,6 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
 def test_every_route_is_documented_and_nothing_else(
     sqlite_api: Api, document: dict[str, Any]
 ) -> None:
-    """The document and the URL map name the same operations, each with a sentence."""
     documented = {
         (method, re.sub(r"\{(\w+)\}", "<>", path)): operation
         for (method, path), operation in _operations(document)
@@ -108,16 +107,16 @@ def test_descriptions_are_korean(document: dict[str, Any]) -> None:
                 assert HANGUL.search(properties.get("description", "없음")), (name, member)
 
 
-def test_the_document_says_who_may_ask(document: dict[str, Any]) -> None:
-    """Every operation wants a bearer token, but for the public ones."""
+def test_document_names_the_required_authentication(document: dict[str, Any]) -> None:
+    """A bearer token for every operation except the public ones."""
     scheme = document["components"]["securitySchemes"]["bearer"]
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for route, operation in _operations(document):
         assert operation.get("security", []) == ([] if route in PUBLIC else [{"bearer": []}]), route
 
 
-def test_the_document_gives_the_real_status_of_success(document: dict[str, Any]) -> None:
-    """One 2xx an operation, with a body in the success envelope; but for the stream, which has no end."""
+def test_document_has_the_status_of_success(document: dict[str, Any]) -> None:
+    """One 2xx per operation with the success envelope, except for the stream."""
     for route, operation in _operations(document):
         (status,) = [status for status in operation["responses"] if status.startswith("2")]
         assert status == ("201" if route in CREATED else "202" if route in ACCEPTED else "200"), (
@@ -134,7 +133,7 @@ def test_the_document_gives_the_real_status_of_success(document: dict[str, Any])
         assert set(schema["properties"]) == {"success", "message", "data"}, route
 
 
-def test_the_document_gives_failures_as_problems(document: dict[str, Any]) -> None:
+def test_document_has_failures_as_problems(document: dict[str, Any]) -> None:
     """Every failure is application/problem+json with the members of RFC 9457."""
     for route, operation in _operations(document):
         failures = {
@@ -150,8 +149,8 @@ def test_the_document_gives_failures_as_problems(document: dict[str, Any]) -> No
             assert {"type", "title", "status", "detail", "instance", "code"} <= set(properties)
 
 
-def test_swagger_ui_comes_from_this_server(sqlite_api: Api) -> None:
-    """The page loads scripts and styles by relative addresses that this server answers, and reads our document."""
+def test_swagger_ui_is_served_locally(sqlite_api: Api) -> None:
+    """Scripts and styles have relative addresses that this server answers."""
     client = sqlite_api.client
     with client.get("/docs", follow_redirects=True) as page:
         assert (page.status_code, page.mimetype) == (200, "text/html")
@@ -166,8 +165,8 @@ def test_swagger_ui_comes_from_this_server(sqlite_api: Api) -> None:
     assert "/openapi.json" in html
 
 
-def test_the_document_says_how_often_one_may_ask(document: dict[str, Any]) -> None:
-    """By which setting and for whom each operation is limited, what its answers tell of it, and how a request too many is refused."""
+def test_document_has_the_rate_limits(document: dict[str, Any]) -> None:
+    """Setting, counting key, response headers and the 429 response of each operation."""
     for (method, path), operation in _operations(document):
         if (method, path) == STREAM:
             continue  # The push gateway has limits of its own.

@@ -1,4 +1,4 @@
-"""The examples in the OpenAPI document: valid, and accepted by the API where they are requests."""
+"""Examples in the OpenAPI document match their schemas, and example requests are accepted."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def as_json_schema(node: Any) -> Any:
 
 
 def with_examples(node: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Every example of a document, with the schema that it belongs to."""
+    """Yield every example of a document with its schema."""
     if isinstance(node, dict):
         if "example" in node:
             yield node["example"], node.get("schema", node)
@@ -42,7 +42,7 @@ def with_examples(node: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         yield from with_examples(child)
 
 
-def test_every_example_is_accepted_by_its_schema(document: dict[str, Any]) -> None:
+def test_every_example_matches_its_schema(document: dict[str, Any]) -> None:
     components = as_json_schema(document["components"])
     found = list(with_examples(document))
     refused = []
@@ -57,9 +57,7 @@ def test_every_example_is_accepted_by_its_schema(document: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "path", ["trading/orders/preview", "trading/orders", "balance/deposit", "balance/withdraw"]
 )
-def test_a_request_of_examples_is_accepted(
-    sqlite_api: Api, document: dict[str, Any], path: str
-) -> None:
+def test_example_request_is_accepted(sqlite_api: Api, document: dict[str, Any], path: str) -> None:
     sqlite_api.harness.tick(200_000, base=200_000)  # The sandbox's first price.
     content = document["paths"][f"/api/v1/{path}"]["post"]["requestBody"]["content"]
     body = request_example(document, content["application/json"]["schema"])

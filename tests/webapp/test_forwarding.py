@@ -1,4 +1,4 @@
-"""Behind a proxy a request comes from the client that the proxy names, if the proxy is one that is trusted."""
+"""Client addresses behind trusted proxies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +25,10 @@ def clock(api: Api, peer: str, forwarded: str) -> TestResponse:
     )
 
 
-def test_limits_are_those_of_the_clients_behind_a_trusted_proxy(
+def test_clients_behind_a_trusted_proxy_have_separate_limits(
     migrated_sqlite: str, valkey_url: str
 ) -> None:
-    """Each has his own; and what a client has written himself makes him no other."""
+    """A forged entry of the client does not change its address."""
     limit = {"rate_limits": True, "rate_limit_strangers": "1 per hour"}
     with behind(migrated_sqlite, valkey_url, "10.0.0.0/8", **limit) as api:
         assert clock(api, PROXY, "198.51.100.1").status_code == 200
@@ -37,8 +37,7 @@ def test_limits_are_those_of_the_clients_behind_a_trusted_proxy(
         assert clock(api, PROXY, "203.0.113.5, 198.51.100.1").status_code == 429
 
 
-def test_strangers_are_not_believed(migrated_sqlite: str, valkey_url: str) -> None:
-    """Past the proxy, or where none is trusted, the header is the client's own word: he stays who he is."""
+def test_untrusted_forwarded_header_is_ignored(migrated_sqlite: str, valkey_url: str) -> None:
     limit = {"rate_limits": True, "rate_limit_strangers": "1 per hour"}
     with behind(migrated_sqlite, valkey_url, "10.0.0.0/8", **limit) as api:
         assert clock(api, "198.51.100.7", "198.51.100.8").status_code == 200
@@ -48,10 +47,10 @@ def test_strangers_are_not_believed(migrated_sqlite: str, valkey_url: str) -> No
         assert clock(api, PROXY, "198.51.100.22").status_code == 429
 
 
-def test_webhooks_are_taken_from_portones_addresses_behind_a_proxy(
+def test_webhook_address_list_uses_the_forwarded_address(
     migrated_sqlite: str, valkey_url: str
 ) -> None:
-    """The list holds against the address that the trusted proxy names, and against no claim."""
+    """Only the trusted proxy's entry counts."""
     listed = {"portone_webhook_allowed_ips": "52.78.100.19"}
     with behind(migrated_sqlite, valkey_url, PROXY, **listed) as api:
 

@@ -1,4 +1,4 @@
-"""Every route of the API, found in its URL map: who may ask, and for whose things."""
+"""Authentication and ownership on every route in the URL map."""
 
 import re
 from uuid import UUID, uuid4
@@ -20,7 +20,7 @@ PUBLIC = {
     ("POST", "/payments/portone/webhook"),
 }
 
-# What a route that names a thing by its id needs besides it.
+# Bodies of routes that name a resource by id.
 BODIES = {
     ("PATCH", "/trading/orders/<uuid:order_id>"): {"price": 61_000},
     ("POST", "/payments/<payment_id>/cancel"): {"amount": 1},
@@ -30,7 +30,7 @@ BODIES = {
 
 
 def routes(api: Api) -> list[tuple[str, str]]:
-    """Method and rule of every route below the prefix."""
+    """Return method and rule of every route below the prefix."""
     return sorted(
         (method, rule.rule.removeprefix("/api/v1"))
         for rule in api.app.url_map.iter_rules()
@@ -46,8 +46,8 @@ def _filled(rule: str, **ids: str) -> str:
 
 
 @pytest.mark.parametrize("body", [None, b"{}", b'{"amount": 1}'])
-def test_strangers_are_refused_before_anything_else(sqlite_api: Api, body: bytes | None) -> None:
-    """Every route that is not public answers 401 to a stranger, whatever he sends: he learns nothing about what it takes."""
+def test_unauthenticated_requests_are_refused_first(sqlite_api: Api, body: bytes | None) -> None:
+    """Every route that is not public answers 401 before it looks at the input."""
     asked = [route for route in routes(sqlite_api) if route not in PUBLIC]
     assert len(asked) > 20
 
@@ -58,8 +58,8 @@ def test_strangers_are_refused_before_anything_else(sqlite_api: Api, body: bytes
         problem_of(sqlite_api.ask(method, _filled(rule), **more), "unauthorized")
 
 
-def test_administration_is_for_administrators(api: Api) -> None:
-    """Every route of theirs is 403 to a user, whatever he sends, does nothing for him, and lets an administrator in."""
+def test_administration_requires_an_administrator(api: Api) -> None:
+    """Every such route is 403 for users, has no effect for them, and works for an administrator."""
     user, administrator = api.person(), api.administrator()
     asked = [route for route in routes(api) if route[1].startswith("/admin/")]
     assert len(asked) >= 2
@@ -75,8 +75,8 @@ def test_administration_is_for_administrators(api: Api) -> None:
         )
 
 
-def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
-    """Every route that names a thing by its id answers its owner, and 404 to another user, as if it were not there, and does nothing for him."""
+def test_resources_with_ids_belong_to_their_owner(api: Api) -> None:
+    """Every route with an id works for the owner, and is 404 without effect for another user."""
     owner, other = api.person(), api.person()
     api.harness.tick(70_000)
     api.bought(owner)
@@ -91,7 +91,7 @@ def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
     payment_id = partly_refunded_payment(api.harness, UUID(owner.id)).hex
 
     for number, (method, rule) in enumerate(named):
-        # Things of its own for each, as some of these routes end them.
+        # New resources each time, because some routes end them.
         order = api.limit_order(owner)
         own = {
             "order_id": order["id"],
@@ -114,8 +114,7 @@ def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
         assert api.ask(method, path, owner, **body).status_code < 300, (method, rule)
 
 
-def test_cancelling_all_is_cancelling_ones_own(api: Api) -> None:
-    """Whoever cancels all of his orders does not touch another's."""
+def test_cancelling_all_cancels_only_own_orders(api: Api) -> None:
     owner, other = api.person(), api.person()
     api.harness.tick(70_000)
     order = api.limit_order(owner)
@@ -125,8 +124,8 @@ def test_cancelling_all_is_cancelling_ones_own(api: Api) -> None:
     assert data_of(api.get(f"/trading/orders/{order['id']}", owner))["status"] == "PENDING"
 
 
-def test_lists_show_ones_own_only(api: Api) -> None:
-    """A user without anything sees nothing of another's, also when he filters by the other's ids."""
+def test_lists_show_only_own_items(api: Api) -> None:
+    """Also when filtered by another user's ids."""
     owner, other = api.person(), api.person()
     api.harness.tick(70_000)
     order = api.bought(owner)

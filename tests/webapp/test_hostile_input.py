@@ -1,4 +1,4 @@
-"""Input that no friendly client sends: always a 4xx problem with a stable code, nothing written, and the process unmoved."""
+"""Hostile input gets a 4xx problem with a stable code and writes nothing."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,12 +15,13 @@ from trading.db.declarative import Base
 
 JSON = {"Content-Type": "application/json"}
 
-# Nothing of this is a whole number of won or shares.
+# Values that are no whole number of won or shares.
 NO_NUMBERS: list[Any] = [
-    None, True, False, 0, -1, 1.0, 1.5, 1e300, "10", "", "10원", [], [10], {}, {"value": 10}, 10**15 + 1, 10**400, -(10**400), "９",
+    None, True, False, 0, -1, 1.0, 1.5, 1e300, "10", "", "10원", [], [10], {}, {"value": 10},
+    10**15 + 1, 10**400, -(10**400), "９",
 ]  # fmt: skip
 
-# Bodies that are no object that a route understands, byte for byte, and the statuses that may answer them.
+# Bodies that no route understands, byte for byte, and the statuses that may answer them.
 BODIES: dict[str, tuple[bytes, set[int]]] = {
     "nothing": (b"", {422}),
     "no JSON": (b"{'single': 'quotes'}", {400}),
@@ -110,7 +111,7 @@ anything = st.recursive(
 
 @pytest.fixture(scope="module")
 def target(server_uri: str, module_valkey_url: str) -> Iterator[tuple[Api, Person]]:
-    """One signed-in user for the whole page, on the stricter of the databases, with a price to trade at."""
+    """One signed-in user for the whole module, on the stricter database, with a live price."""
     with opened(settings_for(server_uri, module_valkey_url)) as harness:
         api = api_on(harness)
         person = api.person()
@@ -119,7 +120,7 @@ def target(server_uri: str, module_valkey_url: str) -> Iterator[tuple[Api, Perso
 
 
 def _rows(harness: TradingHarness) -> dict[str, int]:
-    """How many rows every table has."""
+    """Return the number of rows of every table."""
     return harness.core.database.read(
         lambda session: {
             table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
@@ -138,8 +139,8 @@ def _refused(api: Api, method: str, path: str, who: Person, **more: Any) -> int:
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value)[:20])
-def test_amounts_are_whole_positive_json_numbers(target: tuple[Api, Person], value: object) -> None:
-    """Neither text, nor true, nor 1.0, nor what no column holds."""
+def test_amounts_are_positive_json_integers(target: tuple[Api, Person], value: object) -> None:
+    """Strings, booleans, 1.0 and values beyond the column are refused."""
     api, person = target
     assert _refused(api, "POST", "/balance/deposit", person, json={"amount": value}) == 422
     order = {"stock_code": SAMSUNG, "side": "BUY", "quantity": value}
@@ -170,14 +171,13 @@ def test_amounts_are_whole_positive_json_numbers(target: tuple[Api, Person], val
             "STOP",
             "가나다",
         )
-        if (member, value) != ("client_order_id", "STOP")  # A client may call his order so.
+        if (member, value) != ("client_order_id", "STOP")  # "STOP" is a valid client order id.
     ],
     ids=repr,
 )
-def test_words_are_those_of_the_contract(
+def test_enum_members_accept_only_documented_values(
     target: tuple[Api, Person], member: str, value: object
 ) -> None:
-    """A value of another type or spelling is refused by name."""
     api, person = target
     body = {"stock_code": SAMSUNG, "side": "BUY", "quantity": 1, member: value}
 
@@ -187,8 +187,8 @@ def test_words_are_those_of_the_contract(
 
 
 @pytest.mark.parametrize("name", sorted(set(BODIES) - {"nothing"}))
-def test_bodies_that_are_no_halt(target: tuple[Api, Person], name: str) -> None:
-    """A body may be left out there, but what comes has to be one; nothing is halted by what is not understood."""
+def test_malformed_halt_bodies_are_refused(target: tuple[Api, Person], name: str) -> None:
+    """The body is optional, but a malformed one is refused and halts nothing."""
     api, _person = target
     body, statuses = BODIES[name]
     administrator = api.administrator()
@@ -215,8 +215,7 @@ def test_bodies_that_are_no_halt(target: tuple[Api, Person], name: str) -> None:
         f"PATCH {NO_ORDER}",
     ],
 )
-def test_bodies_that_are_no_requests(target: tuple[Api, Person], route: str, name: str) -> None:
-    """Whatever the bytes are, the answer is the fitting refusal."""
+def test_malformed_bodies_are_refused(target: tuple[Api, Person], route: str, name: str) -> None:
     api, person = target
     method, path = route.split()
     body, statuses = BODIES[name]
@@ -237,8 +236,10 @@ def test_bodies_that_are_no_requests(target: tuple[Api, Person], route: str, nam
 @pytest.mark.parametrize(
     "route", ["POST /users/logout", "DELETE /trading/orders", f"DELETE {NO_ORDER}"]
 )
-def test_bodies_that_nobody_asked_for(target: tuple[Api, Person], route: str, name: str) -> None:
-    """A route without arguments survives a body too, with and without a key to compare it by."""
+def test_routes_without_body_survive_any_body(
+    target: tuple[Api, Person], route: str, name: str
+) -> None:
+    """With and without an Idempotency-Key."""
     api, _person = target
     method, path = route.split()
     for headers in (JSON, {**JSON, "Idempotency-Key": "key"}):
@@ -260,8 +261,7 @@ def test_bodies_that_nobody_asked_for(target: tuple[Api, Person], route: str, na
         "application/json; charset=UTF-7",
     ],
 )
-def test_only_json_is_read(target: tuple[Api, Person], kind: str) -> None:
-    """A body of another type is said to be that, instead of being an order without members."""
+def test_other_media_types_are_refused(target: tuple[Api, Person], kind: str) -> None:
     api, person = target
 
     assert (
@@ -278,8 +278,7 @@ def test_only_json_is_read(target: tuple[Api, Person], kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_queries_that_make_no_sense(target: tuple[Api, Person], name: str) -> None:
-    """Filters, limits and cursors are checked like bodies."""
+def test_invalid_queries_are_refused(target: tuple[Api, Person], name: str) -> None:
     api, person = target
     for path in ("/trading/orders", "/trading/transactions", "/balance/history"):
         assert _refused(api, "GET", f"{path}?{QUERIES[name]}", person) == 422
@@ -291,23 +290,22 @@ def test_queries_that_make_no_sense(target: tuple[Api, Person], name: str) -> No
     ids=len,
 )
 def test_lists_of_codes_are_bounded(target: tuple[Api, Person], query: str) -> None:
-    """None, wrong ones and ten thousand are refused before Redis is asked."""
+    """Empty, invalid and overlong lists are refused before Redis is asked."""
     api, person = target
 
     assert _refused(api, "GET", f"/trading/realtime/stocks/multiple?{query}", person) == 422
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:40])
-def test_paths_that_lead_nowhere(target: tuple[Api, Person], path: str) -> None:
-    """Odd characters and lengths in a path end in a 404."""
+def test_odd_paths_are_404(target: tuple[Api, Person], path: str) -> None:
     api, person = target
 
     assert _refused(api, "GET", path, person) == 404
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 65, "with space", "tab\there", "é", "x" * 8_000])
-def test_keys_that_are_none(target: tuple[Api, Person], key: str) -> None:
-    """An Idempotency-Key is 1 to 64 visible ASCII characters."""
+def test_invalid_idempotency_keys_are_refused(target: tuple[Api, Person], key: str) -> None:
+    """A key has 1 to 64 visible ASCII characters."""
     api, person = target
 
     status = _refused(
@@ -334,8 +332,10 @@ def test_keys_that_are_none(target: tuple[Api, Person], key: str) -> None:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_no_order_body_is_a_server_error(target: tuple[Api, Person], body: dict[str, Any]) -> None:
-    """Any JSON in any place is accepted or refused, and what is refused has the form of a problem."""
+def test_no_order_body_causes_a_server_error(
+    target: tuple[Api, Person], body: dict[str, Any]
+) -> None:
+    """Any JSON is accepted or refused with a problem."""
     api, person = target
 
     answer = api.post("/trading/orders", person, body)
@@ -359,10 +359,9 @@ def test_no_order_body_is_a_server_error(target: tuple[Api, Person], body: dict[
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_no_preview_and_no_amendment_is_a_server_error(
+def test_no_preview_or_amendment_body_causes_a_server_error(
     target: tuple[Api, Person], body: dict[str, Any]
 ) -> None:
-    """The same for what only looks at an order and for what changes one, which is not there."""
     api, person = target
 
     for method, path in (("POST", "/trading/orders/preview"), ("PATCH", NO_ORDER)):
@@ -381,8 +380,9 @@ def test_no_preview_and_no_amendment_is_a_server_error(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_no_bytes_are_a_server_error(target: tuple[Api, Person], path: str, data: bytes) -> None:
-    """Random bytes that call themselves JSON are refused."""
+def test_random_bytes_cause_no_server_error(
+    target: tuple[Api, Person], path: str, data: bytes
+) -> None:
     api, person = target
 
     answer = api.post(path, person, data=data, headers=JSON)
@@ -391,8 +391,8 @@ def test_no_bytes_are_a_server_error(target: tuple[Api, Person], path: str, data
     assert answer.status_code < 500
 
 
-def test_the_books_stand_after_all_this(target: tuple[Api, Person]) -> None:
-    """The audit finds nothing, whichever of these tests ran before."""
+def test_audit_passes_after_all_hostile_input(target: tuple[Api, Person]) -> None:
+    """Whichever tests of this module ran before."""
     api, _person = target
 
     api.harness.run_all()

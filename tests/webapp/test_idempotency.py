@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that is repeated is answered once, and its work is done once."""
+"""Idempotency-Key: a repeated request runs once and gets the first answer."""
 
 import threading
 from collections import Counter
@@ -36,7 +36,7 @@ def _is_replay(answer: TestResponse, of: TestResponse) -> bool:
 
 
 def _at_once(count: int, work: Any) -> list[TestResponse]:
-    """The answers of ``count`` threads that begin together."""
+    """Return the answers of `count` threads that start together."""
     barrier = threading.Barrier(count)
 
     def one(number: int) -> TestResponse:
@@ -50,13 +50,13 @@ def _at_once(count: int, work: Any) -> list[TestResponse]:
 
 @pytest.fixture
 def wide_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
-    """The API with a connection for each of a hundred threads."""
+    """The API with a database connection for each of a hundred threads."""
     with opened(settings_for(server_uri, valkey_url, database_pool_size=55)) as harness:
         yield api_on(harness)
 
 
-def test_a_hundred_posts_with_one_key_are_one_order(wide_api: Api) -> None:
-    """Sent at once they are answered with that order or with 409 while it is being placed; afterwards all get the same answer."""
+def test_hundred_concurrent_posts_with_one_key_place_one_order(wide_api: Api) -> None:
+    """Concurrent requests get the order or 409; later ones all get the same answer."""
     api, person = wide_api, wide_api.person()
     api.harness.tick(70_000)
 
@@ -85,8 +85,8 @@ def test_a_hundred_posts_with_one_key_are_one_order(wide_api: Api) -> None:
     assert api.harness.breaches() == []
 
 
-def test_ten_buys_of_the_whole_balance_are_one_order(server_api: Api) -> None:
-    """Without a key each is an order of its own: exactly one finds the cash, the others are told what is left."""
+def test_only_one_of_ten_concurrent_buys_of_the_whole_balance_succeeds(server_api: Api) -> None:
+    """Without a key each is an order of its own; the others get the remaining cash as fact."""
     api, person = server_api, server_api.person()
     api.harness.tick(70_000)
 
@@ -97,15 +97,14 @@ def test_ten_buys_of_the_whole_balance_are_one_order(server_api: Api) -> None:
     assert api.harness.breaches() == []
 
 
-def test_many_registrations_of_one_address_are_one_account(server_api: Api) -> None:
-    """However they race, the others hear that the address is taken."""
+def test_concurrent_registrations_of_one_email_open_one_account(server_api: Api) -> None:
     answers = _at_once(20, lambda _number: server_api.another_client().register("race@example.com"))
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
 
 
-def test_more_requests_than_connections_are_not_a_server_error(server_api: Api) -> None:
-    """Who finds no connection within the pool's patience is asked to come again."""
+def test_more_requests_than_connections_cause_no_server_error(server_api: Api) -> None:
+    """Requests without a connection get a 503."""
     api, person = server_api, server_api.person()
     pool = api.harness.settings.database_pool_size * 2
     held = [api.harness.core.database.engine.connect() for _ in range(pool)]
@@ -118,8 +117,8 @@ def test_more_requests_than_connections_are_not_a_server_error(server_api: Api) 
     data_of(api.get("/users/me", person))
 
 
-def test_another_body_with_the_same_key_is_refused(api: Api) -> None:
-    """A key stands for one request: another body or another route with it is a mistake of the client's."""
+def test_key_with_another_request_is_refused(api: Api) -> None:
+    """Another body or another route."""
     person = api.person()
     api.harness.tick(70_000)
     first = api.order(person, "BUY", 10, headers=KEY)
@@ -134,8 +133,8 @@ def test_another_body_with_the_same_key_is_refused(api: Api) -> None:
     assert _orders(api) == 1
 
 
-def test_a_refusal_is_an_answer_and_is_repeated(api: Api) -> None:
-    """Also after the reason is gone: a client that repeats a request wants to know what became of that one."""
+def test_refusal_is_stored_and_repeated(api: Api) -> None:
+    """Also after its reason is gone."""
     person = api.person()
     api.harness.tick(70_000)
     refused = api.order(person, "BUY", 200, headers=KEY)
@@ -147,8 +146,8 @@ def test_a_refusal_is_an_answer_and_is_repeated(api: Api) -> None:
     data_of(api.order(person, "BUY", 200), 201)
 
 
-def test_an_answer_that_time_may_change_is_not_kept(api: Api) -> None:
-    """503 asks to come again, so the same key may place the order as soon as there is a price."""
+def test_temporary_failure_is_not_stored(api: Api) -> None:
+    """After a 503 the same key may place the order."""
     person = api.person()
     problem_of(api.order(person, "BUY", 10, headers=KEY), "no-live-price")
     api.harness.tick(70_000)
@@ -159,8 +158,7 @@ def test_an_answer_that_time_may_change_is_not_kept(api: Api) -> None:
     assert REPLAYED_HEADER not in placed.headers
 
 
-def test_a_key_belongs_to_its_user(api: Api) -> None:
-    """Two users may hit on the same key."""
+def test_keys_are_separate_per_user(api: Api) -> None:
     person, other = api.person(), api.person()
 
     for who in (person, other):
@@ -169,8 +167,8 @@ def test_a_key_belongs_to_its_user(api: Api) -> None:
         assert REPLAYED_HEADER not in moved.headers
 
 
-def test_letter_case_makes_another_key(api: Api) -> None:
-    """Keys are compared byte by byte on each kind of database."""
+def test_keys_are_case_sensitive(api: Api) -> None:
+    """On every kind of database."""
     person = api.person()
 
     for key in ("key", "KEY", "Key"):
@@ -182,7 +180,6 @@ def test_letter_case_makes_another_key(api: Api) -> None:
 
 @pytest.mark.parametrize("path", ["/balance/deposit", "/balance/withdraw"])
 def test_cash_moves_once(api: Api, path: str) -> None:
-    """A repeated deposit or withdrawal shows the first one's Transaction."""
     person = api.person()
 
     first = api.post(path, person, {"amount": 5}, headers=KEY)
@@ -193,8 +190,7 @@ def test_cash_moves_once(api: Api, path: str) -> None:
     assert len(data_of(api.get("/trading/transactions", person))["items"]) == 2
 
 
-def test_registering_again_with_the_key_is_no_conflict(api: Api) -> None:
-    """A client whose answer was lost learns that his account is there, instead of that the address is taken."""
+def test_repeated_registration_returns_the_account(api: Api) -> None:
     body = {"email": "lost@example.com", "password": PASSWORD, "name": "이름"}
 
     first = api.post("/users", None, body, headers=KEY)
@@ -207,8 +203,8 @@ def test_registering_again_with_the_key_is_no_conflict(api: Api) -> None:
     )
 
 
-def test_changing_the_password_again_with_the_key_succeeds_again(api: Api) -> None:
-    """Though the repetition bears the old password, and that is no longer the current one."""
+def test_repeated_password_change_succeeds(api: Api) -> None:
+    """Although its body has the old password."""
     person = api.person()
     body = {"current_password": PASSWORD, "new_password": "another good one"}
     first = api.post("/users/me/password", person, body, headers=KEY)
@@ -219,8 +215,8 @@ def test_changing_the_password_again_with_the_key_succeeds_again(api: Api) -> No
     problem_of(api.post("/users/me/password", person, body), "unauthorized")
 
 
-def test_a_wrong_password_is_not_kept_under_a_key(api: Api) -> None:
-    """401 is a state of the moment: with the same key and the password that has become right it is looked at anew."""
+def test_wrong_password_is_not_stored(api: Api) -> None:
+    """401 releases the key, so the corrected request works."""
     person = api.person()
     body = {"current_password": "another good one", "new_password": "a third good one"}
     problem_of(api.post("/users/me/password", person, body, headers=KEY), "unauthorized")
@@ -233,8 +229,8 @@ def test_a_wrong_password_is_not_kept_under_a_key(api: Api) -> None:
     data_of(api.post("/users/me/password", person, body, headers=KEY))
 
 
-def test_signing_out_again_finds_nobody_signed_in(api: Api) -> None:
-    """A key does not bring an ended session back to life: the repetition is a stranger's."""
+def test_repeated_logout_is_unauthorized(api: Api) -> None:
+    """A key does not revive an ended session."""
     person = api.person()
 
     data_of(api.post("/users/logout", person, headers=KEY))
@@ -242,8 +238,7 @@ def test_signing_out_again_finds_nobody_signed_in(api: Api) -> None:
     problem_of(api.post("/users/logout", person, headers=KEY), "unauthorized")
 
 
-def test_a_key_is_forgotten_after_a_day(api: Api) -> None:
-    """Up to 24 hours it answers again, from then on it is a new one."""
+def test_key_expires_after_a_day(api: Api) -> None:
     person = api.person()
     first = api.post("/balance/deposit", person, {"amount": 5}, headers=KEY)
 
@@ -256,8 +251,8 @@ def test_a_key_is_forgotten_after_a_day(api: Api) -> None:
     assert REPLAYED_HEADER not in anew.headers
 
 
-def test_the_key_of_a_process_that_died_is_taken_over(api: Api) -> None:
-    """A request that still runs is 409; one whose process died is done by whoever repeats it, once its claim has run out."""
+def test_key_of_a_dead_process_is_taken_over(api: Api) -> None:
+    """409 while the claim is valid; afterwards the repetition runs the request."""
     person = api.person()
     api.harness.tick(70_000)
     placed = api.order(person, "BUY", 10, headers={KEY_HEADER: "done"})
@@ -278,14 +273,14 @@ def test_the_key_of_a_process_that_died_is_taken_over(api: Api) -> None:
     assert _is_replay(api.order(person, "BUY", 10, headers=KEY), done)
 
 
-def test_nobody_waits_long_for_the_key_of_a_process_that_died() -> None:
-    """A claim outlasts the slowest request, which is one that waits for PortOne, and not by much."""
+def test_claim_outlasts_the_slowest_request_only_slightly() -> None:
+    """The slowest request waits for PortOne."""
     slowest_s = PORTONE_API_TIMEOUTS.connect_s + PORTONE_API_TIMEOUTS.total_s
     assert slowest_s < CLAIM_S <= slowest_s + 5
 
 
-def test_an_order_of_one_key_is_the_answers_order(api: Api) -> None:
-    """What is replayed is the order as it was accepted; what became of it since is at its Location."""
+def test_replay_shows_the_order_as_accepted(api: Api) -> None:
+    """Its current state is at its Location."""
     person = api.person()
     api.harness.tick(70_000)
     first = api.order(person, "BUY", 10, headers=KEY)
@@ -304,8 +299,8 @@ def test_an_order_of_one_key_is_the_answers_order(api: Api) -> None:
 @pytest.mark.parametrize(
     "change", [{"price": 61_000}, {"quantity": 3}, {"price": 61_000, "quantity": 3}], ids=str
 )
-def test_an_amendment_is_made_once(api: Api, change: dict[str, int]) -> None:
-    """Repeated after the order has been amended again it shows what it did then, and changes nothing."""
+def test_amendment_runs_once(api: Api, change: dict[str, int]) -> None:
+    """A repetition after another amendment shows the first result and changes nothing."""
     person = api.person()
     api.harness.tick(70_000)
     path = f"/trading/orders/{api.limit_order(person)['id']}"
@@ -325,8 +320,8 @@ def test_an_amendment_is_made_once(api: Api, change: dict[str, int]) -> None:
     )
 
 
-def test_a_cancellation_is_made_once(api: Api) -> None:
-    """Repeated with its key it is the same success; without one the order is no longer open."""
+def test_cancellation_runs_once(api: Api) -> None:
+    """Without a key, the second request finds the order closed."""
     person = api.person()
     api.harness.tick(70_000)
     path = f"/trading/orders/{api.limit_order(person)['id']}"
@@ -342,8 +337,8 @@ def test_a_cancellation_is_made_once(api: Api) -> None:
     )
 
 
-def test_cancelling_all_is_done_once(api: Api) -> None:
-    """An order that was placed since is not touched by the repetition."""
+def test_cancelling_all_runs_once(api: Api) -> None:
+    """A later order is not cancelled by the repetition."""
     person = api.person()
     api.harness.tick(70_000)
     api.limit_order(person)
@@ -356,8 +351,8 @@ def test_cancelling_all_is_done_once(api: Api) -> None:
     assert data_of(api.get(f"/trading/orders/{later['id']}", person))["status"] == "PENDING"
 
 
-def test_twenty_cancellations_at_once_are_one(server_api: Api) -> None:
-    """Without a key exactly one finds the order open; the others hear how it ended, and the cash comes back once."""
+def test_only_one_of_twenty_concurrent_cancellations_succeeds(server_api: Api) -> None:
+    """The others get the order's end, and the cash is released once."""
     api, person = server_api, server_api.person()
     api.harness.tick(70_000)
     path = f"/trading/orders/{api.limit_order(person)['id']}"

@@ -1,4 +1,4 @@
-"""``flask index``: what operators load and see."""
+"""`flask index`."""
 
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,7 @@ REAL_FILE = ROOT.parent / "shared" / "data" / "kospi_index_2026.csv"
 
 
 def index(api: Api, *arguments: object) -> Result:
-    """``flask index`` with these arguments, on the API's application."""
+    """Run a `flask index` command on the API's application."""
     return CliRunner().invoke(
         FlaskGroup(create_app=lambda: api.app), ["index", *map(str, arguments)]
     )
@@ -32,7 +32,7 @@ def written(folder: Path, *rows: str) -> Path:
 
 
 def test_closes_are_imported_and_corrected(api: Api, tmp_path: Path) -> None:
-    """Twice is as once, a later file's word replaces an earlier one's, and what it does not name stays."""
+    """A repeated import changes nothing, and a later file replaces the days that it contains."""
     first = written(tmp_path, "2026-11-19,4000.10", "2026-11-20,4010.25")
     for _ in range(2):
         result = index(api, "import", first)
@@ -48,7 +48,6 @@ def test_closes_are_imported_and_corrected(api: Api, tmp_path: Path) -> None:
 
 
 def test_more_closes_than_a_batch_are_imported(api: Api, tmp_path: Path) -> None:
-    """A thousand and one days arrive whole."""
     days = [date.fromordinal(date(2023, 1, 1).toordinal() + n) for n in range(1_001)]
     result = index(
         api, "import", written(tmp_path, *(f"{day},{n + 1}" for n, day in enumerate(days)))
@@ -59,8 +58,8 @@ def test_more_closes_than_a_batch_are_imported(api: Api, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("row", ["2026-11-20,zero", "2026-11-31,1", "2026-11-19,1"])
-def test_a_file_with_a_fault_changes_nothing(sqlite_api: Api, tmp_path: Path, row: str) -> None:
-    """The line is named, and the good rows around it are not imported either."""
+def test_file_with_an_error_changes_nothing(sqlite_api: Api, tmp_path: Path, row: str) -> None:
+    """The line is named, and valid rows are not imported either."""
     result = index(sqlite_api, "import", written(tmp_path, "2026-11-19,4000.10", row))
 
     assert result.exit_code == 1
@@ -68,13 +67,12 @@ def test_a_file_with_a_fault_changes_nothing(sqlite_api: Api, tmp_path: Path, ro
     assert known(sqlite_api) == {}
 
 
-def test_a_file_that_is_not_there_is_told(sqlite_api: Api, tmp_path: Path) -> None:
+def test_missing_file_is_reported(sqlite_api: Api, tmp_path: Path) -> None:
     result = index(sqlite_api, "import", tmp_path / "nothing.csv")
     assert (result.exit_code, "Error" in result.output) == (1, True)
 
 
-def test_the_closes_are_shown(sqlite_api: Api, tmp_path: Path) -> None:
-    """The latest, and which of the exchange's days lack one; a weekend lacks none."""
+def test_show_lists_closes_and_missing_days(sqlite_api: Api, tmp_path: Path) -> None:
     assert index(sqlite_api, "show").exit_code == 1
     index(
         sqlite_api,
@@ -94,8 +92,7 @@ def test_the_closes_are_shown(sqlite_api: Api, tmp_path: Path) -> None:
 @pytest.mark.skipif(
     not REAL_FILE.exists(), reason="the exchange's files are not part of the product"
 )
-def test_the_real_file_has_every_trading_day(sqlite_api: Api) -> None:
-    """The calendar knows the same days as the exchange's own file."""
+def test_real_file_has_every_trading_day(sqlite_api: Api) -> None:
     assert index(sqlite_api, "import", REAL_FILE).exit_code == 0
     assert (
         index(sqlite_api, "show").output.splitlines()[-1]

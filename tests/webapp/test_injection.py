@@ -1,6 +1,8 @@
-"""What is sent into every parameter, member and header of every route to be more than a value: for SQL, Redis, HTTP, HTML, templates and paths.
+"""Injection: payloads for SQL, Redis, HTTP, HTML, templates and paths in every input of every
+route.
 
-Each text carries a mark. It may come back to whoever sent it, as JSON; it must not be in a statement's text, a key's name, a header or a page.
+Each payload has a mark. It may be returned as JSON to its sender, but must not occur in the text of
+a statement, a key's name, a header or a page.
 """
 
 import re
@@ -24,8 +26,8 @@ from tests.webapp.test_access_control import operations
 from trading.db.declarative import Base
 
 MARK = "zqmarkqz"
-# As many ways out of a value as there are: quotation marks, backslashes for MySQL, comments, stacked and time-based statements, wildcards, bytes of
-# other character sets, lines for HTTP and Redis, tags, expressions of templates, paths, addresses.
+# Quotes, backslashes for MySQL, comments, stacked and time-based statements, wildcards, other
+# encodings, line breaks for HTTP and Redis, tags, template expressions, paths, addresses.
 PAYLOADS = [
     f"{MARK}' OR '1'='1' -- ",
     f"{MARK}'; DROP TABLE users; -- ",
@@ -56,7 +58,7 @@ HEADERS = (
 
 @dataclass
 class Stage:
-    """Two users on books with some of everything, and what Toss's stand-in was asked."""
+    """Two users with resources of every kind, and the requests to Toss's stand-in."""
 
     api: Api
     person: Person
@@ -126,7 +128,7 @@ def _body(api: Api, told: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _requests(stage: Stage, payload: str) -> Iterator[tuple[str, str, Person, dict[str, Any]]]:
-    """Every operation once for each of its parameters, members and some headers, with the payload there and all else as it should be."""
+    """Yield every operation once per input, with the payload there and valid values elsewhere."""
     for method, path, told in operations(stage.api):
         if method == "DELETE" and path in ("/users/me", "/trading/orders"):
             continue
@@ -150,10 +152,10 @@ def _requests(stage: Stage, payload: str) -> Iterator[tuple[str, str, Person, di
 
 
 def _ask(stage: Stage, method: str, path: str, who: Person, request: dict[str, Any]) -> None:
-    """Send one request and look at everything that could have gone wrong."""
+    """Send one request and check everything that could go wrong."""
     api = stage.api
     if "path_value" in request:
-        # As octets in the path, past what a client would escape.
+        # As raw bytes in the path, without a client's escaping.
         value = request.pop("path_value")
         request["environ_overrides"] = {
             "PATH_INFO": ("/api/v1" + path.replace("{}", value)).encode().decode("latin-1")
@@ -179,9 +181,10 @@ def _ask(stage: Stage, method: str, path: str, who: Person, request: dict[str, A
     )
 
 
-def test_no_value_is_more_than_a_value(stage: Stage) -> None:
-    """On both databases, in each place that takes one: no fault of ours, no statement, header, page or key made of it, no time lost to it, and the
-    other user's things are as they were."""
+def test_payloads_stay_values(stage: Stage) -> None:
+    """On each database and in each input: no server error, no payload in a statement, header, page
+    or key, no delay, and the other user's resources unchanged.
+    """
     api = stage.api
     tables, victims = _rows(api.harness), data_of(api.get("/balance", stage.victim))
     asked = 0
@@ -204,8 +207,10 @@ def test_no_value_is_more_than_a_value(stage: Stage) -> None:
     assert api.harness.breaches() == []
 
 
-def test_no_header_is_more_than_a_value(stage: Stage) -> None:
-    """In headers a client can send no line's end; all else is tried on reading, changing and signing in."""
+def test_payloads_in_headers_stay_values(stage: Stage) -> None:
+    """Headers cannot contain line breaks; the other payloads are tried on reading, writing and
+    login.
+    """
     for payload in PAYLOADS:
         value = (
             payload.replace("\r", "")
@@ -223,8 +228,8 @@ def test_no_header_is_more_than_a_value(stage: Stage) -> None:
                 _ask(stage, method, path, stage.person, {**body, "headers": {header: value}})
 
 
-def test_no_page_repeats_what_was_asked(sqlite_api: Api) -> None:
-    """The pages that are HTML are the same whatever is in their address, and what is not there is a problem and no page."""
+def test_html_pages_do_not_repeat_input(sqlite_api: Api) -> None:
+    """The pages are the same for any URL, and an unknown path is a problem."""
     client = sqlite_api.client
     for page in ("/docs/problems", "/demo/payment", "/docs/"):
         with client.get(page) as plain:
@@ -259,8 +264,8 @@ TRAVERSALS = [
 @pytest.mark.parametrize(
     "folder", ["/docs/", "/demo/payment/assets/", "/demo/payment/", "/", "/api/v1/payments/"]
 )
-def test_no_path_leads_out_of_its_folder(sqlite_api: Api, folder: str) -> None:
-    """By dots, by encoded dots and slashes, by backslashes, by absolute paths and by file addresses."""
+def test_path_traversal_is_refused(sqlite_api: Api, folder: str) -> None:
+    """Dots, encoded dots and slashes, backslashes, absolute paths and file URLs."""
     for traversal in TRAVERSALS:
         for spelt in (
             traversal,
@@ -295,8 +300,8 @@ def test_no_path_leads_out_of_its_folder(sqlite_api: Api, folder: str) -> None:
     ],
     ids=lambda email: email[:6],
 )
-def test_no_address_takes_long_to_refuse(sqlite_api: Api, email: str) -> None:
-    """Of any length that a request may have, by registering and by signing in."""
+def test_long_email_is_refused_quickly(sqlite_api: Api, email: str) -> None:
+    """When registering and when logging in."""
     for path, body in (
         ("/users", {"password": "correct horse battery", "name": "이름"}),
         ("/users/login", {"password": "x"}),
@@ -307,8 +312,8 @@ def test_no_address_takes_long_to_refuse(sqlite_api: Api, email: str) -> None:
         assert time.thread_time() - began < 1.0
 
 
-def test_no_password_takes_long_to_refuse(sqlite_api: Api) -> None:
-    """Accents in the wrong order, whose ordering takes time that grows with the square of their number, are never put into order."""
+def test_password_with_many_accents_is_refused_quickly(sqlite_api: Api) -> None:
+    """Normalizing them would take quadratic time, so they are refused before."""
     sqlite_api.register("slow@example.com")
     for password in ("a" + "\u0315\u0300" * 15_000, "\ufdfa" * 20_000, "x" * 60_000):
         for path, body in (
@@ -321,8 +326,8 @@ def test_no_password_takes_long_to_refuse(sqlite_api: Api) -> None:
             assert time.thread_time() - began < 1.0
 
 
-def test_no_user_is_asked_for_an_address(sqlite_api: Api) -> None:
-    """No parameter and no member of a request is a place: a URL, a host, a file, or where to go afterwards."""
+def test_no_input_is_a_url_or_path(sqlite_api: Api) -> None:
+    """No parameter or member names a URL, host, file or redirect target."""
     document = sqlite_api.client.get("/openapi.json").get_json()
     requests = {
         content["schema"]["$ref"].rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""What is wrong with a field is said in the users' language."""
+"""Validation errors are Korean."""
 
 import re
 from typing import Any
@@ -37,8 +37,8 @@ def _sentences(errors: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_every_complaint_about_an_order_is_korean(api: Api, fault: dict[str, Any]) -> None:
-    """Each kind of fault that a form can have, in the form that matters most."""
+def test_order_errors_are_korean(api: Api, fault: dict[str, Any]) -> None:
+    """Every kind of error that a body can have."""
     body = {"stock_code": "A005930", "side": "BUY", "quantity": 1, **fault} if fault else {}
 
     answer = api.post("/trading/orders", api.person(), json=body)
@@ -61,8 +61,7 @@ def test_every_complaint_about_an_order_is_korean(api: Api, fault: dict[str, Any
         "stock_code=1",
     ],
 )
-def test_every_complaint_about_a_list_is_korean(api: Api, query: str) -> None:
-    """The same for what stands in a query."""
+def test_query_errors_are_korean(api: Api, query: str) -> None:
     answer = api.get(f"/trading/orders?{query}", api.person())
 
     assert all(HANGUL.search(sentence) for sentence in _sentences(answer.get_json()["errors"]))

@@ -1,4 +1,4 @@
-"""The ledger as a file for spreadsheets: whole, harmless, of one state, and as long as it likes in little memory."""
+"""The ledger as CSV: complete, safe, consistent, and streamed with little memory."""
 
 import csv
 import tracemalloc
@@ -17,13 +17,14 @@ PATH = "/trading/transactions"
 CSV = {"Accept": "text/csv"}
 START = 10_000_000
 ENGLISH = [
-    "sequence", "transaction_date", "transaction_type", "stock_id", "stock_name", "quantity", "price", "amount", "commission", "tax",
+    "sequence", "transaction_date", "transaction_type", "stock_id", "stock_name", "quantity",
+    "price", "amount", "commission", "tax",
     "realized_profit", "cash_balance_before", "cash_balance_after", "order_id", "description", "id",
 ]  # fmt: skip
 
 
 def rows_of(answer: TestResponse) -> list[list[str]]:
-    """The rows of a file, after a look at its form."""
+    """Check the form of a CSV response and return its rows."""
     assert answer.status_code == 200, answer.get_data(as_text=True)
     assert (answer.mimetype, answer.mimetype_params) == ("text/csv", {"charset": "utf-8"})
     assert answer.headers["Content-Disposition"] == 'attachment; filename="transactions.csv"'
@@ -33,13 +34,16 @@ def rows_of(answer: TestResponse) -> list[list[str]]:
 
 
 def fill(api: Api, person: Person, rows: int) -> None:
-    """Give an account a long ledger: deposits of one won, behind its first Transaction."""
+    """Give an account a long ledger of 1-won deposits after its first entry."""
     user_id, now = UUID(person.id), api.harness.clock()
     ledger = [
         {
-            "id": new_id(), "user_id": user_id, "sequence": number + 2, "transaction_type": "DEPOSIT", "stock_code": None, "order_id": None,
-            "execution_id": None, "quantity": None, "price": None, "amount": 1, "commission": 0, "tax": 0, "cash_before": START + number,
-            "cash_after": START + number + 1, "description": None, "transaction_date": now, "credit_of": None, "reversal_of": None,
+            "id": new_id(), "user_id": user_id, "sequence": number + 2,
+            "transaction_type": "DEPOSIT", "stock_code": None, "order_id": None,
+            "execution_id": None, "quantity": None, "price": None, "amount": 1, "commission": 0,
+            "tax": 0, "cash_before": START + number,
+            "cash_after": START + number + 1, "description": None, "transaction_date": now,
+            "credit_of": None, "reversal_of": None,
         }
         for number in range(rows)
     ]  # fmt: skip
@@ -55,8 +59,8 @@ def fill(api: Api, person: Person, rows: int) -> None:
     )
 
 
-def test_the_file_is_the_ledger(api: Api) -> None:
-    """Every Transaction as JSON has it, newest first, its time by Korea's clock; what there is none of is empty."""
+def test_file_contains_the_ledger(api: Api) -> None:
+    """Every entry as in JSON, newest first, with times in KST and empty cells for null."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 10)
@@ -76,9 +80,15 @@ def test_the_file_is_the_ledger(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("accept_language", "language", "first"),
-    [("ko-KR,ko;q=0.9,en;q=0.8", "ko", "번호"), ("ko", "ko", "번호"), ("en-US,ko;q=0.5", "en", "sequence"), ("fr", "en", "sequence"), (None, "en", "sequence")],
-)  # fmt: skip
-def test_the_columns_are_named_in_the_readers_language(
+    [
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko", "번호"),
+        ("ko", "ko", "번호"),
+        ("en-US,ko;q=0.5", "en", "sequence"),
+        ("fr", "en", "sequence"),
+        (None, "en", "sequence"),
+    ],
+)
+def test_column_names_follow_accept_language(
     sqlite_api: Api, accept_language: str | None, language: str, first: str
 ) -> None:
     asked = {**CSV, **({"Accept-Language": accept_language} if accept_language else {})}
@@ -91,12 +101,14 @@ def test_the_columns_are_named_in_the_readers_language(
 @pytest.mark.parametrize(
     ("accept", "mimetype"),
     [
-        ("*/*", "application/json"), ("text/html", "application/json"), ("application/json, text/csv", "application/json"),
-        ("text/csv, application/json;q=0.9", "text/csv"), ("text/csv;q=0.1, application/json", "application/json"), ("text/*", "text/csv"),
+        ("*/*", "application/json"), ("text/html", "application/json"),
+        ("application/json, text/csv", "application/json"),
+        ("text/csv, application/json;q=0.9", "text/csv"),
+        ("text/csv;q=0.1, application/json", "application/json"), ("text/*", "text/csv"),
         ("", "application/json"), (";;;,=", "application/json"),
     ],
 )  # fmt: skip
-def test_json_unless_csv_is_preferred(sqlite_api: Api, accept: str, mimetype: str) -> None:
+def test_json_is_the_default(sqlite_api: Api, accept: str, mimetype: str) -> None:
     assert (
         sqlite_api.get(PATH, sqlite_api.person(), headers={"Accept": accept}).mimetype == mimetype
     )
@@ -105,12 +117,14 @@ def test_json_unless_csv_is_preferred(sqlite_api: Api, accept: str, mimetype: st
 @pytest.mark.parametrize(
     ("written", "shown"),
     [
-        ("=1+1", "'=1+1"), ("+82", "'+82"), ("-2", "'-2"), ("@SUM(A1)", "'@SUM(A1)"), ("  =1", "'  =1"), ("\t=1", "'\t=1"), ("\r=1", "'\r=1"),
-        ("＝1", "'＝1"), ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'), ("1=1", "1=1"), ("배당, 2차", "배당, 2차"), ('"a"', '"a"'), ("", ""), ("\n=1", "'\n=1"),
+        ("=1+1", "'=1+1"), ("+82", "'+82"), ("-2", "'-2"), ("@SUM(A1)", "'@SUM(A1)"),
+        ("  =1", "'  =1"), ("\t=1", "'\t=1"), ("\r=1", "'\r=1"),
+        ("＝1", "'＝1"), ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'),
+        ("1=1", "1=1"), ("배당, 2차", "배당, 2차"), ('"a"', '"a"'), ("", ""), ("\n=1", "'\n=1"),
     ],
 )  # fmt: skip
-def test_no_text_is_a_formula(sqlite_api: Api, written: str, shown: str) -> None:
-    """A stock's name or a description that begins like a formula is text in the spreadsheet, too; quoted as it has to be."""
+def test_text_is_never_a_formula(sqlite_api: Api, written: str, shown: str) -> None:
+    """Names and descriptions that start like a formula are escaped."""
     person = sqlite_api.person()
     change = text("UPDATE transactions SET description = :written")
     sqlite_api.harness.do(lambda session: session.execute(change, {"written": written}))
@@ -118,8 +132,7 @@ def test_no_text_is_a_formula(sqlite_api: Api, written: str, shown: str) -> None
     assert description == shown
 
 
-def test_a_loss_stays_a_number(sqlite_api: Api) -> None:
-    """Only text is made harmless: a sum over the realised profits must count the losses."""
+def test_loss_stays_a_number(sqlite_api: Api) -> None:
     person = sqlite_api.person()
     sqlite_api.harness.tick(70_000)
     sqlite_api.bought(person, 1)
@@ -130,7 +143,7 @@ def test_a_loss_stays_a_number(sqlite_api: Api) -> None:
     assert int(sale[ENGLISH.index("realized_profit")]) < 0
 
 
-def test_filters_narrow_the_file_and_a_limit_does_not_apply(api: Api) -> None:
+def test_filters_apply_and_limit_is_refused(api: Api) -> None:
     person, other = api.person(), api.person()
     api.harness.tick(70_000)
     api.bought(person, 1)
@@ -148,8 +161,8 @@ def test_filters_narrow_the_file_and_a_limit_does_not_apply(api: Api) -> None:
     problem_of(api.get(PATH, headers=CSV), "unauthorized")
 
 
-def test_many_rows_take_little_memory_and_are_one_state(api: Api) -> None:
-    """Twenty thousand of them, kept until the end, would take several times as much; what is booked while it is sent is not in it, and nothing is in it twice."""
+def test_many_rows_take_little_memory_and_are_consistent(api: Api) -> None:
+    """Entries made during the transfer are not included, and no entry is included twice."""
     person, rows = api.person(), 20_000
     fill(api, person, rows)
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Every list of the API takes the same number of SQL statements for three rows as for sixty."""
+"""Every list needs the same number of SQL statements for three rows as for sixty."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ CODES = [f"A{number}" for number in range(100_000, 100_000 + 2 * MANY)]
 
 
 def lists(document: dict[str, Any]) -> list[tuple[str, bool]]:
-    """Path below the prefix of every GET that answers items, and whether it takes a limit."""
+    """Return the path of every GET that returns items, and whether it has a limit."""
     schemas = document["components"]["schemas"]
 
     def resolved(node: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def lists(document: dict[str, Any]) -> list[tuple[str, bool]]:
 
 
 def live(api: Api, rows: int) -> Person:
-    """An administrator with so many rows in each of his lists, on as many days: something is held of each stock, another is sold out, one is watched."""
+    """Return an administrator with `rows` rows in every list, on as many days."""
     person, harness = api.administrator(), api.harness
     began = trade_date(harness.clock())
     for number in range(rows):
@@ -64,15 +64,17 @@ def live(api: Api, rows: int) -> Person:
     return api.signed_in(person.email)
 
 
-# Where a list is by days or stocks as one asks, and where it begins long ago.
+# Queries of lists by day or stock, and of those that start long ago.
 ASKED = {
     "/trading/statistics": "group_by=day",
     "/trading/realized-profit-loss": "group_by=stock",
 }
 
 
-def test_no_list_takes_more_statements_for_more_rows(migrated_sqlite: str, valkey_url: str) -> None:
-    """Every GET that answers items, the largest page of it; a list without the rows would prove nothing, so they are counted, too."""
+def test_statement_count_does_not_depend_on_the_number_of_rows(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
+    """For the largest page of every list; the rows are counted too."""
     limits = {"watchlist_items_max": 100, "watchlist_directories_max": 100}
     with opened(settings_for(migrated_sqlite, valkey_url, **limits)) as harness:
         listing = [ListedStock(code=code, name=code, market="KOSPI") for code in CODES]

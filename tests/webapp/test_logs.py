@@ -1,4 +1,4 @@
-"""What is logged of requests: ids, figures and codes, and never a secret."""
+"""Request logs contain ids, figures and codes, and never a secret."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def log_format(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def logged_settings(tmp_path: Path, valkey_url: str, log_format: str) -> Settings:
-    """A database of its own, and the logs of production in each format, with all that they may hold."""
+    """Settings with a database of its own and production logs in each format."""
     uri = f"sqlite:///{tmp_path}/logged.db"
     migrate(uri)
     return settings_for(uri, valkey_url, log_format=log_format, log_level="DEBUG")
@@ -34,7 +34,7 @@ def logged_settings(tmp_path: Path, valkey_url: str, log_format: str) -> Setting
 
 @pytest.fixture
 def written(logged_settings: Settings) -> Iterator[io.StringIO]:
-    """What the process has written to its standard error."""
+    """Capture what the process writes to standard error."""
     with logs_of(logged_settings) as text:
         yield text
 
@@ -45,8 +45,8 @@ def logging_api(logged_settings: Settings, written: io.StringIO) -> Iterator[Api
         yield api_on(harness)
 
 
-def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO) -> None:
-    """Through a whole life of an account, failures of ours included, no password, hash or token is where it does not belong."""
+def test_no_secret_is_returned_or_logged(logging_api: Api, written: io.StringIO) -> None:
+    """During the life of an account, with internal errors: no password, hash or token leaks."""
     api = logging_api
     person = api.person()
     renewed = data_of(api.post("/users/refresh", headers=bearer(person.refresh_token)))
@@ -61,7 +61,8 @@ def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO)
     tokens_given = [
         answer for answer in api.answers if answer.request.path.endswith(("/login", "/refresh"))
     ]
-    # A fault of ours: the statement that fails has the hash as a parameter, and the frames have the password.
+    # An internal error: the failing statement has the hash as parameter, and the frames the
+    # password.
     with api.harness.core.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE users RENAME TO gone"))
     for headers in ({}, {"Idempotency-Key": "other"}):
@@ -87,8 +88,8 @@ def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO)
             assert not [token for token in tokens if token in content], answer.request.path
 
 
-def test_a_failure_of_ours_tells_the_client_nothing(logging_api: Api) -> None:
-    """No exception's text leaves the process; the request id leads from the answer to the log."""
+def test_internal_error_reveals_nothing_to_the_client(logging_api: Api) -> None:
+    """No exception text is returned; the request id leads to the log."""
     with logging_api.harness.core.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE users RENAME TO gone"))
 
@@ -100,7 +101,7 @@ def test_a_failure_of_ours_tells_the_client_nothing(logging_api: Api) -> None:
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
 def test_every_request_is_logged_with_its_id(logging_api: Api, written: io.StringIO) -> None:
-    """One line a request: method, rule, status, duration and the id that the client knows."""
+    """One line with method, rule, status, duration and request id."""
     written.seek(0)
     written.truncate()
 
@@ -118,8 +119,7 @@ def test_every_request_is_logged_with_its_id(logging_api: Api, written: io.Strin
     assert line["level"] == "info"
 
 
-def test_a_user_cannot_write_lines_into_the_log(logging_api: Api, written: io.StringIO) -> None:
-    """A line break that a user sends stays inside his own line."""
+def test_users_cannot_inject_log_lines(logging_api: Api, written: io.StringIO) -> None:
     person = logging_api.person()
     written.seek(0)
     written.truncate()
@@ -132,8 +132,7 @@ def test_a_user_cannot_write_lines_into_the_log(logging_api: Api, written: io.St
 
 
 @pytest.mark.parametrize("given", ["abcdefgh", "A-b_c.1234", "x" * 64])
-def test_a_proper_request_id_is_kept(sqlite_api: Api, given: str) -> None:
-    """The client may name its request; the answer and a problem carry the name."""
+def test_valid_request_id_is_kept(sqlite_api: Api, given: str) -> None:
     answer = sqlite_api.get("/users/me", headers={HEADER: given})
 
     assert answer.headers[HEADER] == given
@@ -143,8 +142,7 @@ def test_a_proper_request_id_is_kept(sqlite_api: Api, given: str) -> None:
 @pytest.mark.parametrize(
     "given", ["", "short", "x" * 65, "with space", "line\tbreak", "ümlaut-name", "semi;colon"]
 )
-def test_an_improper_request_id_is_replaced(sqlite_api: Api, given: str) -> None:
-    """What could not stand in a log or a header as it is, gets an id of ours."""
+def test_invalid_request_id_is_replaced(sqlite_api: Api, given: str) -> None:
     answer = sqlite_api.get("/users/me", headers={HEADER: given})
 
     assert answer.headers[HEADER] != given
@@ -154,8 +152,8 @@ def test_an_improper_request_id_is_replaced(sqlite_api: Api, given: str) -> None
 @pytest.mark.parametrize(
     "path", ["/healthz", "/nothing", "/openapi.json", "/docs/", "/api/v1/balance"]
 )
-def test_the_request_id_is_on_every_answer(sqlite_api: Api, path: str) -> None:
-    """Successes, refusals, unknown addresses and pages outside the API alike; two requests never share one."""
+def test_every_response_has_a_request_id(sqlite_api: Api, path: str) -> None:
+    """Successes, refusals, unknown paths and pages; ids are unique."""
     ids = set()
     for _ in range(2):
         with sqlite_api.client.get(path) as answer:
@@ -165,8 +163,9 @@ def test_the_request_id_is_on_every_answer(sqlite_api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
-def test_an_orders_lines_name_it_and_its_user(logging_api: Api, written: io.StringIO) -> None:
-    """From the acceptance on every line of a request about an order has its id, its user's and the request's."""
+def test_order_requests_log_order_user_and_request_ids(
+    logging_api: Api, written: io.StringIO
+) -> None:
     api = logging_api
     api.harness.tick(70_000)
     person = api.person()
@@ -210,8 +209,8 @@ def test_an_orders_lines_name_it_and_its_user(logging_api: Api, written: io.Stri
 
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
-def test_a_request_is_its_users_once_he_is_known(logging_api: Api, written: io.StringIO) -> None:
-    """Signing up and in make him known; a stranger's request names nobody, whoever asked on the same thread before."""
+def test_user_id_is_logged_once_known(logging_api: Api, written: io.StringIO) -> None:
+    """After registration and login; requests of others on the same thread do not inherit it."""
     api = logging_api
     person = api.person()
     api.get("/users/me", headers=bearer("nonsense"))
@@ -227,8 +226,7 @@ def test_a_request_is_its_users_once_he_is_known(logging_api: Api, written: io.S
 
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
-def test_cancelling_all_names_all(logging_api: Api, written: io.StringIO) -> None:
-    """However many there were, each of the cancelled orders is found in some line of that request."""
+def test_cancelling_all_logs_every_order_id(logging_api: Api, written: io.StringIO) -> None:
     api = logging_api
     api.harness.tick(70_000)
     person = api.person()
@@ -248,10 +246,10 @@ def test_cancelling_all_names_all(logging_api: Api, written: io.StringIO) -> Non
     assert {one for line in lines for one in line.get("order_ids", ())} == orders
 
 
-def test_nobody_outside_can_break_or_forge_a_line(
+def test_hostile_input_cannot_break_or_forge_a_line(
     logged_settings: Settings, written: io.StringIO, log_format: str
 ) -> None:
-    """Headers, addresses, queries, names, notes and bodies of a client, what stands in Redis, and what PortOne answers: whatever they hold."""
+    """Headers, paths, queries, names, notes, bodies, Redis values and PortOne's responses."""
 
     def portone(_request: object) -> object:
         return told_by_a_server(500, {"type": HOSTILE, "message": HOSTILE})
@@ -272,7 +270,7 @@ def test_nobody_outside_can_break_or_forge_a_line(
 
 
 def _ask_hostilely(api: Api) -> int:
-    """Put what is hostile wherever a client may put something; how many requests that were."""
+    """Send hostile text in every input; return the number of requests."""
     redis = api.harness.core.redis
     person = api.person()
     environ = {

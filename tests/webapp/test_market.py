@@ -1,4 +1,4 @@
-"""The market's clock, calendar and rules, which anybody may ask for."""
+"""Market clock, calendar and rules."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -13,7 +13,7 @@ from trading.exchange.hours import DayChange
 
 
 def at(api: Api, moment: str) -> Api:
-    """The API when it is this moment in Korea."""
+    """Set the time in Korea."""
     api.harness.clock.now = datetime.fromisoformat(f"{moment}+09:00").astimezone(UTC)
     return api
 
@@ -26,8 +26,7 @@ def correct(api: Api, change: DayChange) -> None:
     )
 
 
-def test_the_clock_of_an_open_market(krx_api: Api) -> None:
-    """On a Friday morning: the session with its times, and the end of the day, all in Korea's time."""
+def test_clock_of_an_open_market(krx_api: Api) -> None:
     assert data_of(at(krx_api, "2026-11-20T10:00:00").get("/market/clock")) == {
         "now": "2026-11-20T10:00:00+09:00",
         "hours": "krx",
@@ -60,10 +59,10 @@ def test_the_clock_of_an_open_market(krx_api: Api) -> None:
         ("2026-12-31T10:00:00", (None, "2027-01-04", "2027-01-04T10:00", "2027-01-04T15:30")),
     ],
 )
-def test_the_clock_when_market_orders_wait(
+def test_clock_while_market_orders_are_refused(
     krx_api: Api, moment: str, told: tuple[str | None, str, str, str]
 ) -> None:
-    """No market order now; what is placed meets the trades of the day that is named, until the end that is named."""
+    """It names the day of the next trades and its end."""
     clock = data_of(at(krx_api, moment).get("/market/clock"))
 
     session, trading_day, next_opening, day_end = told
@@ -74,8 +73,7 @@ def test_the_clock_when_market_orders_wait(
     assert clock["day_end"] == f"{day_end}:00+09:00"
 
 
-def test_the_clock_of_a_market_that_never_closes(sqlite_api: Api) -> None:
-    """On the sandbox's play market a Sunday night is a trading day."""
+def test_clock_of_a_market_that_never_closes(sqlite_api: Api) -> None:
     clock = data_of(at(sqlite_api, "2026-11-22T03:00:00").get("/market/clock"))
 
     assert (clock["hours"], clock["trading_day"], clock["session"]["session"]) == (
@@ -87,8 +85,8 @@ def test_the_clock_of_a_market_that_never_closes(sqlite_api: Api) -> None:
     assert clock["day_end"] == "2026-11-23T00:00:00+09:00"
 
 
-def test_an_operators_word_reaches_the_clock(krx_api: Api) -> None:
-    """Closed by an operator, the market is closed half a minute later."""
+def test_correction_changes_the_clock(krx_api: Api) -> None:
+    """Within half a minute."""
     friday = date(2026, 11, 20)
     assert data_of(krx_api.get("/market/clock"))["market_orders_accepted"]
 
@@ -99,8 +97,8 @@ def test_an_operators_word_reaches_the_clock(krx_api: Api) -> None:
     assert (clock["market_orders_accepted"], clock["trading_day"]) == (False, "2026-11-23")
 
 
-def test_the_calendar_of_this_month(krx_api: Api) -> None:
-    """All its days in order: with sessions, or with the reason why there are none."""
+def test_calendar_of_this_month(krx_api: Api) -> None:
+    """All days in order, with sessions or the reason of the closure."""
     days = data_of(krx_api.get("/market/calendar"))["days"]
 
     assert [day["date"] for day in days] == [f"2026-11-{n:02}" for n in range(1, 31)]
@@ -126,8 +124,7 @@ def test_the_calendar_of_this_month(krx_api: Api) -> None:
     assert days[19]["sessions"][4]["opens_at"] == "2026-11-20T16:00:00+09:00"
 
 
-def test_this_month_is_koreas(krx_api: Api) -> None:
-    """An hour after midnight in Korea it is December, though it is November in Greenwich."""
+def test_this_month_is_that_of_korea(krx_api: Api) -> None:
     days = data_of(at(krx_api, "2026-12-01T01:00:00").get("/market/calendar"))["days"]
     assert days[0]["date"] == "2026-12-01"
 
@@ -143,10 +140,10 @@ def test_this_month_is_koreas(krx_api: Api) -> None:
         ("to=2100-12-31", "2100-12-01", "2100-12-31", 31),
     ],
 )
-def test_any_part_of_the_calendar(
+def test_calendar_of_any_period(
     krx_api: Api, query: str, first: str, last: str, count: int
 ) -> None:
-    """Both days included; the month is completed where one of them is missing."""
+    """Both days are included; a missing bound is that of the other's month."""
     days = data_of(krx_api.get(f"/market/calendar?{query}"))["days"]
 
     assert (days[0]["date"], days[-1]["date"], len(days)) == (first, last, count)
@@ -156,8 +153,7 @@ def test_any_part_of_the_calendar(
     )
 
 
-def test_an_operators_word_stands_in_the_calendar(krx_api: Api) -> None:
-    """With the note as its reason, marked as a correction."""
+def test_correction_is_marked_in_the_calendar(krx_api: Api) -> None:
     correct(krx_api, DayChange(date(2026, 11, 25), closed=True, delay_minutes=0, note="임시공휴일"))
     correct(
         krx_api, DayChange(date(2026, 11, 28), closed=False, delay_minutes=30, note="토요 개장")
@@ -171,8 +167,8 @@ def test_an_operators_word_stands_in_the_calendar(krx_api: Api) -> None:
     assert found == [(False, "임시공휴일", 0), (True, "토요 개장", 30)]
 
 
-def test_the_rules_of_today(krx_api: Api) -> None:
-    """Grid, limits, commission, taxes and sessions, each as the product itself applies them."""
+def test_rules_of_today(krx_api: Api) -> None:
+    """As the product itself applies them."""
     rules = data_of(krx_api.get("/market/rules"))
 
     assert (rules["date"], rules["trading_day"], rules["commission_ppm"]) == (
@@ -222,10 +218,10 @@ def test_the_rules_of_today(krx_api: Api) -> None:
         ("2026-11-19", 500, ["STOCK", "ETF", "ETN"], 4),
     ],
 )
-def test_the_rules_of_another_day(
+def test_rules_of_another_day(
     krx_api: Api, day: str, kospi_ppm: int, kinds: list[str], sessions: int
 ) -> None:
-    """Taxes, sessions and grids are those of the day; a grid that began later is not shown as if it had been there."""
+    """Tick tables that began later are not shown."""
     rules = data_of(krx_api.get(f"/market/rules?date={day}"))
 
     assert rules["sale_taxes"][0]["transaction_ppm"] == kospi_ppm
@@ -262,8 +258,7 @@ def _sentences(errors: Any) -> list[str]:
         ("rules?date=２０２６-01-01", "date"),
     ],
 )
-def test_a_day_that_cannot_be_is_refused(krx_api: Api, path: str, field: str) -> None:
-    """By the field's name and in Korean, never with a 500."""
+def test_invalid_day_is_refused(krx_api: Api, path: str, field: str) -> None:
     errors = problem_of(krx_api.get(f"/market/{path}"), "validation-failed")["errors"]["query"]
 
     assert set(errors) == {field}
@@ -271,6 +266,5 @@ def test_a_day_that_cannot_be_is_refused(krx_api: Api, path: str, field: str) ->
 
 
 @pytest.mark.parametrize("path", ["clock", "calendar", "rules"])
-def test_nothing_of_it_can_be_changed_from_outside(krx_api: Api, path: str) -> None:
-    """The routes are there to be read."""
+def test_market_routes_are_read_only(krx_api: Api, path: str) -> None:
     problem_of(krx_api.post(f"/market/{path}", json={}), "method-not-allowed")

@@ -1,4 +1,4 @@
-"""What the API counts of its requests, and what it tells at /metrics, of itself and of the whole."""
+"""Metrics of the API at /metrics."""
 
 import socket
 import threading
@@ -35,14 +35,14 @@ def value(sample: str, **labels: str) -> float:
 
 @contextmanager
 def raised(sample: str, by: float, **labels: str) -> Iterator[None]:
-    """What happens in the block raises the sample by so much."""
+    """Require that the block raises the sample by `by`."""
     before = value(sample, **labels)
     yield
     assert value(sample, **labels) == before + by
 
 
 def told(api: Api) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Every sample that the API tells, by name and labels."""
+    """Return every sample of the API by name and labels."""
     answer = api.client.get("/metrics")
     assert answer.status_code == 200
     assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
@@ -61,8 +61,8 @@ def counted_requests(rule: str, status: str, method: str = "GET") -> dict[str, s
     return {"method": method, "rule": rule, "status": status}
 
 
-def test_a_request_is_counted_by_its_rule_and_never_by_its_path(sqlite_api: Api) -> None:
-    """What a user puts into a path would be a series for each of his ideas."""
+def test_request_is_counted_by_its_rule(sqlite_api: Api) -> None:
+    """Not by its path, which a user could choose freely."""
     person = sqlite_api.person()
     sqlite_api.harness.tick(70_000)
     rule = "/api/v1/trading/realtime/stock/<stock_code>"
@@ -74,8 +74,7 @@ def test_a_request_is_counted_by_its_rule_and_never_by_its_path(sqlite_api: Api)
             sqlite_api.get(f"/trading/realtime/stock/{code}", person)
 
 
-def test_what_has_no_rule_or_no_known_method_is_still_bounded(sqlite_api: Api) -> None:
-    """Anybody may invent paths and methods."""
+def test_unknown_paths_and_methods_have_bounded_labels(sqlite_api: Api) -> None:
     with raised("http_request_duration_seconds_count", 2, **counted_requests("none", "404")):
         sqlite_api.client.get("/nothing/here")
         sqlite_api.client.get("/%ff/../x")
@@ -86,8 +85,8 @@ def test_what_has_no_rule_or_no_known_method_is_still_bounded(sqlite_api: Api) -
             sqlite_api.client.open("/healthz", method=method)
 
 
-def test_nothing_is_in_flight_when_all_is_answered(sqlite_api: Api) -> None:
-    """Whether answered well, refused, or failed."""
+def test_requests_in_flight_return_to_zero(sqlite_api: Api) -> None:
+    """After successes, refusals and failures."""
     person = sqlite_api.person()
     with (
         raised("http_requests_in_flight", 0, method="GET"),
@@ -99,8 +98,7 @@ def test_nothing_is_in_flight_when_all_is_answered(sqlite_api: Api) -> None:
         sqlite_api.client.get("/nothing")
 
 
-def test_a_refusal_is_counted_by_its_code(sqlite_api: Api) -> None:
-    """Once, where it is answered."""
+def test_refusal_is_counted_once_by_its_code(sqlite_api: Api) -> None:
     with (
         raised("problems_total", 1, code="unauthorized"),
         raised("problems_total", 1, code="not-found"),
@@ -109,8 +107,8 @@ def test_a_refusal_is_counted_by_its_code(sqlite_api: Api) -> None:
         problem_of(sqlite_api.get("/nothing"), "not-found")
 
 
-def test_an_order_is_counted_when_it_is_accepted_and_when_its_user_ends_it(sqlite_api: Api) -> None:
-    """A repetition of a request is no second order, nor is one that was refused."""
+def test_order_is_counted_when_accepted_and_when_cancelled(sqlite_api: Api) -> None:
+    """Replays and refusals are not counted."""
     person = sqlite_api.person()
     sqlite_api.harness.tick(70_000)
     cancelled = {"status": "CANCELLED", "reason": "cancelled-by-user"}
@@ -133,8 +131,7 @@ def test_an_order_is_counted_when_it_is_accepted_and_when_its_user_ends_it(sqlit
         data_of(sqlite_api.ask("DELETE", "/trading/orders", person))
 
 
-def test_every_family_of_the_api_is_told(sqlite_api: Api) -> None:
-    """And no other but those that workers in this very process would count."""
+def test_every_family_of_the_api_is_exposed(sqlite_api: Api) -> None:
     sqlite_api.harness.tick(70_000)
     sqlite_api.harness.match()
     data_of(sqlite_api.order(sqlite_api.person()), 201)
@@ -150,7 +147,7 @@ def test_every_family_of_the_api_is_told(sqlite_api: Api) -> None:
         if not any(f"stocking_{name}".startswith(family.name) for name in names)
     }
 
-    # These need an order that ended, a wake-up that was lost, a transaction that met another one, and a relayer.
+    # These need a closed order, a lost task, a deadlock, and a relayer.
     assert missing <= {
         "stocking_orders_ended_total",
         "stocking_task_dispatch_failures_total",
@@ -160,8 +157,8 @@ def test_every_family_of_the_api_is_told(sqlite_api: Api) -> None:
     assert ("metrics_source_up", (("source", "database"),)) in told(sqlite_api)
 
 
-def test_the_state_of_the_whole_is_told(sqlite_api: Api) -> None:
-    """An order that nobody executes, a message that nobody takes, an alert that nobody resolved."""
+def test_system_status_is_exposed(sqlite_api: Api) -> None:
+    """An overdue order, a waiting message, an open alert."""
     harness = sqlite_api.harness
     harness.tick(70_000)
     data_of(sqlite_api.order(sqlite_api.person()), 201)
@@ -193,8 +190,7 @@ def test_the_state_of_the_whole_is_told(sqlite_api: Api) -> None:
         {"method": "HEAD"},
     ],
 )
-def test_nothing_that_is_asked_changes_the_answer(sqlite_api: Api, asked: dict[str, Any]) -> None:
-    """One text for everybody, whatever he says that he takes."""
+def test_exposition_does_not_depend_on_the_request(sqlite_api: Api, asked: dict[str, Any]) -> None:
     answer = sqlite_api.client.open("/metrics", **asked)
 
     assert answer.status_code == 200
@@ -203,10 +199,10 @@ def test_nothing_that_is_asked_changes_the_answer(sqlite_api: Api, asked: dict[s
 
 
 @pytest.mark.parametrize("way", ["stop", "pause"])
-def test_without_redis_the_rest_is_told(
+def test_other_sources_are_exposed_without_redis(
     migrated_sqlite: str, valkey_server: Valkey, way: str
 ) -> None:
-    """In bounded time, and it is said what is missing."""
+    """In bounded time, and the missing source is marked."""
     with opened(settings_for(migrated_sqlite, valkey_server.url)) as harness:
         api = api_on(harness)
         getattr(valkey_server, way)()
@@ -229,8 +225,7 @@ def test_without_redis_the_rest_is_told(
     }
 
 
-def test_without_the_database_the_rest_is_told(valkey_url: str) -> None:
-    """The queues and the feed are told, and the requests of this API."""
+def test_other_sources_are_exposed_without_the_database(valkey_url: str) -> None:
     nowhere = f"mysql+pymysql://root@127.0.0.1:{free_port()}/none"
     with opened_without_rows(nowhere, valkey_url) as api:
         found = told(api)
@@ -242,8 +237,7 @@ def test_without_the_database_the_rest_is_told(valkey_url: str) -> None:
     assert not {name for name, _ in found} & {"stage_due_rows", "trading_halted"}
 
 
-def test_a_database_that_hangs_holds_up_no_other_source(valkey_url: str) -> None:
-    """A server that takes the connection and never says a word: the database's time and its calendar are not waited for either."""
+def test_hanging_database_delays_no_other_source(valkey_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         nowhere = f"mysql+pymysql://root@127.0.0.1:{silent.getsockname()[1]}/none"
         core = trading_core.build(settings_for(nowhere, valkey_url, hours_rule="krx"))
@@ -276,8 +270,7 @@ class _Broken(Collector):
         raise OSError
 
 
-def test_broken_files_hide_nothing_else(sqlite_api: Api) -> None:
-    """What the processes have counted is a source like the others."""
+def test_broken_metric_files_hide_no_other_source(sqlite_api: Api) -> None:
     found = samples_of(SystemMetrics(sqlite_api.harness.core, _Broken()).collect())
 
     assert found["metrics_source_up", (("source", "processes"),)] == 0
@@ -285,8 +278,8 @@ def test_broken_files_hide_nothing_else(sqlite_api: Api) -> None:
     assert ("stage_due_rows", (("stage", "execute"),)) in found
 
 
-def test_a_look_that_hangs_holds_nobody_up_and_is_not_begun_again() -> None:
-    """Who asks goes without an answer after his time; a second look begins when the first has ended, however many ask."""
+def test_hanging_probe_is_not_started_again() -> None:
+    """Callers get None after their timeout; a second run starts after the first has ended."""
     begun, go_on = [], threading.Event()
 
     def look() -> int:
@@ -307,8 +300,7 @@ def test_a_look_that_hangs_holds_nobody_up_and_is_not_begun_again() -> None:
     assert len(begun) == 1
 
 
-def test_a_look_that_failed_is_an_answer_for_as_long() -> None:
-    """What is in trouble is not asked at every turn, and what it says afterwards is heard again."""
+def test_failed_probe_is_cached() -> None:
     answers = [None, 7]
     asked: list[int | None] = []
 
@@ -333,8 +325,8 @@ def test_a_look_that_failed_is_an_answer_for_as_long() -> None:
     assert fleeting.result(within_s=DEADLINE_S) == 7
 
 
-def test_the_database_is_not_asked_more_often_for_being_looked_at(sqlite_api: Api) -> None:
-    """A hundred who ask cost it a look every few seconds, as one does."""
+def test_database_is_probed_once_per_interval(sqlite_api: Api) -> None:
+    """A hundred scrapes cost one probe."""
     began = time.monotonic()
     with statements_counted(sqlite_api.harness.core.database.engine) as sent:
         for _ in range(100):
@@ -344,10 +336,7 @@ def test_the_database_is_not_asked_more_often_for_being_looked_at(sqlite_api: Ap
     assert 1 <= looks <= 1 + (time.monotonic() - began) / KEEP_S
 
 
-def test_a_database_without_our_tables_is_a_source_that_fails(
-    tmp_path: Any, valkey_url: str
-) -> None:
-    """As it is before the first migration: no 500, and the others are told."""
+def test_database_without_tables_is_a_failed_source(tmp_path: Any, valkey_url: str) -> None:
     with opened_without_rows(f"sqlite:///{tmp_path}/empty.db", valkey_url) as api:
         assert told(api)["metrics_source_up", (("source", "database"),)] == 0
     migrate(f"sqlite:///{tmp_path}/empty.db")

@@ -1,4 +1,4 @@
-"""Metrics behind the real server: what all workers of a gunicorn have counted only grows, whoever is killed, recycled or reloaded."""
+"""Metrics of gunicorn's workers only grow when workers are killed, recycled or reloaded."""
 
 import contextlib
 import os
@@ -18,7 +18,9 @@ ASKED_AT_ONCE = 10
 
 
 class Served:
-    """gunicorn. ``answered`` is how often somebody was answered; of who was not, being cut off, nobody knows whether he was counted."""
+    """gunicorn. `answered` counts responses; a request that was cut off may or may not have been
+    counted.
+    """
 
     def __init__(
         self, database_uri: str, redis_url: str, *, workers: int = 2, max_requests: int = 0
@@ -44,11 +46,11 @@ class Served:
         ]
 
     def ask(self) -> bool:
-        """Ask once, over a connection of its own, so that any worker may take it."""
+        """Send a request on a new connection, so that any worker may take it."""
         try:
             answer = requests.get(f"{self.url}/healthz", timeout=DEADLINE_S)
         except requests.RequestException as fault:
-            # Nobody listens yet; anything else may have been on its way.
+            # Refused means that nobody listens yet; any other failure may have cut off a request.
             self.cut_off += "refused" not in str(fault)
             return False
         self.answered += 1
@@ -62,7 +64,7 @@ class Served:
         return requests.get(f"{self.url}/metrics", timeout=DEADLINE_S).text
 
     def counted(self) -> float:
-        """The requests that all workers together say to have answered."""
+        """Return the number of answered requests over all workers."""
         (line,) = re.findall(
             r'^\S+_count{method="GET",rule="/healthz",status="200"} (\S+)$',
             self.told(),
@@ -78,15 +80,15 @@ class Served:
         )
 
     def files(self) -> set[Path]:
-        """The files that living workers count in."""
+        """Return the metric files of living workers."""
         maps = ""
         for child in self.children:
-            with contextlib.suppress(OSError):  # It ends just now.
+            with contextlib.suppress(OSError):  # The worker has just ended.
                 maps += Path(f"/proc/{child}/maps").read_text()
         return {Path(path) for path in re.findall(r"\S+/stocking-metrics-\S+\.db", maps)}
 
     def is_whole(self) -> bool:
-        """Whether there are as many workers as there should be, and each counts."""
+        """Return True if all workers run and each counts."""
         return len(self.children) == self._workers and len(slots(self.files())) == self._workers
 
 
@@ -111,12 +113,12 @@ def all_is_counted(server: Served) -> None:
     def is_so() -> bool:
         return server.answered <= server.counted() <= server.answered + server.cut_off
 
-    # A text is kept for a second.
+    # The exposition is cached for a second.
     wait_until(is_so, what=f"{server.answered} requests are counted")
 
 
 def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
-    """Both workers are killed, then both are reloaded side by side with their successors: every answer is counted once, in few files."""
+    """Every response is counted once, in few files."""
     served.ask_many()
     wait_until(served.is_whole, what="both workers")
     all_is_counted(served)
@@ -138,7 +140,7 @@ def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
     served.ask_many()
     all_is_counted(served)
     assert slots(folder.iterdir()) <= {"0", "1", "2", "3"}
-    # Who asks is under way himself.
+    # The scrape itself is in flight.
     assert served.in_flight() == 1
 
     served.process.terminate()
@@ -147,8 +149,8 @@ def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
 
 
 @pytest.mark.parametrize("served", [{"workers": 1, "max_requests": 4}], indirect=True)
-def test_a_recycled_worker_goes_on_counting(served: Served) -> None:
-    """It ends after four requests, again and again, and its successors need no more files."""
+def test_recycled_workers_keep_counting(served: Served) -> None:
+    """Workers end after four requests, and their successors need no more files."""
     workers = set()
     for _ in range(ASKED_AT_ONCE):
         wait_until(served.ask, what="an answer")
@@ -156,7 +158,7 @@ def test_a_recycled_worker_goes_on_counting(served: Served) -> None:
     all_is_counted(served)
 
     assert len(workers) > 1
-    # A worker that was there may be gone at the next look.
+    # A worker may end between two checks.
     files: set[Path] = set()
     wait_until(lambda: files.update(served.files()) or files, what="a worker that counts")
     assert slots(next(iter(files)).parent.iterdir()) == {"0"}

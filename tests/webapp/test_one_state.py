@@ -1,4 +1,4 @@
-"""What one answer shows belongs to one moment, though it takes several statements."""
+"""A response that needs several statements shows one snapshot."""
 
 from sqlalchemy import event
 
@@ -7,8 +7,8 @@ from tests.webapp.client import Api, data_of
 START = 10_000_000
 
 
-def test_a_summary_never_mixes_the_cash_of_one_moment_with_the_shares_of_another(api: Api) -> None:
-    """A buy is settled and applied between the summary's statements: the money is in the cash or in the shares, never in both."""
+def test_summary_is_one_snapshot_of_cash_and_shares(api: Api) -> None:
+    """A buy is settled and applied between the summary's statements, and is counted once."""
     person = api.person()
     api.harness.tick(70_000)
     api.order(person, "BUY", 10)

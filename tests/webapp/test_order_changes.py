@@ -1,4 +1,4 @@
-"""Orders that are amended and cancelled: what is answered, and what they reserve, to the won and the share."""
+"""Amending and cancelling orders: responses and reservations, in won and shares."""
 
 from typing import Any
 from uuid import uuid4
@@ -12,20 +12,20 @@ START = 10_000_000
 
 
 def balance(api: Api, who: Person) -> tuple[int, int]:
-    """What is reserved and what is available, in won."""
+    """Return reserved and available cash in won."""
     cash = data_of(api.get("/balance", who))
     return cash["reserved_cash"], cash["available_cash"]
 
 
 def sellable(api: Api, who: Person) -> tuple[int, int]:
-    """What of a holding is reserved and what is left to sell, in shares."""
+    """Return reserved and sellable shares."""
     (holding,) = data_of(api.get("/portfolio", who))["items"]
     return holding["reserved_quantity"], holding["sellable_quantity"]
 
 
 @pytest.fixture
 def person(api: Api) -> Person:
-    """Somebody in a market whose last trade was at 70,000 won."""
+    """A user in a market whose last trade was at 70,000 won."""
     api.harness.tick(70_000)
     return api.person()
 
@@ -42,10 +42,9 @@ def person(api: Api) -> Person:
     ],
     ids=str,
 )
-def test_an_amended_buy_reserves_what_it_may_cost_now(
+def test_amended_buy_reserves_its_new_cost(
     api: Api, person: Person, change: dict[str, int], expected: tuple[int, int, int]
 ) -> None:
-    """Up or down, in price, quantity or both: the answer, the order and the balance say the same."""
     order = api.limit_order(person)
 
     amended = data_of(api.ask("PATCH", f"/trading/orders/{order['id']}", person, json=change))
@@ -61,8 +60,8 @@ def test_an_amended_buy_reserves_what_it_may_cost_now(
     assert api.harness.breaches() == []
 
 
-def test_an_amended_sale_reserves_the_shares_that_it_is_for(api: Api, person: Person) -> None:
-    """More shares up to those that are held; the one too many is refused with the facts."""
+def test_amended_sale_reserves_its_new_quantity(api: Api, person: Person) -> None:
+    """One share more than held is refused with facts."""
     api.bought(person, 10)
     order = api.limit_order(person, "SELL", 4, 80_000)
     path = f"/trading/orders/{order['id']}"
@@ -79,8 +78,8 @@ def test_an_amended_sale_reserves_the_shares_that_it_is_for(api: Api, person: Pe
     assert api.harness.breaches() == []
 
 
-def test_an_order_amended_to_the_market_fills(api: Api, person: Person) -> None:
-    """A buy raised above the last trade fills at that trade, as one that is placed there would."""
+def test_order_amended_to_be_marketable_fills(api: Api, person: Person) -> None:
+    """At the last trade, like a new order."""
     order = api.limit_order(person)
     api.harness.run_all()
 
@@ -92,8 +91,8 @@ def test_an_order_amended_to_the_market_fills(api: Api, person: Person) -> None:
     assert balance(api, person) == (0, START - 700_105)
 
 
-def test_an_amendment_has_to_keep_to_the_rules(api: Api, person: Person) -> None:
-    """Refused as an order would be, and the order stays what it was."""
+def test_invalid_amendment_is_refused(api: Api, person: Person) -> None:
+    """Like a new order; the order stays unchanged."""
     order = api.limit_order(person)
     path = f"/trading/orders/{order['id']}"
 
@@ -116,8 +115,8 @@ def test_an_amendment_has_to_keep_to_the_rules(api: Api, person: Person) -> None
     problem_of(api.ask("PATCH", path, person, json={"quantity": 167}), "insufficient-cash")
 
 
-def test_what_is_executed_stays(volume_api: Api) -> None:
-    """A quantity below what is filled already is refused with the least that can be asked for; the rest may be given up."""
+def test_amendment_below_the_executed_quantity_is_refused(volume_api: Api) -> None:
+    """With the least allowed quantity as fact; the rest may be given up."""
     api, person = volume_api, volume_api.person()
     api.harness.tick(70_000)
     order = api.limit_order(person, "BUY", 10, 70_000)
@@ -153,10 +152,10 @@ def test_what_is_executed_stays(volume_api: Api) -> None:
     ],
     ids=str,
 )
-def test_only_limit_orders_that_may_wait_can_be_amended(
+def test_only_resting_limit_orders_can_be_amended(
     api: Api, person: Person, kind: dict[str, Any], facts: tuple[str, str]
 ) -> None:
-    """The refusal names what the order is; cancelling it is possible all the same."""
+    """Others can still be cancelled."""
     order = data_of(api.order(person, "BUY", 1, **kind), 201)
     path = f"/trading/orders/{order['id']}"
 
@@ -169,8 +168,7 @@ def test_only_limit_orders_that_may_wait_can_be_amended(
     assert balance(api, person) == (0, START)
 
 
-def test_a_cancelled_order_gives_back_everything(api: Api, person: Person) -> None:
-    """The answer is the order as it ended; cash and shares are as before it."""
+def test_cancelled_order_releases_its_reservation(api: Api, person: Person) -> None:
     api.bought(person, 10)
     before = balance(api, person)
     buy, sale = api.limit_order(person), api.limit_order(person, "SELL", 10, 80_000)
@@ -187,8 +185,8 @@ def test_a_cancelled_order_gives_back_everything(api: Api, person: Person) -> No
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_finished_order_stays_what_it_is(api: Api, person: Person, method: str) -> None:
-    """Filled or cancelled: 409 tells how it ended and how much of it was filled."""
+def test_closed_order_cannot_be_changed(api: Api, person: Person, method: str) -> None:
+    """The 409 has its end and executed quantity."""
     body = {"json": {"quantity": 5}} if method == "PATCH" else {}
     filled, cancelled = api.bought(person, 3), api.limit_order(person)
     api.ask("DELETE", f"/trading/orders/{cancelled['id']}", person)
@@ -204,8 +202,8 @@ def test_a_finished_order_stays_what_it_is(api: Api, person: Person, method: str
     problem_of(api.ask(method, f"/trading/orders/{uuid4()}", person, **body), "order-not-found")
 
 
-def test_all_open_orders_are_cancelled_at_once(api: Api, person: Person) -> None:
-    """One's own and only those; what is finished stays, and a second time there is nothing to do."""
+def test_all_open_orders_are_cancelled(api: Api, person: Person) -> None:
+    """Only own ones; a second request has nothing to do."""
     other = api.person()
     api.harness.tick(200_000, HYNIX)
     filled = api.bought(person, 10)
@@ -233,8 +231,7 @@ def test_all_open_orders_are_cancelled_at_once(api: Api, person: Person) -> None
     assert api.harness.breaches() == []
 
 
-def test_who_asks_to_cancel_some_does_not_lose_all(api: Api, person: Person) -> None:
-    """A filter, which this route does not know, is refused instead of being overlooked."""
+def test_cancelling_all_refuses_filters(api: Api, person: Person) -> None:
     order = api.limit_order(person)
 
     refused = problem_of(
@@ -245,8 +242,7 @@ def test_who_asks_to_cancel_some_does_not_lose_all(api: Api, person: Person) -> 
     assert data_of(api.get(f"/trading/orders/{order['id']}", person))["status"] == "PENDING"
 
 
-def test_open_orders_are_found(api: Api, person: Person) -> None:
-    """``open`` tells what may still be filled from what is finished, whatever the status is called."""
+def test_orders_are_filtered_by_open(api: Api, person: Person) -> None:
     filled, waiting = api.bought(person, 1), api.limit_order(person)
 
     found = {
@@ -273,10 +269,9 @@ def test_open_orders_are_found(api: Api, person: Person) -> None:
     ],
     ids=str,
 )
-def test_an_amendment_says_what_is_to_change(
+def test_empty_or_invalid_amendment_body_is_refused(
     api: Api, person: Person, body: dict[str, Any]
 ) -> None:
-    """Nothing, null and members that can't be amended are refused, in Korean."""
     order = api.limit_order(person)
 
     problem_of(

@@ -1,4 +1,4 @@
-"""Explanations as they are answered: every fill with its evidence, what an open order waits for, how a finished one ended; all in Korean."""
+"""Order explanations: fills with evidence, reasons for waiting, and endings, in Korean."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,15 +22,18 @@ from webapp.api.order_messages import (
 )
 
 MEMBERS = [
-    "order_id", "stock_code", "stock_name", "market", "kind", "side", "order_type", "time_in_force", "status", "quantity",
+    "order_id", "stock_code", "stock_name", "market", "kind", "side", "order_type", "time_in_force",
+    "status", "quantity",
     "executed_quantity", "accepted_at", "executions", "waiting", "ending",
 ]  # fmt: skip
 FILL_MEMBERS = [
-    "execution_id", "price", "quantity", "amount", "executed_at", "tick", "session", "rule", "charges", "ms_to_fill",
+    "execution_id", "price", "quantity", "amount", "executed_at", "tick", "session", "rule",
+    "charges", "ms_to_fill",
     "ms_to_settlement", "ms_to_portfolio",
 ]  # fmt: skip
 WAITING_MEMBERS = [
-    "stage", "quantity", "price", "last_price", "last_traded_at", "last_price_age_ms", "distance", "distance_bp", "distance_steps",
+    "stage", "quantity", "price", "last_price", "last_traded_at", "last_price_age_ms", "distance",
+    "distance_bp", "distance_steps",
     "next_look_at", "expires_at", "next_opening", "halted_since", "reasons",
 ]  # fmt: skip
 
@@ -50,7 +53,7 @@ def codes(explanation: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def person(api: Api) -> Person:
-    """Somebody in a market whose last trade was at 70,000 won."""
+    """A user in a market whose last trade was at 70,000 won."""
     api.harness.tick(70_000, base=70_000)
     return api.person()
 
@@ -65,16 +68,15 @@ def person(api: Api) -> Person:
     ],
     ids=lambda one: getattr(one, "__name__", ""),
 )
-def test_every_code_has_its_words(
+def test_every_code_has_a_message(
     codes_known: type[StrEnum], words: Mapping[StrEnum | None, str]
 ) -> None:
-    """A code that is added without a sentence is noticed here, and not by a user."""
     assert set(codes_known) == {code for code in words if code is not None}
     assert all(HANGUL.search(sentence) for sentence in words.values())
 
 
-def test_a_fill_is_explained_to_the_won(api: Api, person: Person) -> None:
-    """The trade that it rests on, the rule in words, each cost with its rate, and the times of the stages."""
+def test_fill_is_explained(api: Api, person: Person) -> None:
+    """Evidence, rule, costs with rates, and times."""
     api.bought(person, 10)
     tick = api.harness.tick(71_300)
     sale = data_of(api.order(person, "SELL", 4), 201)
@@ -116,8 +118,8 @@ def test_a_fill_is_explained_to_the_won(api: Api, person: Person) -> None:
     assert "모두 체결" in ending["message"]
 
 
-def test_a_limit_order_is_filled_at_its_limit_and_says_so(api: Api, person: Person) -> None:
-    """The market went through the limit; the trade below it is the evidence, the limit the price."""
+def test_limit_order_fills_at_its_limit(api: Api, person: Person) -> None:
+    """The trade through the limit is the evidence."""
     order = api.limit_order(person, price=69_000)
     api.harness.tick(70_000)
     api.harness.match()
@@ -134,8 +136,8 @@ def test_a_limit_order_is_filled_at_its_limit_and_says_so(api: Api, person: Pers
     )
 
 
-def test_an_order_that_waits_says_for_what(api: Api, person: Person) -> None:
-    """How far the market is away, in won, basis points and steps."""
+def test_waiting_order_has_its_distance(api: Api, person: Person) -> None:
+    """In won, basis points and tick sizes."""
     order = api.limit_order(person, price=69_000)
     api.harness.clock.advance(seconds=3)
 
@@ -165,8 +167,7 @@ def test_an_order_that_waits_says_for_what(api: Api, person: Person) -> None:
     assert explanation["executions"] == []
 
 
-def test_an_order_at_night_is_told_when_the_market_opens(krx_api: Api) -> None:
-    """A limit order may be placed at any time; that it waits for the morning is said."""
+def test_order_outside_market_hours_has_the_next_opening(krx_api: Api) -> None:
     api, person = krx_api, krx_api.person()
     api.harness.clock.now = datetime.fromisoformat("2026-11-20T21:00:00+09:00")
     order = api.limit_order(person)
@@ -179,8 +180,7 @@ def test_an_order_at_night_is_told_when_the_market_opens(krx_api: Api) -> None:
     assert explanation["waiting"]["last_price"] is None
 
 
-def test_an_order_is_explained_while_the_market_is_away(api: Api, person: Person) -> None:
-    """Redis away: what the database knows is answered, and that the rest is not known."""
+def test_order_is_explained_without_redis(api: Api, person: Person) -> None:
     order = api.limit_order(person)
     settings = api.harness.settings.model_copy(
         update={"redis_url": type(api.harness.settings.redis_url)("redis://127.0.0.1:1/0")}
@@ -199,8 +199,8 @@ def test_an_order_is_explained_while_the_market_is_away(api: Api, person: Person
     ] == [None] * 3
 
 
-def test_every_end_is_explained(api: Api, person: Person) -> None:
-    """Cancelled by the user, not filled at once, delisted, without the cash, and at the end of the day: each with its reason and time."""
+def test_every_ending_is_explained(api: Api, person: Person) -> None:
+    """Cancelled, not filled at once, delisted, without cash, and expired."""
     api.bought(person, 1)
     ended = {
         "cancelled-by-user": api.limit_order(person, quantity=1)["id"],
@@ -231,8 +231,7 @@ def test_every_end_is_explained(api: Api, person: Person) -> None:
         assert HANGUL.search(ending["message"])
 
 
-def test_an_order_that_was_filled_in_part_is_explained_in_both_ways(volume_api: Api) -> None:
-    """Its fill is there, and so is what the rest waits for."""
+def test_partially_filled_order_has_fills_and_waiting(volume_api: Api) -> None:
     api, person = volume_api, volume_api.person()
     api.harness.tick(70_000)
     order = api.limit_order(person, "BUY", 10, 70_000)
@@ -247,8 +246,7 @@ def test_an_order_that_was_filled_in_part_is_explained_in_both_ways(volume_api: 
     assert codes(explanation) == ["not-reached"]
 
 
-def test_anothers_order_is_not_explained(api: Api, person: Person) -> None:
-    """404, as if it were not there."""
+def test_another_users_order_is_404(api: Api, person: Person) -> None:
     order = api.limit_order(person)
 
     problem_of(api.get(f"/trading/orders/{order['id']}/explain", api.person()), "order-not-found")

@@ -1,4 +1,4 @@
-"""Previews: an order's figures and refusals before it is placed, with nothing left behind."""
+"""Order previews: the order's figures and refusals, without side effects."""
 
 from typing import Any
 
@@ -12,24 +12,26 @@ from tests.webapp.client import Api, Person, data_of, problem_form
 from trading.db.declarative import Base
 
 MEMBERS = [
-    "stock_code", "stock_name", "side", "order_type", "time_in_force", "quantity", "price", "amount", "commission", "transaction_tax",
-    "rural_tax", "tax", "net_amount", "reserved_cash", "largest_quantity", "fills_at_once", "tick_age_ms",
+    "stock_code", "stock_name", "side", "order_type", "time_in_force", "quantity", "price",
+    "amount", "commission", "transaction_tax",
+    "rural_tax", "tax", "net_amount", "reserved_cash", "largest_quantity", "fills_at_once",
+    "tick_age_ms",
 ]  # fmt: skip
 PATH = "/trading/orders/preview"
 
 
 def form(side: str = "BUY", quantity: int = 10, **more: Any) -> dict[str, Any]:
-    """An order's body."""
+    """Return an order's body."""
     return {"stock_code": SAMSUNG, "side": side, "quantity": quantity, **more}
 
 
 def limit(price: int, side: str = "BUY", quantity: int = 10, **more: Any) -> dict[str, Any]:
-    """A limit order's body."""
+    """Return a limit order's body."""
     return form(side, quantity, order_type="LIMIT", price=price, **more)
 
 
 def row_counts(api: Api) -> dict[str, int]:
-    """How many rows every table has."""
+    """Return the number of rows of every table."""
     return api.harness.core.database.read(
         lambda session: {
             table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
@@ -40,15 +42,15 @@ def row_counts(api: Api) -> dict[str, int]:
 
 @pytest.fixture
 def owner(api: Api) -> Person:
-    """Somebody who holds ten shares, in a market whose last trade was a moment ago."""
+    """A user with ten shares in a market with a fresh trade."""
     person = api.person()
     api.harness.tick(70_000, base=70_000)
     api.bought(person, 10)
     return person
 
 
-def test_what_a_market_buy_would_come_to(api: Api, owner: Person) -> None:
-    """At the last price, with a little more set aside for what it may move."""
+def test_preview_of_a_market_buy(api: Api, owner: Person) -> None:
+    """At the last price, with a margin in the reservation."""
     preview = data_of(api.post(PATH, owner, form()))
 
     assert list(preview) == MEMBERS
@@ -67,8 +69,8 @@ def test_what_a_market_buy_would_come_to(api: Api, owner: Person) -> None:
     )
 
 
-def test_what_a_limit_sale_would_bring_in(api: Api, owner: Person) -> None:
-    """At its limit, less commission and both taxes, each rounded down by itself."""
+def test_preview_of_a_limit_sale(api: Api, owner: Person) -> None:
+    """At its limit minus commission and both taxes, each rounded down."""
     preview = data_of(api.post(PATH, owner, limit(71_300, "SELL", 4)))
 
     assert (preview["price"], preview["amount"], preview["commission"]) == (71_300, 285_200, 42)
@@ -81,8 +83,7 @@ def test_what_a_limit_sale_would_bring_in(api: Api, owner: Person) -> None:
     assert preview["fills_at_once"] is False
 
 
-def test_what_nobody_knows_is_null(api: Api, owner: Person) -> None:
-    """A market sale may wait for its price; until there is one nothing is made up."""
+def test_unknown_figures_are_null(api: Api, owner: Person) -> None:
     api.harness.core.redis.flushall()
 
     preview = data_of(api.post(PATH, owner, form("SELL", 5)))
@@ -117,10 +118,10 @@ def test_what_nobody_knows_is_null(api: Api, owner: Person) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("age_ms", [0, 10_001])
-def test_the_order_does_what_its_preview_said(
+def test_order_matches_its_preview(
     api: Api, owner: Person, body: dict[str, Any], age_ms: int
 ) -> None:
-    """It sets aside what was foretold, and is filled by its first execution exactly where that was."""
+    """Reservation and first execution are as previewed."""
     api.harness.tick(70_000, base=70_000, age_ms=age_ms)
     foretold = api.post(PATH, owner, body)
     placed = api.post("/trading/orders", owner, body)
@@ -137,10 +138,9 @@ def test_the_order_does_what_its_preview_said(
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
 @pytest.mark.parametrize("price", [None, 64_300])
-def test_the_largest_quantity_is_the_largest(
+def test_largest_quantity_is_the_largest_accepted(
     api: Api, owner: Person, side: str, price: int | None
 ) -> None:
-    """An order for so many shares is accepted; one more is too many."""
     kind = {} if price is None else {"order_type": "LIMIT", "price": price}
     largest = data_of(api.post(PATH, owner, form(side, 1, **kind)))["largest_quantity"]
 
@@ -169,8 +169,8 @@ def test_the_largest_quantity_is_the_largest(
     ],
     ids=str,
 )
-def test_the_refusal_is_the_orders(api: Api, owner: Person, body: dict[str, Any]) -> None:
-    """Code, facts and words are the same as the order itself would meet."""
+def test_preview_is_refused_like_the_order(api: Api, owner: Person, body: dict[str, Any]) -> None:
+    """Same code, facts and texts."""
     data_of(api.order(owner, "SELL", 1, client_order_id="taken"), 201)
     set_status(api.harness, "HALTED", HYNIX)
     differs = {"instance", "request_id"}
@@ -184,8 +184,8 @@ def test_the_refusal_is_the_orders(api: Api, owner: Person, body: dict[str, Any]
     }
 
 
-def test_a_preview_leaves_nothing_behind(api: Api, owner: Person) -> None:
-    """No row, no reservation, no wake-up, no key: nothing but reading is asked of the database."""
+def test_preview_has_no_side_effects(api: Api, owner: Person) -> None:
+    """No row, reservation, task or key."""
     before, counts = everything(api.harness), row_counts(api)
 
     with statements_counted(api.harness.core.database.engine) as statements:
@@ -203,8 +203,7 @@ def test_a_preview_leaves_nothing_behind(api: Api, owner: Person) -> None:
     data_of(api.post("/trading/orders", owner, form(), headers={"Idempotency-Key": "one-key"}), 201)
 
 
-def test_a_preview_is_ones_own(api: Api, owner: Person) -> None:
-    """What another holds is not what one could sell."""
+def test_preview_uses_only_own_holdings(api: Api, owner: Person) -> None:
     other = api.person()
 
     assert problem_form(api.post(PATH, other, form("SELL", 1)))["held"] == 0

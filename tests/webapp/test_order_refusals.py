@@ -1,4 +1,4 @@
-"""What the market's rules refuse, with the facts that tell how to do better, and that following them helps."""
+"""Refusals by market rules name the facts that make the next order succeed."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ ETF = "A069500"
 
 @pytest.fixture
 def person(api: Api) -> Person:
-    """Somebody in a market whose last trade was at 70,000 won, today's base price."""
+    """A user in a market whose last trade and base price are 70,000 won."""
     api.harness.tick(70_000, base=70_000)
     return api.person()
 
@@ -34,10 +34,10 @@ def limit(
         (50_050, 100, [50_000, 50_100]),
     ],
 )
-def test_a_price_between_two_steps_names_both(
+def test_invalid_tick_size_has_the_nearest_prices(
     api: Api, person: Person, price: int, step: int, nearest: list[int]
 ) -> None:
-    """The refusal names the legal prices on both sides, and either of them is accepted."""
+    """Either of them is accepted."""
     refused = problem_of(limit(api, person, price), "invalid-tick-size")
 
     assert (refused["price"], refused["tick_size"], refused["nearest_prices"]) == (
@@ -49,8 +49,8 @@ def test_a_price_between_two_steps_names_both(
         data_of(limit(api, person, legal), 201)
 
 
-def test_a_fund_has_a_grid_of_its_own(api: Api, person: Person) -> None:
-    """An ETF steps by 5 won where a share steps by 50."""
+def test_fund_has_its_own_tick_sizes(api: Api, person: Person) -> None:
+    """An ETF has 5 won where a share has 50."""
     api.harness.tick(35_000, ETF, base=35_000)
 
     refused = problem_of(limit(api, person, 34_998, code=ETF), "invalid-tick-size")
@@ -60,10 +60,10 @@ def test_a_fund_has_a_grid_of_its_own(api: Api, person: Person) -> None:
 
 
 @pytest.mark.parametrize(("price", "inside"), [(48_950, 49_000), (91_100, 91_000)])
-def test_a_price_beyond_the_days_limits_names_them(
+def test_price_out_of_range_has_the_limits(
     api: Api, person: Person, price: int, inside: int
 ) -> None:
-    """The limits and the base price that they follow from; the limit itself is a legal price."""
+    """The limit itself is accepted."""
     refused = problem_of(limit(api, person, price), "price-out-of-range")
 
     facts = [refused[name] for name in ("price", "lower_limit", "upper_limit", "base_price")]
@@ -74,10 +74,10 @@ def test_a_price_beyond_the_days_limits_names_them(
 @pytest.mark.parametrize(
     "kind", [{}, {"order_type": "LIMIT", "price": 63_700}], ids=["market", "limit"]
 )
-def test_too_little_cash_names_what_is_enough_for(
+def test_insufficient_cash_has_the_largest_quantity(
     api: Api, person: Person, kind: dict[str, Any]
 ) -> None:
-    """Needed and available to the won; an order for the largest quantity is accepted, one share more is not."""
+    """It is accepted; one share more is not."""
     api.limit_order(person, quantity=1)
 
     refused = problem_of(api.order(person, "BUY", 1_000, **kind), "insufficient-cash")
@@ -90,8 +90,8 @@ def test_too_little_cash_names_what_is_enough_for(
     assert api.harness.breaches() == []
 
 
-def test_too_few_shares_names_the_orders_that_hold_them(api: Api, person: Person) -> None:
-    """Held, reserved and by whom; once one of those is cancelled the sale is accepted."""
+def test_insufficient_quantity_has_the_reserving_orders(api: Api, person: Person) -> None:
+    """Cancelling one of them makes the sale succeed."""
     api.bought(person, 10)
     first, second = (api.limit_order(person, "SELL", quantity, 80_000) for quantity in (3, 4))
     api.limit_order(person, "BUY", 1)
@@ -105,8 +105,8 @@ def test_too_few_shares_names_the_orders_that_hold_them(api: Api, person: Person
 
 
 @pytest.mark.parametrize("status", ["HALTED", "DELISTED"])
-def test_a_stock_that_is_not_traded(api: Api, person: Person, status: str) -> None:
-    """Neither bought nor sold nor amended, whatever the price; what is open can be cancelled."""
+def test_untradable_stock_is_refused(api: Api, person: Person, status: str) -> None:
+    """Open orders of it can be cancelled."""
     api.harness.tick(200_000, HYNIX)
     api.bought(person, 2, HYNIX)
     waiting = api.limit_order(person, code=HYNIX, price=150_000, quantity=1)
@@ -125,7 +125,7 @@ def test_a_stock_that_is_not_traded(api: Api, person: Person, status: str) -> No
 
 
 def at(api: Api, moment: str) -> None:
-    """Make it this moment in Korea."""
+    """Set the time in Korea."""
     api.harness.clock.now = datetime.fromisoformat(f"{moment}+09:00")
 
 
@@ -149,10 +149,10 @@ def at(api: Api, moment: str) -> None:
         ("2026-12-31T12:00:00", {}, "2027-01-04T10:00:00+09:00"),
     ],
 )
-def test_a_closed_market_names_its_opening(
+def test_closed_market_has_the_next_opening(
     krx_api: Api, moment: str, kind: dict[str, Any], next_open: str
 ) -> None:
-    """What needs an open market is told from when on it is accepted, and then it is."""
+    """The order is accepted then."""
     api, person = krx_api, krx_api.person()
     at(api, moment)
     api.harness.tick(70_000)
@@ -169,8 +169,8 @@ def test_a_closed_market_names_its_opening(
 @pytest.mark.parametrize(
     "moment", ["2026-11-20T08:00:00", "2026-11-20T15:45:00", "2026-11-21T12:00:00"]
 )
-def test_an_order_that_may_wait_is_taken_at_any_time(krx_api: Api, moment: str) -> None:
-    """Of a DAY or GTC limit order nothing is asked but its price; it is amended and cancelled as well."""
+def test_resting_orders_are_accepted_at_any_time(krx_api: Api, moment: str) -> None:
+    """They can be amended and cancelled too."""
     api = krx_api
     at(api, moment)
     person = api.person()
@@ -181,8 +181,8 @@ def test_an_order_that_may_wait_is_taken_at_any_time(krx_api: Api, moment: str) 
         assert data_of(api.ask("DELETE", path, person))["status"] == "CANCELLED"
 
 
-def test_yesterdays_limits_do_not_bind_tomorrows_order(krx_api: Api) -> None:
-    """After the day's end the next day's base price is not known yet, so a price far from it is only held against the grid."""
+def test_yesterdays_price_limits_do_not_apply_to_tomorrow(krx_api: Api) -> None:
+    """After the day's end the next base price is unknown, so only the tick size is checked."""
     api, person = krx_api, krx_api.person()
     at(api, "2026-11-20T15:00:00")
     api.harness.tick(70_000, base=70_000)

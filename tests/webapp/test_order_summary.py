@@ -1,4 +1,4 @@
-"""Summaries as they are answered: members, Korean days and the default of today."""
+"""Order summaries over HTTP."""
 
 from typing import Any
 
@@ -10,14 +10,15 @@ from tests.webapp.client import Api, Person, data_of, problem_of
 
 MEMBERS = ["from", "to", "stock_code", "orders", "by_status", "buy", "sell"]
 SIDE_MEMBERS = [
-    "orders", "ordered_quantity", "executed_quantity", "executed_amount", "commission", "tax", "transaction_tax", "rural_tax",
+    "orders", "ordered_quantity", "executed_quantity", "executed_amount", "commission", "tax",
+    "transaction_tax", "rural_tax",
     "realized_profit", "unapplied_executions",
 ]  # fmt: skip
 
 
 @pytest.fixture
 def trader(api: Api) -> Person:
-    """Two orders of yesterday and three of today, the 21st in Korea though it is still the 20th in UTC."""
+    """Two orders of yesterday and three of today, the 21st in Korea and still the 20th in UTC."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 10)
@@ -37,8 +38,7 @@ def summary(api: Api, who: Person, query: str = "") -> dict[str, Any]:
     return found
 
 
-def test_the_days_orders_are_summed_up(api: Api, trader: Person) -> None:
-    """Without a period it is today, by Korea's clock: what was sold, for how much, at which costs and with which profit."""
+def test_summary_of_today_is_the_default(api: Api, trader: Person) -> None:
     found = summary(api, trader)
 
     assert (found["from"], found["to"], found["stock_code"]) == ("2026-11-21", "2026-11-21", None)
@@ -49,8 +49,10 @@ def test_the_days_orders_are_summed_up(api: Api, trader: Person) -> None:
     )
     assert list(found["buy"]) == list(found["sell"]) == SIDE_MEMBERS
     assert found["sell"] == {
-        "orders": 1, "ordered_quantity": 4, "executed_quantity": 4, "executed_amount": 285_200, "commission": 42, "tax": 569,
-        "transaction_tax": 142, "rural_tax": 427, "realized_profit": 4_547, "unapplied_executions": 0,
+        "orders": 1, "ordered_quantity": 4, "executed_quantity": 4, "executed_amount": 285_200,
+        "commission": 42, "tax": 569,
+        "transaction_tax": 142, "rural_tax": 427, "realized_profit": 4_547,
+        "unapplied_executions": 0,
     }  # fmt: skip
     assert (
         found["buy"]["orders"],
@@ -70,10 +72,10 @@ def test_the_days_orders_are_summed_up(api: Api, trader: Person) -> None:
         ("?from=2026-11-22", 0, ("2026-11-22", None)),
     ],
 )
-def test_a_period_narrows_the_summary(
+def test_summary_of_a_period(
     api: Api, trader: Person, query: str, orders: int, days: tuple[str | None, str | None]
 ) -> None:
-    """Days as elsewhere, both included; what is not given is not bounded. It agrees with the list of the same filters."""
+    """Both days are included, and the result agrees with the order list."""
     found = summary(api, trader, query)
 
     assert (found["orders"], (found["from"], found["to"])) == (orders, days)
@@ -86,8 +88,7 @@ def test_a_period_narrows_the_summary(
     )
 
 
-def test_a_summary_is_ones_own(api: Api, trader: Person) -> None:
-    """Another user sees none of it."""
+def test_summary_contains_only_own_orders(api: Api, trader: Person) -> None:
     assert summary(api, api.person(), "?from=2026-11-01")["orders"] == 0
     assert summary(api, trader, f"?from=2026-11-01&stock_code={SAMSUNG}")["orders"] == 4
 
@@ -102,13 +103,11 @@ def test_a_summary_is_ones_own(api: Api, trader: Person) -> None:
         "from=0001-01-01",
     ],
 )
-def test_a_period_that_cannot_be_is_refused(api: Api, query: str) -> None:
-    """By name, as in every list."""
+def test_invalid_period_is_refused(api: Api, query: str) -> None:
     problem_of(api.get(f"/trading/orders/summary?{query}", api.person()), "validation-failed")
 
 
-def test_a_summary_asks_as_much_of_the_database_however_long(api: Api) -> None:
-    """The number of statements of the whole request does not grow."""
+def test_statement_count_does_not_depend_on_the_number_of_orders(api: Api) -> None:
     person, counts = api.person(), []
     for more in (1, 8):
         api.harness.clock.advance(seconds=1)

@@ -1,6 +1,6 @@
-"""Redis or the database away: clear answers, never a 500.
+"""Redis or the database unavailable: clear responses and no 500.
 
-A server that is frozen stays so until each answer is there, so an answer proves that it is not waited for.
+A paused server stays paused until each response arrives, which proves that nothing waits for it.
 """
 
 import os
@@ -28,7 +28,7 @@ from webapp.background_sender import background_dispatcher, background_publisher
 
 @pytest.fixture
 def sending_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
-    """The API as in production: wake-ups go to a real broker, account events to real streams, each by a thread."""
+    """The API as in production, with background threads that send tasks and publish events."""
     with opened(settings_for(server_uri, valkey_url)) as harness:
         core = trading_core.build(
             harness.settings,
@@ -43,7 +43,7 @@ def sending_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
 
 
 def _owner(api: Api) -> Person:
-    """A user who holds shares. What was sent to the broker is done here, as no worker runs."""
+    """A user who holds shares. Tasks are run here, because there is no worker."""
     person = api.person()
     api.harness.tick(70_000)
     order = data_of(api.order(person, "BUY", 10), 201)
@@ -54,8 +54,8 @@ def _owner(api: Api) -> Person:
     return person
 
 
-def test_orders_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
-    """A sale is accepted all the same and safe in the database; a buy needs a price and says so."""
+def test_orders_without_redis(sending_api: Api, redis_away: Callable[[], None]) -> None:
+    """A sale is accepted and stored; a buy needs a price and is refused."""
     person = _owner(sending_api)
     redis_away()
 
@@ -66,8 +66,8 @@ def test_orders_while_redis_is_away(sending_api: Api, redis_away: Callable[[], N
     assert sending_api.harness.breaches() == []
 
 
-def test_limit_orders_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
-    """They name their price themselves, so they are placed, explained, amended and cancelled without the market."""
+def test_limit_orders_without_redis(sending_api: Api, redis_away: Callable[[], None]) -> None:
+    """They can be placed, explained, amended and cancelled."""
     person = _owner(sending_api)
     redis_away()
 
@@ -84,8 +84,8 @@ def test_limit_orders_while_redis_is_away(sending_api: Api, redis_away: Callable
     assert sending_api.harness.breaches() == []
 
 
-def test_wealth_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
-    """Cash and holdings stay visible; what depends on prices is unknown. Cash still moves."""
+def test_portfolio_without_redis(sending_api: Api, redis_away: Callable[[], None]) -> None:
+    """Cash and holdings are shown, values are null, and cash can be moved."""
     person = _owner(sending_api)
     redis_away()
 
@@ -102,18 +102,17 @@ def test_wealth_while_redis_is_away(sending_api: Api, redis_away: Callable[[], N
 @pytest.mark.parametrize(
     "path", ["stock/A005930", "stocks/multiple?stock_codes=A005930", "stocks/all", "daemon/health"]
 )
-def test_quotes_while_redis_is_away(
+def test_quotes_without_redis_are_503(
     sqlite_api: Api, redis_away: Callable[[], None], path: str
 ) -> None:
-    """Without the market there is no quote, and the answer is a 503 that says so."""
     person = sqlite_api.person()
     redis_away()
 
     problem_of(sqlite_api.get(f"/trading/realtime/{path}", person), "upstream-unavailable")
 
 
-def test_readiness_while_redis_is_away(sqlite_api: Api, redis_away: Callable[[], None]) -> None:
-    """Orders can still be taken, so the process stays ready and alive; it says what is missing."""
+def test_readiness_without_redis(sqlite_api: Api, redis_away: Callable[[], None]) -> None:
+    """Orders can be accepted, so the process stays ready and reports what is missing."""
     assert sqlite_api.client.get("/readyz").get_json() == {
         "status": "ready",
         "database": "ok",
@@ -127,8 +126,8 @@ def test_readiness_while_redis_is_away(sqlite_api: Api, redis_away: Callable[[],
     assert (answer.status_code, answer.get_json()["redis"]) == (200, "unavailable")
 
 
-def test_everything_is_503_while_the_database_is_away(sqlite_api: Api) -> None:
-    """No route that needs the database answers anything else, none hangs, and the process is alive but not ready."""
+def test_every_route_is_503_without_the_database(sqlite_api: Api) -> None:
+    """No route hangs; the process is alive but not ready."""
     person = sqlite_api.person()
     away = f"mysql+pymysql://root@127.0.0.1:{free_port()}/stocking?charset=utf8mb4"
     core = trading_core.build(
@@ -159,10 +158,9 @@ def test_everything_is_503_while_the_database_is_away(sqlite_api: Api) -> None:
         core.close()
 
 
-def test_a_database_that_goes_away_and_its_connections_with_it(
+def test_pooled_connections_of_a_stopped_database_cause_no_server_error(
     server_class: type[DatabaseServer], valkey_url: str
 ) -> None:
-    """Connections that a pool still holds do not turn into 500s once the server behind them is gone."""
     with server_class(innodb_flush_log_at_trx_commit=0) as server:
         uri = server.create_database("leaving")
         migrate(uri)
@@ -181,7 +179,7 @@ def test_a_database_that_goes_away_and_its_connections_with_it(
 
 @contextmanager
 def frozen(server: DatabaseServer) -> Iterator[None]:
-    """The database stands still while the block runs: connections stay and are made, and nothing is answered."""
+    """Pause the database in the block: connections are accepted, but nothing is answered."""
     assert server.pid is not None
     os.kill(server.pid, signal.SIGSTOP)
     try:
@@ -190,10 +188,10 @@ def frozen(server: DatabaseServer) -> Iterator[None]:
         os.kill(server.pid, signal.SIGCONT)
 
 
-def test_a_frozen_database_is_waited_for_once(
+def test_paused_database_is_waited_for_once(
     server_uri: str, database_server: DatabaseServer, valkey_url: str
 ) -> None:
-    """Whatever is asked, and however many statements and tries it would take: for the API's patience and no longer, and the books stand."""
+    """No longer than the API's timeout, for any number of statements and retries."""
     with opened(settings_for(server_uri, valkey_url)) as harness:
         core = trading_core.build(harness.settings, database_timeout_s=1, clock=harness.clock)
         try:
@@ -213,8 +211,7 @@ def test_a_frozen_database_is_waited_for_once(
         assert harness.breaches() == []
 
 
-def test_who_serves_people_is_less_patient_than_a_command(tmp_path: Path) -> None:
-    """The API gives up on the database after seconds; an audit by the command line may take what it takes."""
+def test_api_has_a_shorter_database_timeout_than_commands(tmp_path: Path) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "DATABASE_URI": f"sqlite:///{tmp_path}/x.db",
@@ -239,8 +236,7 @@ def test_who_serves_people_is_less_patient_than_a_command(tmp_path: Path) -> Non
         assert patience in ended.stdout
 
 
-def test_a_database_without_our_tables_is_not_ready(tmp_path: object, valkey_url: str) -> None:
-    """Before the migrations ran no order can be taken."""
+def test_database_without_tables_is_not_ready(tmp_path: object, valkey_url: str) -> None:
     core = trading_core.build(settings_for(f"sqlite:///{tmp_path}/empty.db", valkey_url))
     try:
         answer = create_app(core).test_client().get("/readyz")

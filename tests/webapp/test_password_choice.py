@@ -1,4 +1,4 @@
-"""Choosing a password: when registering and when changing it, and never when signing in."""
+"""Rules for new passwords, when registering and changing but not when logging in."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.support.trading_harness import opened, settings_for
 from tests.webapp.client import HANGUL, PASSWORD, Api, api_on, data_of, problem_of
 from trading.accounts.tables import USERS
 
-# A password, the reason for which it is refused, and the fact that comes with it.
+# A password, the reason why it is refused, and its fact.
 REFUSED: list[tuple[str, str, dict[str, int]]] = [
     ("short one", "too-short", {"minimum": 10}),
     ("", "too-short", {"minimum": 10}),
@@ -23,10 +23,10 @@ REFUSED: list[tuple[str, str, dict[str, int]]] = [
 
 
 @pytest.mark.parametrize(("password", "reason", "facts"), REFUSED)
-def test_a_password_is_refused_with_its_reason(
+def test_weak_password_is_refused_with_its_reason(
     sqlite_api: Api, password: str, reason: str, facts: dict[str, int]
 ) -> None:
-    """By both routes alike: the field, a stable reason, its fact, and Korean words for it beside the field; nothing is written."""
+    """On both routes, with field, stable reason, fact and Korean text; nothing is written."""
     api = sqlite_api
     registering = api.register("gildong.navy@example.com", password=password)
     person = api.person("gildong.navy@example.com")
@@ -50,16 +50,15 @@ def test_a_password_is_refused_with_its_reason(
     data_of(api.login(person.email, PASSWORD))
 
 
-def test_another_password_may_be_sent_under_the_same_key(sqlite_api: Api) -> None:
-    """What was refused for its form claimed no key."""
+def test_another_password_may_be_sent_with_the_same_key(sqlite_api: Api) -> None:
+    """A refused form claims no key."""
     body: dict[str, Any] = {"email": "key@example.com", "password": "password1234", "name": "이름"}
     key = {"Idempotency-Key": "one-key"}
     problem_of(sqlite_api.post("/users", json=body, headers=key), "validation-failed")
     data_of(sqlite_api.post("/users", json={**body, "password": PASSWORD}, headers=key), 201)
 
 
-def test_a_password_from_before_still_signs_in(sqlite_api: Api) -> None:
-    """Whoever chose a short or common one under older rules is not locked out by today's."""
+def test_password_from_before_the_rules_still_works(sqlite_api: Api) -> None:
     person = sqlite_api.person()
     users = USERS
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -73,16 +72,18 @@ def test_a_password_from_before_still_signs_in(sqlite_api: Api) -> None:
         data_of(sqlite_api.login(person.email, old))
 
 
-def test_a_password_is_the_same_from_another_keyboard(sqlite_api: Api) -> None:
-    """Chosen on a system that composes and typed on one that does not."""
+def test_password_is_compared_in_normal_form(sqlite_api: Api) -> None:
+    """Chosen with composed and typed with decomposed characters."""
     sqlite_api.register("nfd@example.com", password="소나기가 지나간 오후")
-    decomposed = "\u1109\u1169\u1102\u1161\u1100\u1175\u1100\u1161 \u110c\u1175\u1102\u1161\u1100\u1161\u11ab \u110b\u1169\u1112\u116e"
+    decomposed = (
+        "\u1109\u1169\u1102\u1161\u1100\u1175\u1100\u1161 "
+        "\u110c\u1175\u1102\u1161\u1100\u1161\u11ab \u110b\u1169\u1112\u116e"
+    )
     data_of(sqlite_api.login("nfd@example.com", decomposed))
     problem_of(sqlite_api.login("nfd@example.com", decomposed[:-1]), "unauthorized")
 
 
-def test_operators_say_how_long_it_must_be(migrated_sqlite: str, valkey_url: str) -> None:
-    """As NIST asks where a password is all that is asked for."""
+def test_minimum_length_is_configurable(migrated_sqlite: str, valkey_url: str) -> None:
     with opened(settings_for(migrated_sqlite, valkey_url, password_length_min=15)) as harness:
         api = api_on(harness)
         assert (

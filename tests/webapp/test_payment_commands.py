@@ -1,4 +1,4 @@
-"""What operators ask and decide about payments on the command line."""
+"""`flask payments`."""
 
 from collections.abc import Iterator
 
@@ -21,8 +21,7 @@ def run(stack: PaymentsStack, *arguments: str) -> Result:
     )
 
 
-def test_an_alert_is_shown_seen_to_and_gone(stack: PaymentsStack) -> None:
-    """What a person is called for stays on the list until he has noted what he did."""
+def test_alert_is_listed_until_it_is_resolved(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
     stack.portone.move(payment_id, "chargeback", webhook="none")
@@ -43,8 +42,8 @@ def test_an_alert_is_shown_seen_to_and_gone(stack: PaymentsStack) -> None:
     assert (again.exit_code, again.output) == (1, "Error: This payment has no open alert.\n")
 
 
-def test_a_stuck_refund_is_given_up_behind_a_look(stack: PaymentsStack) -> None:
-    """Not while PortOne says nothing; then its cash is released, and it can't be given up twice."""
+def test_stuck_refund_is_abandoned_after_a_check(stack: PaymentsStack) -> None:
+    """Not while PortOne is silent; then its cash is released, once."""
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 4_000)
@@ -76,10 +75,10 @@ def test_a_stuck_refund_is_given_up_behind_a_look(stack: PaymentsStack) -> None:
         ("give-up", "0", "--note", "x"),
     ],
 )
-def test_what_is_not_there_is_said_in_a_sentence(
+def test_unknown_ids_are_refused_in_a_sentence(
     stack: PaymentsStack, arguments: tuple[str, ...]
 ) -> None:
-    """No traceback, and nothing is asked of PortOne for an id that is none."""
+    """No traceback, and PortOne is not asked."""
     result = run(stack, *arguments)
     assert result.exit_code in (1, 2)
     assert "Error: " in result.output

@@ -1,4 +1,4 @@
-"""The page on which a payment is tried is there in development, and nowhere else."""
+"""The demo payment page exists in development only."""
 
 import pytest
 
@@ -9,17 +9,15 @@ from webapp.payment_demo import PATH
 
 
 def page_with(sqlite_uri: str, redis_url: str, **changed: object) -> tuple[str, str]:
-    """The page and its policy under these settings."""
+    """Return the page and its content security policy under these settings."""
     with opened(settings_for(sqlite_uri, redis_url, **changed)) as harness:
         answer = api_on(harness).client.get(PATH)
         assert (answer.status_code, answer.mimetype) == (200, "text/html")
         return answer.get_data(as_text=True), answer.headers["Content-Security-Policy"]
 
 
-def test_the_page_needs_the_stand_in_and_nothing_else(
-    migrated_sqlite: str, valkey_url: str
-) -> None:
-    """Its policy lets it load just what it names, and none of it is inline."""
+def test_page_uses_the_sandbox(migrated_sqlite: str, valkey_url: str) -> None:
+    """The policy allows only what the page names, and no inline scripts."""
     page, policy = page_with(
         migrated_sqlite, valkey_url, portone_api_base_url="http://127.0.0.1:9999"
     )
@@ -34,7 +32,7 @@ def test_the_page_needs_the_stand_in_and_nothing_else(
     assert page.count("<script") == page.count("<script src=")
 
 
-def test_the_same_page_runs_against_portone_itself(migrated_sqlite: str, valkey_url: str) -> None:
+def test_page_uses_portone(migrated_sqlite: str, valkey_url: str) -> None:
     page, policy = page_with(
         migrated_sqlite, valkey_url, portone_api_base_url="https://api.portone.io"
     )
@@ -44,7 +42,7 @@ def test_the_same_page_runs_against_portone_itself(migrated_sqlite: str, valkey_
 
 
 @pytest.mark.parametrize("name", ["payment.js", "payment.css"])
-def test_its_parts_are_served_from_here(sqlite_api: Api, name: str) -> None:
+def test_assets_are_served_locally(sqlite_api: Api, name: str) -> None:
     page = sqlite_api.client.get(PATH).get_data(as_text=True)
     assert f"{PATH}/assets/{name}" in ASSET.findall(page)
     part = sqlite_api.client.get(f"{PATH}/assets/{name}")
@@ -55,7 +53,7 @@ def test_its_parts_are_served_from_here(sqlite_api: Api, name: str) -> None:
     part.close()
 
 
-def test_production_does_not_know_it_and_the_document_does_not_tell_of_it(
+def test_page_is_absent_in_production_and_in_the_document(
     migrated_sqlite: str, valkey_url: str
 ) -> None:
     production = settings_for(migrated_sqlite, valkey_url).model_copy(

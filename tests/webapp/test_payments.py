@@ -1,4 +1,4 @@
-"""The endpoints of payments: what they answer, to whom, and what they make of hostile input."""
+"""The payment endpoints, including hostile input."""
 
 import base64
 import hashlib
@@ -42,7 +42,7 @@ def webhook(
     body: bytes | None = None,
     **headers: str,
 ) -> TestResponse:
-    """Send a webhook that is signed with ``secret``; ``headers`` replace its own."""
+    """Send a webhook signed with `secret`; `headers` replace its own."""
     data = {"paymentId": payment_id, "storeId": store_id, "transactionId": "t"}
     octets = (
         json.dumps({"type": kind, "timestamp": "2026-01-01T00:00:00Z", "data": data}).encode()
@@ -72,8 +72,8 @@ def hints(stack: PaymentsStack) -> int:
     )
 
 
-def test_prepare_answers_what_the_browser_needs_and_nothing_else(stack: PaymentsStack) -> None:
-    """The amount is stored and pinned: a window with another one does not open."""
+def test_prepare_returns_what_the_browser_needs(stack: PaymentsStack) -> None:
+    """The amount is stored and pinned: a window with another amount does not open."""
     who = stack.api.person()
     answer = stack.api.post(PREPARE, who, BODY)
     data = data_of(answer, 201)
@@ -118,7 +118,7 @@ def test_prepare_answers_what_the_browser_needs_and_nothing_else(stack: Payments
         {"payment_id": "0" * 32},
     ],
 )
-def test_what_can_not_be_paid_for_is_refused(stack: PaymentsStack, changed: dict[str, Any]) -> None:
+def test_invalid_preparation_is_refused(stack: PaymentsStack, changed: dict[str, Any]) -> None:
     """Nothing is stored, and PortOne is not asked."""
     who = stack.api.person()
     problem_of(stack.api.post(PREPARE, who, {**BODY, **changed}), "validation-failed")
@@ -126,7 +126,7 @@ def test_what_can_not_be_paid_for_is_refused(stack: PaymentsStack, changed: dict
     assert stack.portone.control("requests", "GET")["requests"] == []
 
 
-def test_a_name_is_cleaned_for_the_payment_gateways(stack: PaymentsStack) -> None:
+def test_order_name_is_cleaned(stack: PaymentsStack) -> None:
     who = stack.api.person()
     data = data_of(
         stack.api.post(PREPARE, who, {**BODY, "order_name": " 크레딧  10,000원 + 보너스 "}), 201
@@ -154,10 +154,10 @@ def test_a_name_is_cleaned_for_the_payment_gateways(stack: PaymentsStack) -> Non
         ),
     ],
 )
-def test_a_payment_that_portone_does_not_take_is_over(
+def test_payment_refused_by_portone_is_closed(
     stack: PaymentsStack, fault: dict[str, Any], code: str
 ) -> None:
-    """The request fails, nothing waits for the payment, and the same key prepares another one."""
+    """The request fails, and the same key prepares another payment."""
     who = stack.api.person()
     stack.portone.inject_fault(method="POST", path=".*/pre-register", **fault)
     key = {"Idempotency-Key": "one"}
@@ -179,7 +179,7 @@ def test_a_payment_that_portone_does_not_take_is_over(
     assert len(rows(stack.harness, "SELECT id FROM payments")) == 2
 
 
-def test_an_account_has_a_ceiling_for_payments_too(stack: PaymentsStack) -> None:
+def test_cash_limit_applies_to_payments(stack: PaymentsStack) -> None:
     who = stack.api.person()
     change_settings(stack.harness, cash_max=10_005_000)
     refused = api_on(stack.harness).post(PREPARE, who, BODY)
@@ -202,16 +202,16 @@ def test_an_account_has_a_ceiling_for_payments_too(stack: PaymentsStack) -> None
         None,
     ],
 )
-def test_an_id_that_is_none_goes_nowhere(stack: PaymentsStack, text: object) -> None:
-    """It is refused before anything is looked up, and PortOne never hears of it."""
+def test_invalid_payment_id_is_refused_early(stack: PaymentsStack, text: object) -> None:
+    """Nothing is looked up, and PortOne is not asked."""
     who = stack.api.person()
     problem_of(stack.api.post(COMPLETE, who, {"payment_id": text}), "validation-failed")
     assert stack.harness.sent == []
     assert stack.portone.control("requests", "GET")["requests"] == []
 
 
-def test_another_persons_payment_is_not_there(stack: PaymentsStack) -> None:
-    """For complete, for a look, for a refund: as if it did not exist, and nothing happens to it."""
+def test_another_users_payment_is_404(stack: PaymentsStack) -> None:
+    """For every route, without effect."""
     owner, other = stack.api.person(), stack.api.person()
     payment_id = stack.paid(owner)
     before = everything(stack.harness)
@@ -243,9 +243,7 @@ def test_another_persons_payment_is_not_there(stack: PaymentsStack) -> None:
         {"to": "me"},
     ],
 )
-def test_a_refund_that_can_not_be_meant_is_refused(
-    stack: PaymentsStack, body: dict[str, Any]
-) -> None:
+def test_invalid_refund_is_refused(stack: PaymentsStack, body: dict[str, Any]) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
     before = everything(stack.harness)
@@ -253,8 +251,7 @@ def test_a_refund_that_can_not_be_meant_is_refused(
     assert everything(stack.harness) == before
 
 
-def test_a_refund_is_asked_for_once_by_one_key(stack: PaymentsStack) -> None:
-    """The first answer is given again, and no more cash is held."""
+def test_refund_with_one_key_is_requested_once(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
     path, key = f"/payments/{payment_id}/cancel", {"Idempotency-Key": "refund-1"}
@@ -266,7 +263,7 @@ def test_a_refund_is_asked_for_once_by_one_key(stack: PaymentsStack) -> None:
     )
 
 
-def test_what_was_not_credited_is_not_refunded(stack: PaymentsStack) -> None:
+def test_uncredited_payment_is_not_refunded(stack: PaymentsStack) -> None:
     who = stack.api.person()
     refused = problem_of(
         stack.api.post(f"/payments/{stack.prepare(who)}/cancel", who, {}), "payment-not-refundable"
@@ -274,7 +271,7 @@ def test_what_was_not_credited_is_not_refunded(stack: PaymentsStack) -> None:
     assert refused["payment_status"] == "PENDING"
 
 
-def test_the_list_is_paged_and_costs_the_same_however_long(stack: PaymentsStack) -> None:
+def test_list_is_paged_with_a_constant_statement_count(stack: PaymentsStack) -> None:
     who = stack.api.person()
     made = [stack.prepare(who) for _ in range(5)]
     first = data_of(stack.api.get("/payments?limit=3", who))
@@ -292,8 +289,8 @@ def test_the_list_is_paged_and_costs_the_same_however_long(stack: PaymentsStack)
         problem_of(stack.api.get(f"/payments?{wrong}", who), "validation-failed")
 
 
-def test_a_webhook_is_remembered_in_one_statement(stack: PaymentsStack) -> None:
-    """It answers with 200 at once, and PortOne is asked by whoever was woken."""
+def test_webhook_is_recorded_in_one_statement(stack: PaymentsStack) -> None:
+    """The response is 200 at once; a task queries PortOne."""
     who = stack.api.person()
     payment_id = stack.prepare(who)
     asked = len(stack.portone.control("requests", "GET")["requests"])
@@ -323,10 +320,10 @@ def test_a_webhook_is_remembered_in_one_statement(stack: PaymentsStack) -> None:
         ({"body": b"[" * 30_000}, "body-malformed"),
     ],
 )
-def test_what_is_not_portones_is_refused(
+def test_invalid_webhook_is_refused(
     stack: PaymentsStack, more: dict[str, Any], reason: str
 ) -> None:
-    """400 with the reason, and nothing is remembered."""
+    """400 with the reason, and nothing is recorded."""
     payment_id = stack.prepare(stack.api.person())
     assert problem_of(webhook(stack, payment_id, **more), "webhook-refused")["reason"] == reason
     assert (hints(stack), stack.harness.sent) == (0, [])
@@ -343,10 +340,10 @@ def test_what_is_not_portones_is_refused(
         {"body": b'{"type": "Transaction.Paid", "data": {"paymentId": "..", "storeId": 5}}'},
     ],
 )
-def test_what_is_not_ours_is_taken_and_forgotten(
+def test_unrelated_webhook_is_accepted_and_ignored(
     stack: PaymentsStack, more: dict[str, Any]
 ) -> None:
-    """200, or PortOne would send it again for hours."""
+    """With 200, because PortOne would otherwise send it again for hours."""
     payment_id = stack.prepare(stack.api.person())
     assert webhook(stack, payment_id, **more).status_code == 200
     assert webhook(stack, "z" * 32).status_code == 200
@@ -354,14 +351,13 @@ def test_what_is_not_ours_is_taken_and_forgotten(
     assert (hints(stack), stack.harness.sent) == (0, [])
 
 
-def test_a_transaction_event_that_is_new_causes_a_look(stack: PaymentsStack) -> None:
-    """Whatever happened, PortOne tells when it is asked."""
+def test_unknown_transaction_event_causes_a_check(stack: PaymentsStack) -> None:
     payment_id = stack.prepare(stack.api.person())
     assert webhook(stack, payment_id, kind="Transaction.Reconsidered").status_code == 200
     assert hints(stack) == 1
 
 
-def test_a_webhook_of_another_size_or_type_is_not_read(stack: PaymentsStack) -> None:
+def test_webhook_of_another_size_or_type_is_not_read(stack: PaymentsStack) -> None:
     payment_id = stack.prepare(stack.api.person())
     problem_of(webhook(stack, payment_id, body=b" " * 70_000), "payload-too-large")
     problem_of(
@@ -371,7 +367,7 @@ def test_a_webhook_of_another_size_or_type_is_not_read(stack: PaymentsStack) -> 
     assert hints(stack) == 0
 
 
-def test_two_secrets_are_good_while_one_takes_the_others_place(stack: PaymentsStack) -> None:
+def test_two_webhook_secrets_are_valid_during_rotation(stack: PaymentsStack) -> None:
     payment_id = stack.prepare(stack.api.person())
     secrets = f"{OTHER_SECRET},{PORTONE_DEVELOPMENT_WEBHOOK_SECRET}"
     change_to(stack, portone_webhook_secrets=secrets)
@@ -380,15 +376,15 @@ def test_two_secrets_are_good_while_one_takes_the_others_place(stack: PaymentsSt
     assert hints(stack) == 2
 
 
-def test_without_a_secret_no_webhook_is_taken(stack: PaymentsStack) -> None:
-    """Fail closed: PortOne sends it again once there is one."""
+def test_webhook_without_a_secret_is_refused(stack: PaymentsStack) -> None:
+    """PortOne sends it again later."""
     payment_id = stack.prepare(stack.api.person())
     change_to(stack, portone_webhook_secrets=",")
     problem_of(webhook(stack, payment_id), "payment-webhooks-off")
     assert hints(stack) == 0
 
 
-def test_webhooks_may_be_taken_from_some_addresses_only(stack: PaymentsStack) -> None:
+def test_webhook_address_list(stack: PaymentsStack) -> None:
     payment_id = stack.prepare(stack.api.person())
     change_to(stack, portone_webhook_allowed_ips="52.78.5.241")
     problem_of(webhook(stack, payment_id), "forbidden")
@@ -397,7 +393,7 @@ def test_webhooks_may_be_taken_from_some_addresses_only(stack: PaymentsStack) ->
 
 
 def change_to(stack: PaymentsStack, **changed: Any) -> None:
-    """Restart the API under other settings, which are read anew."""
+    """Restart the API with other settings."""
     settings = type(stack.harness.settings).model_validate(
         {
             **{

@@ -1,4 +1,4 @@
-"""Performance as it is answered: every figure or the reason why there is none."""
+"""Performance figures over HTTP: each figure, or the reason why there is none."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -12,8 +12,10 @@ from trading.portfolio.returns import UnavailableReason
 from webapp.api.analytics import REASONS
 
 MEMBERS = [
-    "from", "to", "calendar_days", "recorded_days", "returns", "carried_days", "unpriced_days", "days_a_year", "risk_free_rate_bp",
-    "time_weighted_return", "annualised_return", "money_weighted_return", "annualised_money_weighted_return", "volatility", "sharpe_ratio",
+    "from", "to", "calendar_days", "recorded_days", "returns", "carried_days", "unpriced_days",
+    "days_a_year", "risk_free_rate_bp",
+    "time_weighted_return", "annualised_return", "money_weighted_return",
+    "annualised_money_weighted_return", "volatility", "sharpe_ratio",
     "max_drawdown", "best_day", "worst_day", "benchmark", "unavailable",
 ]  # fmt: skip
 FIGURES = MEMBERS[9:15]
@@ -30,8 +32,8 @@ def performance(api: Api, who: Person, query: str = "") -> dict[str, Any]:
     return found
 
 
-def test_a_new_account_has_no_figures_and_says_why(api: Api) -> None:
-    """None is made up: each is null with its reason."""
+def test_new_account_has_no_figures(api: Api) -> None:
+    """Each is null with a reason."""
     found = performance(api, api.person())
 
     assert (found["from"], found["to"], found["recorded_days"], found["returns"]) == (
@@ -45,13 +47,14 @@ def test_a_new_account_has_no_figures_and_says_why(api: Api) -> None:
     )
     assert (found["max_drawdown"], found["best_day"], found["worst_day"]) == (None, None, None)
     assert found["benchmark"] == {
-        "index_code": "KOSPI", "from": None, "to": None, "returns": 0, "account_return": None, "index_return": None, "excess_return": None,
+        "index_code": "KOSPI", "from": None, "to": None, "returns": 0, "account_return": None,
+        "index_return": None, "excess_return": None,
         "beta": None, "missing_closes": 0, "missing_days": [],
     }  # fmt: skip
 
 
-def test_a_few_days_have_returns_and_no_risk(api: Api) -> None:
-    """Five days, a deposit among them: what is known is told, what needs more says how much."""
+def test_few_days_have_returns_but_no_risk_figures(api: Api) -> None:
+    """Five days with a deposit; missing figures say how many days they need."""
     person = api.person()
     days = [
         (990_000, 1_000_000),
@@ -75,7 +78,8 @@ def test_a_few_days_have_returns_and_no_risk(api: Api) -> None:
     )
     assert found["time_weighted_return"] == "-0.019900"
     assert found["max_drawdown"] == {
-        "depth": "-0.100000", "peak_day": "2026-11-18", "trough_day": "2026-11-19", "recovery_day": None,
+        "depth": "-0.100000", "peak_day": "2026-11-18", "trough_day": "2026-11-19",
+        "recovery_day": None,
     }  # fmt: skip
     assert found["best_day"] == {"from": "2026-11-16", "day": "2026-11-17", "value": "0.100000"}
     assert found["worst_day"]["value"] == "-0.100000"
@@ -104,8 +108,7 @@ def test_a_few_days_have_returns_and_no_risk(api: Api) -> None:
     }
 
 
-def test_a_period_is_measured_by_itself(api: Api) -> None:
-    """From the close of the day before it."""
+def test_period_starts_at_the_close_of_the_day_before(api: Api) -> None:
     person = api.person()
     record_days(api.harness, UUID(person.id), MONDAY, [(100, 100), (110, 0), (99, 0), (198, 0)])
 
@@ -119,8 +122,8 @@ def test_a_period_is_measured_by_itself(api: Api) -> None:
     assert performance(api, person, "?from=2026-11-20")["recorded_days"] == 0
 
 
-def test_a_wipe_out_and_unknown_days_are_answers(api: Api) -> None:
-    """All lost is −100 %; a day without a price is named."""
+def test_total_loss_and_unknown_days(api: Api) -> None:
+    """A total loss is −100 %; days without a price are listed."""
     person = api.person()
     record_days(api.harness, UUID(person.id), MONDAY, [(100, 100), (0, 0)])
     record_day(api.harness, UUID(person.id), MONDAY + timedelta(days=2), 0, unpriced_holdings=1)
@@ -139,12 +142,12 @@ def test_a_wipe_out_and_unknown_days_are_answers(api: Api) -> None:
     assert found["max_drawdown"]["depth"] == "-1.000000"
 
 
-def test_figures_are_ones_own(api: Api) -> None:
+def test_performance_contains_only_own_figures(api: Api) -> None:
     person = api.person()
     record_days(api.harness, UUID(person.id), MONDAY, [(100, 100), (110, 0)])
     assert performance(api, api.person())["recorded_days"] == 0
 
 
 @pytest.mark.parametrize("lack", UnavailableReason)
-def test_every_reason_has_words(lack: UnavailableReason) -> None:
+def test_every_reason_has_a_message(lack: UnavailableReason) -> None:
     assert HANGUL.search(REASONS[lack])

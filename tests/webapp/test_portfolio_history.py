@@ -1,4 +1,4 @@
-"""The portfolio over time: recorded days with what was paid in and out, today as far as it is, and what was sold out."""
+"""Daily account values with flows, today's provisional value, and fully sold stocks."""
 
 from datetime import date, datetime
 
@@ -12,13 +12,14 @@ from tests.webapp.client import Api, data_of, problem_of
 START = 10_000_000
 FRIDAY = date(2026, 11, 20)
 DAY_MEMBERS = [
-    "day", "provisional", "total_assets", "cash_balance", "holdings_value", "net_flow", "deposits", "withdrawals", "profit",
+    "day", "provisional", "total_assets", "cash_balance", "holdings_value", "net_flow", "deposits",
+    "withdrawals", "profit",
     "profit_rate_bp", "carried_holdings", "unpriced_holdings",
 ]  # fmt: skip
 
 
-def test_the_equity_curve_and_today(krx_api: Api) -> None:
-    """Friday as it closed, the weekend's deposit and Monday's price in Monday, which is not over; each day's profit is without the flows."""
+def test_history_contains_recorded_days_and_today(krx_api: Api) -> None:
+    """The weekend's deposit belongs to Monday, and profits exclude flows."""
     api = krx_api
     person = api.person()
     api.harness.tick(70_000)
@@ -40,13 +41,17 @@ def test_the_equity_curve_and_today(krx_api: Api) -> None:
     assert list(friday) == list(monday) == DAY_MEMBERS
     cash = START - 700_105 - 100_000
     assert friday == {
-        "day": "2026-11-20", "provisional": False, "total_assets": cash + 710_000, "cash_balance": cash, "holdings_value": 710_000,
-        "net_flow": START - 100_000, "deposits": START, "withdrawals": 100_000, "profit": 9_895, "profit_rate_bp": 10,
+        "day": "2026-11-20", "provisional": False, "total_assets": cash + 710_000,
+        "cash_balance": cash, "holdings_value": 710_000,
+        "net_flow": START - 100_000, "deposits": START, "withdrawals": 100_000, "profit": 9_895,
+        "profit_rate_bp": 10,
         "carried_holdings": 0, "unpriced_holdings": 0,
     }  # fmt: skip
     assert monday == {
-        "day": "2026-11-23", "provisional": True, "total_assets": cash + 500_000 + 690_000, "cash_balance": cash + 500_000,
-        "holdings_value": 690_000, "net_flow": 500_000, "deposits": 500_000, "withdrawals": 0, "profit": -20_000, "profit_rate_bp": -19,
+        "day": "2026-11-23", "provisional": True, "total_assets": cash + 500_000 + 690_000,
+        "cash_balance": cash + 500_000,
+        "holdings_value": 690_000, "net_flow": 500_000, "deposits": 500_000, "withdrawals": 0,
+        "profit": -20_000, "profit_rate_bp": -19,
         "carried_holdings": 0, "unpriced_holdings": 0,
     }  # fmt: skip
     assert data_of(api.get("/portfolio/history?to=2026-11-22", person))["items"] == [friday]
@@ -54,8 +59,8 @@ def test_the_equity_curve_and_today(krx_api: Api) -> None:
     assert data_of(api.get("/portfolio/history", person))["from"] == "2026-08-26"
 
 
-def test_a_new_account_begins_with_today(api: Api) -> None:
-    """Its starting cash is a deposit and no gain."""
+def test_history_of_a_new_account_starts_today(api: Api) -> None:
+    """Its starting cash is a deposit, not a profit."""
     (today,) = data_of(api.get("/portfolio/history", api.person()))["items"]
     assert (today["provisional"], today["total_assets"], today["net_flow"], today["profit"]) == (
         True,
@@ -65,8 +70,8 @@ def test_a_new_account_begins_with_today(api: Api) -> None:
     )
 
 
-def test_a_day_belongs_to_its_evening_until_it_is_written(krx_api: Api) -> None:
-    """Ten minutes after the last print the day is written, and what comes then is Monday's."""
+def test_day_is_provisional_until_it_is_recorded(krx_api: Api) -> None:
+    """It is recorded ten minutes after the last trade; later changes belong to Monday."""
     api = krx_api
     person = api.person()
     for at, label in (("11:10:59", "2026-11-20"), ("11:11:00", "2026-11-23")):
@@ -77,8 +82,8 @@ def test_a_day_belongs_to_its_evening_until_it_is_written(krx_api: Api) -> None:
         assert (newest["day"], newest["provisional"]) == (label, True)
 
 
-def test_an_unknown_worth_is_said_to_be_unknown(api: Api) -> None:
-    """A holding that never had a close leaves total and profit open, on its day and on the next one's profit."""
+def test_unpriced_holding_makes_the_total_unknown(api: Api) -> None:
+    """On its day, and the profit of the next day."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 1)
@@ -102,7 +107,7 @@ def test_an_unknown_worth_is_said_to_be_unknown(api: Api) -> None:
     assert (today["profit"], today["profit_rate_bp"]) == (None, None)
 
 
-def test_without_the_market_today_is_unknown_and_the_past_is_there(api: Api) -> None:
+def test_today_is_unknown_without_redis(api: Api) -> None:
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 1)
@@ -118,17 +123,19 @@ def test_without_the_market_today_is_unknown_and_the_past_is_there(api: Api) -> 
 @pytest.mark.parametrize(
     "query",
     [
-        "from=2026-11-21&to=2026-11-20", "from=2023-01-01&to=2026-01-01", "from=x", "to=2026-02-30", "from=0001-01-01", "to=9999-12-31",
-        "from=%00", "from=%ED%A0%80", "from=" + "9" * 5_000, "from=2026-11-20T00:00:00", "from=", "from=-1",
+        "from=2026-11-21&to=2026-11-20", "from=2023-01-01&to=2026-01-01", "from=x", "to=2026-02-30",
+        "from=0001-01-01", "to=9999-12-31",
+        "from=%00", "from=%ED%A0%80", "from=" + "9" * 5_000, "from=2026-11-20T00:00:00", "from=",
+        "from=-1",
     ],
 )  # fmt: skip
-def test_a_period_that_is_none_is_refused(sqlite_api: Api, query: str) -> None:
+def test_invalid_period_is_refused(sqlite_api: Api, query: str) -> None:
     problem_of(
         sqlite_api.get(f"/portfolio/history?{query}", sqlite_api.person()), "validation-failed"
     )
 
 
-def test_the_longest_period_and_one_without_an_end(sqlite_api: Api) -> None:
+def test_longest_and_open_periods(sqlite_api: Api) -> None:
     person = sqlite_api.person()
     assert data_of(sqlite_api.get("/portfolio/history?from=2023-11-21&to=2026-11-20", person))[
         "items"
@@ -142,7 +149,7 @@ def test_the_longest_period_and_one_without_an_end(sqlite_api: Api) -> None:
     assert data_of(sqlite_api.get("/portfolio/history?to=2100-12-31", person))["items"] == []
 
 
-def test_a_history_costs_the_same_statements_however_long(api: Api) -> None:
+def test_statement_count_does_not_depend_on_the_period(api: Api) -> None:
     person = api.person()
     counts = []
     for days in (1, 30):
@@ -157,8 +164,7 @@ def test_a_history_costs_the_same_statements_however_long(api: Api) -> None:
     assert counts[0] == counts[1] <= 10
 
 
-def test_what_was_sold_out_is_shown(api: Api) -> None:
-    """The stock is in neither the holdings nor the address of one, but in what was closed, to the won."""
+def test_fully_sold_stock_is_listed_as_closed(api: Api) -> None:
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 10)
@@ -171,7 +177,8 @@ def test_what_was_sold_out_is_shown(api: Api) -> None:
 
     profit = 770_000 - 115 - 1_540 - 700_105
     assert closed == {
-        "stock_code": SAMSUNG, "name": "삼성전자", "market": "KOSPI", "sector": "반도체", "sold_quantity": 10, "cost": 700_105,
+        "stock_code": SAMSUNG, "name": "삼성전자", "market": "KOSPI", "sector": "반도체",
+        "sold_quantity": 10, "cost": 700_105,
         "proceeds": 700_105 + profit, "realized_profit": profit, "realized_profit_rate_bp": 975,
         "last_sold_at": api.harness.clock().isoformat(),
     }  # fmt: skip
@@ -187,7 +194,7 @@ def test_what_was_sold_out_is_shown(api: Api) -> None:
     assert data_of(api.get("/portfolio/closed", api.person()))["items"] == []
 
 
-def test_the_summary_names_the_sectors(api: Api) -> None:
+def test_summary_has_the_sectors(api: Api) -> None:
     person = api.person()
     api.harness.tick(70_000, base=69_000)
     api.bought(person, 10)

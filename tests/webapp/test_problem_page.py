@@ -1,4 +1,4 @@
-"""The page that every problem's ``type`` points to."""
+"""The page that a problem's `type` links to."""
 
 from flask.testing import FlaskClient
 
@@ -8,8 +8,7 @@ from webapp import create_app
 from webapp.http.problems import CODES, PAGE
 
 
-def test_every_code_has_its_place_on_the_page(server_harness: TradingHarness) -> None:
-    """A client that follows a problem's type finds its code explained."""
+def test_page_has_every_code(server_harness: TradingHarness) -> None:
     client: FlaskClient = create_app(server_harness.core).test_client()
 
     page = client.get(PAGE)
@@ -19,6 +18,6 @@ def test_every_code_has_its_place_on_the_page(server_harness: TradingHarness) ->
         assert f'id="{code}"' in page.text
 
 
-def test_every_refusal_of_the_product_has_a_status_and_words() -> None:
-    """A domain error without a row in the table would be answered with a 500."""
+def test_every_domain_error_has_a_status_and_text() -> None:
+    """A domain error without one would become a 500."""
     assert {refusal.code for refusal in DomainError.__subclasses__()} <= CODES

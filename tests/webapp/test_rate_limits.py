@@ -1,4 +1,4 @@
-"""How often one may ask: every route has its limit, each user his own, and a refusal costs nothing."""
+"""Rate limits: every route has one, each user has a counter, and a refusal costs little."""
 
 import re
 import time
@@ -42,18 +42,18 @@ _addresses = (f"198.51.{number // 250}.{number % 250 + 1}" for number in count()
 
 @contextmanager
 def limited(uri: str, redis_url: str, **changed: object) -> Iterator[Api]:
-    """The API with these limits; without any, with those of the settings."""
+    """Yield the API with these limits, or with the settings' limits."""
     with opened(settings_for(uri, redis_url, rate_limits=True, **changed)) as harness:
         yield api_on(harness)
 
 
 def from_somewhere() -> dict[str, dict[str, str]]:
-    """What a request is sent with that comes from an address of its own."""
+    """Return request arguments for a client with an address of its own."""
     return {"environ_overrides": {"REMOTE_ADDR": next(_addresses)}}
 
 
 def newcomer(api: Api) -> Person:
-    """A new user from an address of his own, who has asked for nothing but to be let in."""
+    """Register and sign in a user from a new address, with no other requests."""
     place = from_somewhere()
     email = f"{uuid4().hex}@example.com"
     account = {"email": email, "password": PASSWORD}
@@ -65,7 +65,7 @@ def newcomer(api: Api) -> Person:
 
 
 def refused(answer: TestResponse) -> bool:
-    """Whether it was one too many; it says so in full then."""
+    """Return True if the response is a complete rate-limit refusal."""
     if answer.status_code != 429:
         return False
     body = problem_of(answer, "rate-limited")
@@ -77,7 +77,7 @@ def refused(answer: TestResponse) -> bool:
 
 
 def every_route(api: Api) -> list[tuple[str, str, str]]:
-    """Method, rule, and a path by it, of whatever the application serves."""
+    """Return method, rule and a matching path of every route."""
     return sorted(
         (
             method,
@@ -91,7 +91,7 @@ def every_route(api: Api) -> list[tuple[str, str, str]]:
 
 
 def test_every_route_has_a_limit_or_a_reason(migrated_sqlite: str, valkey_url: str) -> None:
-    """Asked a second time where one request is allowed each refuses, a route that is new as well; but for a few, each of which says why."""
+    """With one request allowed, the second is refused, except on routes with a stated reason."""
     with limited(migrated_sqlite, valkey_url, **ONCE) as api:
         asked = every_route(api)
         assert len(asked) > 70
@@ -108,8 +108,8 @@ def test_every_route_has_a_limit_or_a_reason(migrated_sqlite: str, valkey_url: s
     assert set(EXEMPT) <= {"/healthz", "/readyz", "/metrics"}
 
 
-def test_what_is_not_there_is_limited_too(migrated_sqlite: str, valkey_url: str) -> None:
-    """Whoever tries addresses, or methods, or the parts of a page, asks as everybody else does."""
+def test_unknown_paths_are_limited(migrated_sqlite: str, valkey_url: str) -> None:
+    """Also unknown methods and assets."""
     with limited(migrated_sqlite, valkey_url, **ONCE) as api:
         for path, method in (
             ("/nothing/here", "GET"),
@@ -121,10 +121,8 @@ def test_what_is_not_there_is_limited_too(migrated_sqlite: str, valkey_url: str)
             assert refused(api.client.open(path, method=method, **place)), path
 
 
-def test_orders_share_one_budget_and_reads_have_another(
-    migrated_sqlite: str, valkey_url: str
-) -> None:
-    """Placed, amended or cancelled, they count together; the one too many is not placed, and the user still sees his account."""
+def test_orders_and_reads_have_separate_budgets(migrated_sqlite: str, valkey_url: str) -> None:
+    """Placing, amending and cancelling share a budget; the refused order is not placed."""
     with limited(migrated_sqlite, valkey_url, rate_limit_orders="10 per hour") as api:
         person = newcomer(api)
         api.harness.tick(70_000)
@@ -145,10 +143,8 @@ def test_orders_share_one_budget_and_reads_have_another(
         assert len(data_of(api.get("/trading/orders", person))["items"]) == 4
 
 
-def test_what_was_too_many_is_not_any_more_a_while_later(
-    migrated_sqlite: str, valkey_url: str
-) -> None:
-    """The answer says when, and then it is so."""
+def test_request_is_allowed_again_after_the_window(migrated_sqlite: str, valkey_url: str) -> None:
+    """At the time that the response names."""
     with limited(migrated_sqlite, valkey_url, rate_limit_orders="1 per second") as api:
         person = newcomer(api)
         api.harness.tick(70_000)
@@ -160,8 +156,8 @@ def test_what_was_too_many_is_not_any_more_a_while_later(
         assert api.order(person).status_code == 201
 
 
-def test_orders_are_limited_to_ten_a_second_by_default(counting_api: Api) -> None:
-    """And reads to two hundred in ten."""
+def test_default_limits_of_orders_and_reads(counting_api: Api) -> None:
+    """Ten orders per second, two hundred reads in ten seconds."""
     person = newcomer(counting_api)
 
     limits = [
@@ -173,8 +169,8 @@ def test_orders_are_limited_to_ten_a_second_by_default(counting_api: Api) -> Non
     assert Settings.model_fields["rate_limit_orders"].default == "10 per second"
 
 
-def test_answers_tell_what_is_left(counting_api: Api) -> None:
-    """Successes and refusals alike; and what is not counted tells nothing."""
+def test_responses_have_the_remaining_requests(counting_api: Api) -> None:
+    """Refused or not; uncounted responses have no headers."""
     person = newcomer(counting_api)
 
     first, second = (
@@ -190,8 +186,8 @@ def test_answers_tell_what_is_left(counting_api: Api) -> None:
     assert not set(HEADERS) & set(counting_api.ask("OPTIONS", "/balance").headers.keys())
 
 
-def test_each_user_has_his_own_limit(migrated_sqlite: str, valkey_url: str) -> None:
-    """Wherever he comes from, and however many sessions he has; another at the same address is not held up."""
+def test_each_user_has_a_separate_limit(migrated_sqlite: str, valkey_url: str) -> None:
+    """Over all addresses and sessions; other users at the same address are not affected."""
     with limited(
         migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "2 per hour"})
     ) as api:
@@ -205,12 +201,12 @@ def test_each_user_has_his_own_limit(migrated_sqlite: str, valkey_url: str) -> N
         assert not refused(api.get("/balance", other))
 
 
-# A token that we have signed for an unknown session of this very user is as good as one whose session has ended: see the next test.
+# Excluded: a token signed for an unknown session is like one of an ended session (next test).
 @pytest.mark.parametrize("forgery", sorted(set(FORGERIES) - {"unknown session"}))
-def test_a_token_that_proves_nobody_uses_up_nobodys_limit(
+def test_invalid_token_does_not_use_up_a_users_limit(
     migrated_sqlite: str, valkey_url: str, forgery: str
 ) -> None:
-    """Its bearer is a stranger, counted by his address."""
+    """Its sender is counted by address."""
     with limited(
         migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "1 per hour"})
     ) as api:
@@ -222,10 +218,10 @@ def test_a_token_that_proves_nobody_uses_up_nobodys_limit(
         data_of(api.get("/balance", victim))
 
 
-def test_a_session_that_has_ended_uses_up_no_limit_either(
+def test_token_of_an_ended_session_does_not_use_up_the_users_limit(
     migrated_sqlite: str, valkey_url: str
 ) -> None:
-    """Who finds a token of a session that was signed out is told so, once in the user's name and then in his own."""
+    """Only its first request is counted as the user."""
     with limited(
         migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "2 per hour"})
     ) as api:
@@ -239,10 +235,8 @@ def test_a_session_that_has_ended_uses_up_no_limit_either(
         data_of(api.get("/balance", here))
 
 
-def test_addresses_of_one_ipv6_network_are_one_client(
-    migrated_sqlite: str, valkey_url: str
-) -> None:
-    """A subscriber has a whole /64, and would never be refused otherwise."""
+def test_ipv6_network_is_one_client(migrated_sqlite: str, valkey_url: str) -> None:
+    """A subscriber has a whole /64."""
     with limited(migrated_sqlite, valkey_url, rate_limit_strangers="2 per hour") as api:
 
         def clock(address: str) -> TestResponse:
@@ -254,8 +248,8 @@ def test_addresses_of_one_ipv6_network_are_one_client(
         assert not refused(clock("2001:db8:0:1::1"))
 
 
-def test_a_refusal_looks_at_nothing(migrated_sqlite: str, valkey_url: str) -> None:
-    """Neither at a body, which may be no JSON or far too large, so that no password in it is hashed; nor at the database."""
+def test_refused_request_is_not_processed(migrated_sqlite: str, valkey_url: str) -> None:
+    """Its body is not read, no password is hashed, and the database is not asked."""
     with limited(migrated_sqlite, valkey_url, **ONCE) as api:
         place = from_somewhere()
         api.post("/users/login", json={}, **place)
@@ -272,10 +266,10 @@ def test_a_refusal_looks_at_nothing(migrated_sqlite: str, valkey_url: str) -> No
         assert statements == []
 
 
-def test_a_request_takes_one_round_trip_to_be_counted(
+def test_counting_takes_one_round_trip(
     migrated_sqlite: str, valkey_server: Valkey, valkey_url: str
 ) -> None:
-    """The count and what the answer tells of it together, also where Redis has to be taught the scripts first."""
+    """Including the headers; one more where Redis does not have the scripts yet."""
     port = urlsplit(valkey_url).port or 0
     with (
         counting_proxy(port) as proxy,
@@ -291,8 +285,8 @@ def test_a_request_takes_one_round_trip_to_be_counted(
         assert proxy.trips - before == 20
 
 
-def test_counts_are_shared_and_expire(migrated_sqlite: str, valkey_url: str) -> None:
-    """Two processes count together; nothing is kept for longer than it counts, and no address is in a name."""
+def test_counters_are_shared_and_expire(migrated_sqlite: str, valkey_url: str) -> None:
+    """Between processes; key names contain no address."""
     with (
         limited(migrated_sqlite, valkey_url, rate_limit_strangers="3 per hour") as api,
     ):
@@ -309,8 +303,7 @@ def test_counts_are_shared_and_expire(migrated_sqlite: str, valkey_url: str) -> 
         assert not any("198.51" in name for name in names)
 
 
-def test_limits_are_off_where_they_are_switched_off(sqlite_api: Api) -> None:
-    """For a load test: nothing is counted, and nothing told."""
+def test_limits_can_be_switched_off(sqlite_api: Api) -> None:
     for _ in range(30):
         answer = sqlite_api.login("nobody@example.com")
     problem_of(answer, "unauthorized")
@@ -318,10 +311,10 @@ def test_limits_are_off_where_they_are_switched_off(sqlite_api: Api) -> None:
     assert sqlite_api.harness.core.redis.keys("rate*") == []
 
 
-def test_without_redis_reads_and_orders_go_on_and_sign_ins_do_not(
+def test_without_redis_only_password_routes_are_refused(
     counting_api: Api, redis_away: Callable[[], None]
 ) -> None:
-    """What can't be counted is allowed, where it is not a guess at a password: that is 503 until it can be counted again. A session is still renewed."""
+    """Reads, orders and token refresh are served uncounted; login and registration are 503."""
     api, person = counting_api, newcomer(counting_api)
     api.harness.tick(70_000)
     api.bought(person)
@@ -354,10 +347,8 @@ def test_without_redis_reads_and_orders_go_on_and_sign_ins_do_not(
     assert api.harness.breaches() == []
 
 
-def test_the_webhook_is_counted_by_where_it_comes_from(
-    migrated_sqlite: str, valkey_url: str
-) -> None:
-    """Whoever floods it holds up neither PortOne nor anybody's sign-in."""
+def test_webhooks_are_counted_by_address(migrated_sqlite: str, valkey_url: str) -> None:
+    """A flood affects neither PortOne nor logins."""
     with limited(migrated_sqlite, valkey_url, rate_limit_webhook="1 per hour") as api:
         flood, portone = from_somewhere(), from_somewhere()
 

@@ -1,4 +1,4 @@
-"""Refusals: each problem that can be met, its status, its facts and its words."""
+"""Refusals with status, facts and texts."""
 
 from uuid import uuid4
 
@@ -9,8 +9,8 @@ from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
 from trading.stocks.tables import STOCKS
 
 
-def test_too_little_cash(api: Api) -> None:
-    """The refusal says what was needed, what is there, and how many shares that would buy."""
+def test_insufficient_cash(api: Api) -> None:
+    """With needed and available cash and the largest quantity."""
     person = api.person()
     api.harness.tick(70_000)
 
@@ -24,8 +24,7 @@ def test_too_little_cash(api: Api) -> None:
     data_of(api.order(person, "BUY", 140), 201)
 
 
-def test_too_much_to_withdraw(api: Api) -> None:
-    """What orders reserve cannot be taken out."""
+def test_withdrawal_of_reserved_cash(api: Api) -> None:
     person = api.person()
     api.harness.tick(70_000)
     api.order(person, "BUY", 10)
@@ -38,8 +37,8 @@ def test_too_much_to_withdraw(api: Api) -> None:
     data_of(api.post("/balance/withdraw", person, {"amount": 9_285_893}), 201)
 
 
-def test_too_few_shares(api: Api) -> None:
-    """Shares that another sale already holds cannot be sold again."""
+def test_insufficient_quantity(api: Api) -> None:
+    """Reserved shares cannot be sold again."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 10)
@@ -50,8 +49,7 @@ def test_too_few_shares(api: Api) -> None:
     assert (refused["needed"], refused["held"], refused["reserved"]) == (4, 10, 7)
 
 
-def test_stocks_that_cannot_be_traded(api: Api) -> None:
-    """A stock that is not listed, and one that is halted."""
+def test_unknown_and_halted_stock(api: Api) -> None:
     person = api.person()
     halt = update(STOCKS).where(STOCKS.c.code == HYNIX).values(status="HALTED")
     api.harness.core.database.transaction(lambda session: session.execute(halt))
@@ -66,8 +64,8 @@ def test_stocks_that_cannot_be_traded(api: Api) -> None:
     )
 
 
-def test_a_buy_needs_a_fresh_price(api: Api) -> None:
-    """Without one nobody knows what to reserve; a sale can wait for its price."""
+def test_market_buy_needs_a_fresh_price(api: Api) -> None:
+    """A sale may wait for one."""
     person = api.person()
     assert problem_of(api.order(person), "no-live-price")["age_ms"] is None
     api.harness.tick(70_000)
@@ -78,8 +76,7 @@ def test_a_buy_needs_a_fresh_price(api: Api) -> None:
     data_of(api.order(person, "SELL", 1), 201)
 
 
-def test_limits_of_amounts_and_quantities(api: Api) -> None:
-    """What settings bound is refused with the bound."""
+def test_limits_of_amount_and_quantity(api: Api) -> None:
     person, settings = api.person(), api.harness.settings
     api.harness.tick(70_000)
 
@@ -90,8 +87,7 @@ def test_limits_of_amounts_and_quantities(api: Api) -> None:
     assert problem_of(over, "validation-failed")["field"] == "quantity"
 
 
-def test_an_account_holds_no_more_than_its_limit(migrated_sqlite: str, valkey_url: str) -> None:
-    """A deposit beyond it is refused whole."""
+def test_cash_limit_of_an_account(migrated_sqlite: str, valkey_url: str) -> None:
     with opened(settings_for(migrated_sqlite, valkey_url, cash_max=10_000_100)) as harness:
         api = api_on(harness)
         person = api.person()
@@ -104,8 +100,7 @@ def test_an_account_holds_no_more_than_its_limit(migrated_sqlite: str, valkey_ur
         data_of(api.post("/balance/deposit", person, {"amount": 100}), 201)
 
 
-def test_a_client_order_id_is_good_once(api: Api) -> None:
-    """For its user; another user may choose the same."""
+def test_client_order_id_is_unique_per_user(api: Api) -> None:
     person, other = api.person(), api.person()
     api.harness.tick(70_000)
     api.order(person, client_order_id="mine")
@@ -116,8 +111,7 @@ def test_a_client_order_id_is_good_once(api: Api) -> None:
     data_of(api.order(other, client_order_id="mine"), 201)
 
 
-def test_what_is_not_there(api: Api) -> None:
-    """Unknown ids, holdings never had, and addresses that do not exist."""
+def test_unknown_ids_and_paths(api: Api) -> None:
     person = api.person()
 
     problem_of(api.get(f"/trading/orders/{uuid4()}", person), "order-not-found")
@@ -128,16 +122,14 @@ def test_what_is_not_there(api: Api) -> None:
     problem_of(api.get("/nothing/here"), "not-found")
 
 
-def test_a_method_that_is_not_allowed_is_told_which_are(sqlite_api: Api) -> None:
-    """405 names the methods in Allow, as HTTP wants it."""
+def test_method_not_allowed_lists_the_methods(sqlite_api: Api) -> None:
     refused = sqlite_api.ask("PUT", "/trading/orders")
 
     problem_of(refused, "method-not-allowed")
     assert {"GET", "POST"} <= set(refused.headers["Allow"].split(", "))
 
 
-def test_one_address_one_account(api: Api) -> None:
-    """Registering has to tell that an address is taken; nothing else does."""
+def test_email_is_unique(api: Api) -> None:
     api.register("taken@example.com", password=PASSWORD)
 
     refused = problem_of(

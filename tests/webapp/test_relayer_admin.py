@@ -1,4 +1,4 @@
-"""What administrators do to the relayer, over HTTP, against a real one that is fed by the sandbox."""
+"""Administration of a real relayer that is fed by the sandbox."""
 
 import asyncio
 import threading
@@ -20,13 +20,13 @@ from trading.redis import keys
 
 SUBSCRIPTIONS = "/admin/websocket/subscriptions"
 RECONNECT = "/admin/websocket/reconnect"
-# Nothing here is about beats, so none may be missed on a busy machine.
+# Long, so that a busy machine misses no heartbeat.
 BEAT_MS = 30_000
 
 
 @dataclass(frozen=True)
 class Office:
-    """An administrator at the API, and the feed that the relayer is connected to."""
+    """An administrator at the API, and the feed of the relayer."""
 
     api: Api
     administrator: Person
@@ -46,7 +46,7 @@ class Office:
 
 @pytest.fixture
 def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
-    """With a relayer that has room for two, and listens."""
+    """With a connected relayer that has room for two subscriptions."""
     redis = sqlite_api.harness.core.redis
     leave = threading.Event()
     stand_ins: list[Toss] = []
@@ -77,8 +77,8 @@ def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
         thread.join()
 
 
-def test_a_subscription_is_added_listed_and_taken_back(office: Office) -> None:
-    """By code or in full, with the message of the contract; the same once more is no failure."""
+def test_subscription_is_added_listed_and_removed(office: Office) -> None:
+    """By code or in full; repeating a command is no failure."""
     added = office.subscribe("000660")
     assert data_of(added) | {"command_id": ""} == {
         "command_id": "",
@@ -107,7 +107,7 @@ def test_a_subscription_is_added_listed_and_taken_back(office: Office) -> None:
     assert data_of(office.unsubscribe("A000660"))["outcome"] == "not-subscribed"
 
 
-def test_what_the_product_wants_stays_and_says_why(office: Office) -> None:
+def test_required_subscription_stays_with_its_source(office: Office) -> None:
     publish_subscriptions(office.api.harness.core.redis, {SAMSUNG: Source.HOLDINGS})
     data_of(office.subscribe(SAMSUNG))
 
@@ -117,8 +117,8 @@ def test_what_the_product_wants_stays_and_says_why(office: Office) -> None:
     assert office.toss.server.destinations() == {trade_topic(SAMSUNG)}
 
 
-def test_failures_are_problems_with_their_facts(office: Office) -> None:
-    """What the feed refuses, what the budget does not hold, and a reconnect that fails."""
+def test_failures_are_problems_with_facts(office: Office) -> None:
+    """A refusal of the feed, an exceeded budget, and a failed reconnect."""
     office.toss.server.faults.refused_destinations = {trade_topic(HYNIX)}
     refused = problem_of(office.subscribe(HYNIX), "subscription-refused")
     assert (refused["status"], refused["reason"]) == (502, "the destination is unknown")
@@ -135,7 +135,7 @@ def test_failures_are_problems_with_their_facts(office: Office) -> None:
     assert failed["reason"] == "the token endpoint answered 503"
 
 
-def test_a_reconnect_is_answered_when_it_stands(office: Office) -> None:
+def test_reconnect_is_answered_when_connected(office: Office) -> None:
     made = data_of(office.api.post(RECONNECT, office.administrator))
 
     assert (made["outcome"], made["connections_total"]) == ("reconnected", 2)
@@ -159,8 +159,8 @@ def test_a_reconnect_is_answered_when_it_stands(office: Office) -> None:
     ],
     ids=lambda topic: repr(topic)[:30],
 )
-def test_only_known_destinations_are_passed_on(sqlite_api: Api, topic: str | None) -> None:
-    """Refused by name, in Korean, before anything is published; nothing that nobody here would read is subscribed."""
+def test_unknown_destinations_are_refused(sqlite_api: Api, topic: str | None) -> None:
+    """In Korean, before anything is published."""
     administrator = sqlite_api.administrator()
     query = {} if topic is None else {"topic": topic.encode("utf-8", "surrogatepass")}
     for method, path in (
@@ -173,8 +173,8 @@ def test_only_known_destinations_are_passed_on(sqlite_api: Api, topic: str | Non
         assert HANGUL.search(refused["errors"]["query"]["topic"][0])
 
 
-def test_without_a_relayer_it_is_504_at_once(sqlite_api: Api) -> None:
-    """Where there never was one, where its last word is old, and where nobody listens any more."""
+def test_without_a_relayer_the_response_is_504_at_once(sqlite_api: Api) -> None:
+    """Without a record, with an old one, and without a listener."""
     administrator, redis, now = (
         sqlite_api.administrator(),
         sqlite_api.harness.core.redis,
@@ -200,7 +200,7 @@ def test_without_a_relayer_it_is_504_at_once(sqlite_api: Api) -> None:
     assert reasons() == {"no-heartbeat"}
 
 
-def test_without_redis_it_is_503(sqlite_api: Api, valkey_server: Valkey) -> None:
+def test_without_redis_the_response_is_503(sqlite_api: Api, valkey_server: Valkey) -> None:
     administrator = sqlite_api.administrator()
     valkey_server.stop()
     try:
@@ -209,8 +209,8 @@ def test_without_redis_it_is_503(sqlite_api: Api, valkey_server: Valkey) -> None
         valkey_server.start()
 
 
-def test_many_administrators_do_not_take_all_threads(office: Office) -> None:
-    """While as many wait as may, the next one is told to come again; afterwards all is as before."""
+def test_waiting_administrators_do_not_take_all_threads(office: Office) -> None:
+    """Beyond the allowed number, the response is 503."""
     office.toss.server.faults.receipts = False
     answers: list[Any] = []
 
@@ -235,7 +235,7 @@ def test_many_administrators_do_not_take_all_threads(office: Office) -> None:
     assert data_of(office.api.get(SUBSCRIPTIONS, office.administrator))["total_count"] == 0
 
 
-def test_who_did_what_is_logged(sqlite_api: Api) -> None:
+def test_commands_are_logged_with_their_user(sqlite_api: Api) -> None:
     """Failures too."""
     administrator = sqlite_api.administrator()
     with capture_logs() as logged:

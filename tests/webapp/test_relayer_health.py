@@ -1,4 +1,4 @@
-"""What everybody may know of the relayer: its own record, and what that means in the market's hours."""
+"""The relayer's health endpoint."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ HEALTH = "/trading/realtime/daemon/health"
 
 
 def leave_record(api: Api, **changed: Any) -> None:
-    """Leave the record of a healthy relayer of this moment, but for what is ``changed``; spans are ages."""
+    """Write the record of a healthy relayer with these changes; durations are ages."""
     now = api.harness.clock()
     ages = {name: now - age for name, age in changed.items() if isinstance(age, timedelta)}
     record = RelayerHealth(
@@ -36,13 +36,13 @@ def leave_record(api: Api, **changed: Any) -> None:
 
 
 def reasons(health: dict[str, Any]) -> list[str]:
-    """The codes of the reasons, each of which has its sentence."""
+    """Return the codes of the reasons; each needs a message."""
     assert all(HANGUL.search(reason["message"]) for reason in health["reasons"])
     return [reason["code"] for reason in health["reasons"]]
 
 
-def test_a_healthy_relayer_is_200_with_its_record(sqlite_api: Api) -> None:
-    """What does not fit or was refused is told, and harms nothing."""
+def test_healthy_relayer_is_200_with_its_record(sqlite_api: Api) -> None:
+    """Left-out and refused destinations are listed."""
     leave_record(
         sqlite_api,
         wanted=3,
@@ -79,10 +79,10 @@ def test_a_healthy_relayer_is_200_with_its_record(sqlite_api: Api) -> None:
         ({"updated_at": timedelta(seconds=61)}, "DEAD", "no-heartbeat"),
     ],
 )
-def test_anything_else_is_503_with_the_reason(
+def test_unhealthy_relayer_is_503_with_the_reason(
     sqlite_api: Api, changed: dict[str, Any], status: str, reason: str
 ) -> None:
-    """The record comes along as far as there is one."""
+    """With the record, if there is one."""
     leave_record(sqlite_api, **changed)
 
     refused = problem_of(sqlite_api.get(HEALTH), "relayer-unavailable")
@@ -96,8 +96,7 @@ def test_anything_else_is_503_with_the_reason(
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", "{}", "not json", '{"pid": 1}', "7", "null"])
-def test_a_record_that_is_none_means_offline(sqlite_api: Api, record: str | None) -> None:
-    """Whatever stands in its place in Redis, the answer is the same 503."""
+def test_malformed_record_means_offline(sqlite_api: Api, record: str | None) -> None:
     if record is not None:
         sqlite_api.harness.core.redis.set(RELAYER_HEALTH, record)
 
@@ -118,23 +117,21 @@ def test_a_record_that_is_none_means_offline(sqlite_api: Api, record: str | None
         pytest.param("2026-11-20T09:00:31", 86_400, 503, id="a second later"),
     ],
 )
-def test_quiet_is_normal_outside_the_sessions(
+def test_quiet_feed_is_healthy_outside_sessions(
     krx_api: Api, moment: str, quiet_s: int, status: int
 ) -> None:
-    """Nobody is woken on a Sunday because no stock was traded."""
     krx_api.harness.clock.now = datetime.fromisoformat(f"{moment}+09:00").astimezone(UTC)
     leave_record(krx_api, last_tick_at=timedelta(seconds=quiet_s))
 
     assert krx_api.get(HEALTH).status_code == status
 
 
-def test_every_reason_has_its_sentence() -> None:
-    """A code without one would be a 500 on the day on which it is found for the first time."""
+def test_every_reason_has_a_message() -> None:
     assert set(_REASONS) == set(HealthReason)
 
 
-def test_a_dead_relayer_kills_no_api(sqlite_api: Api) -> None:
-    """A process that can take orders must not be restarted for want of prices."""
+def test_dead_relayer_does_not_affect_liveness(sqlite_api: Api) -> None:
+    """The API can accept orders without prices."""
     problem_of(sqlite_api.get(HEALTH), "relayer-unavailable")
 
     assert sqlite_api.client.get("/healthz").get_json() == {"status": "ok"}

@@ -1,4 +1,4 @@
-"""What a request says besides what a route takes, or in another way, on every route: found by walking the OpenAPI document."""
+"""Unexpected or ambiguous request members on every route of the OpenAPI document."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from tests.trading.orders.steps import everything
 from tests.webapp.client import PREFIX, Api, Person, api_on, data_of, problem_of
 from tests.webapp.request_examples import request_example
 
-# What somebody would like to set who may not; wherever one of these is a member of a request it is left out.
+# Privileged members; each is omitted where a route documents it.
 COVETED: dict[str, Any] = {
     "role": "ADMIN",
     "user_id": "00000000-0000-0000-0000-000000000000",
@@ -30,7 +30,7 @@ COVETED: dict[str, Any] = {
     "credited": True,
     "__proto__": {"role": "ADMIN"},
 }
-# JSON texts that are no whole number, though some are as good as one to careless readers.
+# JSON texts that are no integer, although lenient parsers accept some of them.
 NO_INTEGERS = (
     "1.0",
     "1e3",
@@ -46,7 +46,7 @@ NO_INTEGERS = (
 
 @pytest.fixture(scope="module")
 def target(migrated_sqlite: str, module_valkey_url: str) -> Iterator[tuple[Api, Person, Person]]:
-    """The API with a user and an administrator, for the whole page."""
+    """The API with a user and an administrator, for the whole module."""
     with opened(settings_for(migrated_sqlite, module_valkey_url)) as harness:
         api = api_on(harness)
         yield api, api.person(), api.administrator()
@@ -58,7 +58,7 @@ def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any
 
 
 def writable(api: Api) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
-    """Method, path, example and members of every operation that takes a JSON body."""
+    """Return method, path, example and members of every operation with a JSON body."""
     document = api.client.get("/openapi.json").get_json()
     found = []
     for path, item in document["paths"].items():
@@ -93,8 +93,8 @@ def send(api: Api, method: str, path: str, who: Person, text: str, **headers: st
     )
 
 
-def test_nothing_is_set_that_a_route_does_not_take(target: tuple[Api, Person, Person]) -> None:
-    """A member too many, whichever, is refused by name on every route that takes a body, and nothing is changed by the rest of it."""
+def test_unknown_members_are_refused(target: tuple[Api, Person, Person]) -> None:
+    """By name, on every route with a body, and nothing is changed."""
     api, person, administrator = target
     for method, path, example, members in writable(api):
         who = administrator if path.startswith("/admin/") else person
@@ -110,8 +110,8 @@ def test_nothing_is_set_that_a_route_does_not_take(target: tuple[Api, Person, Pe
         assert everything(api.harness) == before, (method, path)
 
 
-def test_a_whole_number_is_written_as_one(target: tuple[Api, Person, Person]) -> None:
-    """Every member that is one refuses fractions and exponents that come out whole, texts, truths and what no column holds."""
+def test_integers_are_strict(target: tuple[Api, Person, Person]) -> None:
+    """Fractions, exponents, strings, booleans and out-of-range values are refused."""
     api, person, administrator = target
     seen = 0
     for method, path, example, members in writable(api):
@@ -130,8 +130,8 @@ def test_a_whole_number_is_written_as_one(target: tuple[Api, Person, Person]) ->
     assert seen >= 8
 
 
-def test_a_member_stands_once(target: tuple[Api, Person, Person]) -> None:
-    """On every route: whichever of the two were meant, somebody else might read the other."""
+def test_duplicate_members_are_refused(target: tuple[Api, Person, Person]) -> None:
+    """Different parsers could read different values."""
     api, person, administrator = target
     for method, path, example, _ in writable(api):
         who = administrator if path.startswith("/admin/") else person
@@ -141,8 +141,7 @@ def test_a_member_stands_once(target: tuple[Api, Person, Person]) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity", "x"])
-def test_bodies_are_not_unpacked(target: tuple[Api, Person, Person], encoding: str) -> None:
-    """A small one could fill the memory; and what calls itself packed is not read as if it were not."""
+def test_compressed_bodies_are_refused(target: tuple[Api, Person, Person], encoding: str) -> None:
     api, person, _ = target
     for body in (gzip.compress(b'{"amount": 1}'), b'{"amount": 1}'):
         answer = api.ask(
@@ -155,8 +154,7 @@ def test_bodies_are_not_unpacked(target: tuple[Api, Person, Person], encoding: s
         problem_of(answer, "unsupported-media-type")
 
 
-def test_a_question_is_the_same_with_a_body(target: tuple[Api, Person, Person]) -> None:
-    """What is sent along with a GET means nothing."""
+def test_body_of_a_get_is_ignored(target: tuple[Api, Person, Person]) -> None:
     api, person, _ = target
     plain = data_of(api.get("/trading/orders?limit=1", person))
 
@@ -167,8 +165,8 @@ def test_a_question_is_the_same_with_a_body(target: tuple[Api, Person, Person]) 
 
 
 @pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
-def test_a_method_is_what_it_says(target: tuple[Api, Person, Person], name: str) -> None:
-    """No header makes another of it, and no member of a query or a form."""
+def test_method_overrides_are_ignored(target: tuple[Api, Person, Person], name: str) -> None:
+    """In headers, queries and forms."""
     api, person, _ = target
     before = everything(api.harness)
 
@@ -189,8 +187,7 @@ def test_a_method_is_what_it_says(target: tuple[Api, Person, Person], name: str)
         "stock_code=&stock_code=A005930",
     ],
 )
-def test_a_filter_is_given_once(target: tuple[Api, Person, Person], query: str) -> None:
-    """Of two one would be taken, and who knows which."""
+def test_repeated_filter_is_refused(target: tuple[Api, Person, Person], query: str) -> None:
     api, person, _ = target
 
     refused = problem_of(api.get(f"/trading/orders?{query}", person), "validation-failed")
@@ -198,8 +195,7 @@ def test_a_filter_is_given_once(target: tuple[Api, Person, Person], query: str) 
     assert list(refused["errors"]["query"]) == [query.partition("=")[0]]
 
 
-def test_a_list_is_given_by_repeating(target: tuple[Api, Person, Person]) -> None:
-    """Where several are meant, each stands by itself."""
+def test_list_parameter_is_repeated(target: tuple[Api, Person, Person]) -> None:
     api, person, _ = target
 
     told = data_of(

@@ -1,4 +1,4 @@
-"""Every way in which a session ends is published, so that the push gateway ends its connections."""
+"""Every way in which a session ends is published to the push gateway."""
 
 from collections.abc import Callable
 
@@ -24,17 +24,17 @@ def close_account(api: Api, who: Person) -> None:
 
 
 def reuse_refresh_token(api: Api, who: Person) -> None:
-    """A refresh token that is used twice is in two hands."""
+    """Use a refresh token twice, as after a theft."""
     bearer = {"Authorization": f"Bearer {who.refresh_token}"}
     assert api.post("/users/refresh", headers=bearer).status_code == 200
     problem_of(api.post("/users/refresh", headers=bearer), "unauthorized")
 
 
 @pytest.mark.parametrize("end", [logout, change_password, close_account, reuse_refresh_token])
-def test_an_ended_session_is_published_and_marked(
+def test_ended_session_is_published_and_marked(
     sqlite_api: Api, end: Callable[[Api, Person], None]
 ) -> None:
-    """Once, for as long as an access token of it may still be good."""
+    """Once, while its access tokens may be valid."""
     redis = sqlite_api.harness.core.redis
     alice = sqlite_api.person()
     sqlite_api.person()
@@ -55,7 +55,7 @@ def test_an_ended_session_is_published_and_marked(
     assert 0 < redis.ttl(marks[0]) <= 15 * 60
 
 
-def test_signing_out_works_without_redis(sqlite_api: Api, valkey_server: Valkey) -> None:
+def test_logout_works_without_redis(sqlite_api: Api, valkey_server: Valkey) -> None:
     alice = sqlite_api.person()
     valkey_server.stop()
     try:

@@ -1,4 +1,4 @@
-"""Tokens: what is accepted as one, how it is exchanged, and when it stops being good."""
+"""Tokens: validation, refresh and expiry."""
 
 import base64
 import json
@@ -21,8 +21,8 @@ from webapp.http import authentication
 from webapp.http.authentication import admin_required, current_user
 
 
-def test_a_refresh_token_is_exchanged_for_a_new_pair(api: Api) -> None:
-    """The new pair works, for the same user and the same session."""
+def test_refresh_returns_new_tokens(api: Api) -> None:
+    """For the same user and session."""
     person = api.person()
 
     renewed = data_of(api.post("/users/refresh", headers=bearer(person.refresh_token)))
@@ -32,8 +32,8 @@ def test_a_refresh_token_is_exchanged_for_a_new_pair(api: Api) -> None:
     data_of(api.post("/users/refresh", headers=bearer(renewed["refresh_token"])))
 
 
-def test_a_refresh_token_that_comes_twice_ends_the_session(api: Api) -> None:
-    """It is in two hands then, one of them a thief's: neither keeps a working token. The user's other sessions stand."""
+def test_reused_refresh_token_ends_the_session(api: Api) -> None:
+    """It may be stolen, so no token of the session works; other sessions stay."""
     person = api.person()
     other = api.signed_in(person.email)
     renewed = data_of(api.post("/users/refresh", headers=bearer(person.refresh_token)))
@@ -46,8 +46,8 @@ def test_a_refresh_token_that_comes_twice_ends_the_session(api: Api) -> None:
     data_of(api.get("/users/me", other))
 
 
-def test_a_refresh_token_lasts_two_weeks(api: Api) -> None:
-    """The session's own end counts, whatever the token says of itself."""
+def test_refresh_token_expires_after_two_weeks(api: Api) -> None:
+    """The session's expiry counts, not the token's."""
     person = api.person()
 
     api.harness.clock.advance(days=14)
@@ -55,8 +55,7 @@ def test_a_refresh_token_lasts_two_weeks(api: Api) -> None:
     problem_of(api.post("/users/refresh", headers=bearer(person.refresh_token)), "unauthorized")
 
 
-def test_signing_out_counts_at_once_and_after_a_restart(api: Api) -> None:
-    """The tokens of the session are refused by the process that signed it out and by one that starts afterwards."""
+def test_logout_takes_effect_at_once_and_after_a_restart(api: Api) -> None:
     person = api.person()
     other = api.signed_in(person.email)
 
@@ -74,8 +73,7 @@ def test_signing_out_counts_at_once_and_after_a_restart(api: Api) -> None:
         restarted.close()
 
 
-def test_each_kind_of_token_serves_its_own_purpose(api: Api) -> None:
-    """A refresh token opens nothing, and an access token is exchanged for nothing."""
+def test_token_types_are_not_interchangeable(api: Api) -> None:
     person = api.person()
 
     problem_of(api.get("/users/me", headers=bearer(person.refresh_token)), "unauthorized")
@@ -135,8 +133,7 @@ FORGERIES: dict[str, Callable[[Api, Person], str]] = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_forged_tokens_are_refused_alike(sqlite_api: Api, forgery: str) -> None:
-    """Whatever is wrong with a token, its bearer learns only that he is not signed in."""
+def test_forged_tokens_get_the_same_response(sqlite_api: Api, forgery: str) -> None:
     person = sqlite_api.person()
     token = FORGERIES[forgery](sqlite_api, person)
 
@@ -148,8 +145,7 @@ def test_forged_tokens_are_refused_alike(sqlite_api: Api, forgery: str) -> None:
     assert refused == stranger
 
 
-def test_a_token_that_was_good_expires(sqlite_api: Api) -> None:
-    """That its signature is known does not outlast it."""
+def test_cached_token_expires(sqlite_api: Api) -> None:
     person = sqlite_api.person()
     ends = time.time() + 5
     token = _signed(sqlite_api, _claims(person) | {"exp": ends})
@@ -161,10 +157,8 @@ def test_a_token_that_was_good_expires(sqlite_api: Api) -> None:
     problem_of(sqlite_api.get("/users/me", headers=bearer(token)), "unauthorized")
 
 
-def test_what_is_known_of_tokens_is_bounded(
-    sqlite_api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More tokens than are remembered are all good all the same."""
+def test_token_cache_is_bounded(sqlite_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More tokens than cached are all valid."""
     monkeypatch.setattr(authentication, "CLAIMS_CACHED_MAX", 2)
     people = [sqlite_api.person() for _ in range(3)]
 
@@ -185,13 +179,12 @@ def test_what_is_known_of_tokens_is_bounded(
         "Bearer x, Bearer y",
     ],
 )
-def test_other_authorization_is_none(sqlite_api: Api, header: str) -> None:
-    """Only a bearer token signs a request."""
+def test_only_bearer_authorization_is_accepted(sqlite_api: Api, header: str) -> None:
     problem_of(sqlite_api.get("/users/me", headers={"Authorization": header}), "unauthorized")
 
 
-def test_administrators_only(api: Api) -> None:
-    """A view for administrators answers 401 to strangers, 403 to users, and follows a promotion without a new sign-in."""
+def test_administrator_routes_check_the_role(api: Api) -> None:
+    """401 without login, 403 for users; a promotion needs no new login."""
 
     @admin_required
     def secret() -> dict[str, object]:
@@ -206,17 +199,17 @@ def test_administrators_only(api: Api) -> None:
     assert api.get("/secret", person).get_json() == {"role": "ADMIN"}
 
 
-def test_an_unknown_address_takes_as_long_as_a_wrong_password(
+def test_unknown_email_takes_as_long_as_a_wrong_password(
     migrated_sqlite: str, valkey_url: str
 ) -> None:
-    """With hashing at a price that shows, the medians are alike; without it an unknown address would answer many times faster."""
+    """Compared by medians, with hashing slow enough to show."""
     dear = {"argon2_time_cost": 2, "argon2_memory_kib": 16_384, "argon2_parallelism": 1}
     with opened(settings_for(migrated_sqlite, valkey_url, **dear)) as harness:
         api = api_on(harness)
         api.register("known@example.com")
         api.login(
             "nobody@example.com"
-        )  # The first miss makes the hash that later misses are measured against.
+        )  # The first miss creates the hash that later misses are compared with.
         spans: dict[str, list[float]] = {"known@example.com": [], "unknown@example.com": []}
 
         for _ in range(9):
@@ -229,8 +222,8 @@ def test_an_unknown_address_takes_as_long_as_a_wrong_password(
     assert 0.5 < unknown / known < 2
 
 
-def test_tokens_say_no_more_than_they_must(sqlite_api: Api) -> None:
-    """A token can be read by whoever holds it: it names the user, the session and itself, and no address, name or role."""
+def test_tokens_contain_no_personal_data(sqlite_api: Api) -> None:
+    """Only ids of user, session and token."""
     person = sqlite_api.person()
 
     claims = _claims(person)

@@ -1,4 +1,4 @@
-"""Guessing at a sign-in, as the API answers it."""
+"""Login throttling over HTTP."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ ELSEWHERE = {"environ_overrides": {"REMOTE_ADDR": "198.51.100.7"}}
 
 @pytest.fixture
 def api(migrated_sqlite: str, valkey_url: str) -> Any:
-    """The API whose lock is as by default, and whose limits are out of its way."""
+    """The API with the default lock, and rate limits high enough not to interfere."""
     with opened(settings_for(migrated_sqlite, valkey_url, rate_limits=True, **COUNTED)) as harness:
         yield api_on(harness)
 
@@ -29,8 +29,8 @@ def guess(api: Api, email: str, password: str = GUESS, **place: Any) -> Any:
 @pytest.mark.parametrize(
     "email", ["known@example.com", "unknown@example.com", " Known@Example.COM "]
 )
-def test_the_sixth_guess_is_not_looked_at(api: Api, email: str) -> None:
-    """Whether there is such an account or not, and however its address is written, the answers are word for word the same."""
+def test_sixth_guess_is_refused_without_a_check(api: Api, email: str) -> None:
+    """With the same response for known and unknown accounts, in any spelling of the address."""
     api.register("known@example.com")
 
     for _ in range(5):
@@ -50,8 +50,8 @@ def test_the_sixth_guess_is_not_looked_at(api: Api, email: str) -> None:
     }
 
 
-def test_a_locked_account_goes_on_where_it_is_signed_in(api: Api) -> None:
-    """Its sessions are used and renewed, and its owner signs in from where he has before, whatever others guess elsewhere."""
+def test_locked_account_keeps_its_sessions(api: Api) -> None:
+    """Sessions work and are refreshed, and known clients can log in."""
     person = api.person()
     for _ in range(6):
         guess(api, person.email, **ELSEWHERE)
@@ -62,8 +62,7 @@ def test_a_locked_account_goes_on_where_it_is_signed_in(api: Api) -> None:
     data_of(api.login(person.email))
 
 
-def test_signing_in_forgets_what_was_mistyped(api: Api) -> None:
-    """Four mistakes and a success, twice, lock nothing."""
+def test_login_resets_the_failure_count(api: Api) -> None:
     person = api.person()
 
     for _ in range(2):
@@ -72,8 +71,8 @@ def test_signing_in_forgets_what_was_mistyped(api: Api) -> None:
         data_of(api.login(person.email))
 
 
-def test_the_limit_of_attempts_is_the_accounts(migrated_sqlite: str, valkey_url: str) -> None:
-    """Five a minute by default, from however many addresses; another account is not held up."""
+def test_login_attempts_are_limited_per_account(migrated_sqlite: str, valkey_url: str) -> None:
+    """Five per minute by default, over all addresses; other accounts are not affected."""
     with opened(
         settings_for(
             migrated_sqlite,
@@ -96,8 +95,8 @@ def test_the_limit_of_attempts_is_the_accounts(migrated_sqlite: str, valkey_url:
     assert (limited["limit"], limited["window_s"]) == (5, 60)
 
 
-def test_a_database_that_is_away_is_nobodys_mistake(api: Api) -> None:
-    """Who signs in while it is gets a 503 each time, and no lock."""
+def test_unavailable_database_does_not_lock(api: Api) -> None:
+    """Each login is a 503."""
     person = api.person()
     away = api.harness.settings.model_copy(
         update={
@@ -119,8 +118,8 @@ def test_a_database_that_is_away_is_nobodys_mistake(api: Api) -> None:
     data_of(api.login(person.email))
 
 
-def test_security_events_are_logged_without_saying_of_whom(api: Api) -> None:
-    """Failures, the lock and attempts against it, each by a name of its own, with the address it came from and the account as a hash."""
+def test_security_events_are_logged_without_personal_data(api: Api) -> None:
+    """Failures, locks and attempts while locked, with the address and a hash of the account."""
     with capture_logs() as lines:
         for _ in range(6):
             guess(api, "known@example.com", **ELSEWHERE)

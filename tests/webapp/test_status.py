@@ -1,4 +1,4 @@
-"""``flask status``: one look at the whole installation, whatever of it is away."""
+"""`flask status`, also while servers are unavailable."""
 
 import json
 import socket
@@ -36,7 +36,7 @@ def asked(app: Any, *arguments: str) -> Result:
 
 
 def facts(app: Any, *, exit_code: int = 0) -> dict[str, Any]:
-    """What a program is told."""
+    """Return the JSON output of the command."""
     result = asked(app, "--json")
     assert result.exit_code == exit_code, result.output
     found: dict[str, Any] = json.loads(result.stdout)
@@ -45,7 +45,7 @@ def facts(app: Any, *, exit_code: int = 0) -> dict[str, Any]:
 
 @contextmanager
 def app_on(settings: Settings) -> Iterator[Any]:
-    """The application on servers that may not be there."""
+    """Yield the application on servers that may be unavailable."""
     core = trading_core.build(settings)
     try:
         yield create_app(core)
@@ -53,8 +53,8 @@ def app_on(settings: Settings) -> Iterator[Any]:
         core.close()
 
 
-def test_it_tells_what_is_due_waits_is_halted_and_alarms(api: Api) -> None:
-    """On each kind of database, with the figures that are there, and times as Korea's clocks show them."""
+def test_status_shows_due_work_queues_halts_and_alerts(api: Api) -> None:
+    """On each kind of database, with times in KST."""
     harness = api.harness
     harness.tick(70_000)
     user = harness.user()
@@ -96,13 +96,13 @@ def test_it_tells_what_is_due_waits_is_halted_and_alarms(api: Api) -> None:
     assert len(on_screen.output.splitlines()) < 55
 
 
-def test_the_version_is_the_projects() -> None:
-    """It stands in two places, as the image holds no pyproject.toml."""
+def test_version_is_the_projects() -> None:
+    """It is in two places, because the image has no pyproject.toml."""
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
 
 
 def test_no_secret_is_shown(database_server: Any, valkey_url: str) -> None:
-    """Neither passwords of servers, nor keys, nor those of a server that is away, in words or for a program."""
+    """Neither passwords nor keys, in both formats, also of unavailable servers."""
     secrets = [
         "a-database-password",
         "a-redis-password",
@@ -127,8 +127,8 @@ def test_no_secret_is_shown(database_server: Any, valkey_url: str) -> None:
     assert "127.0.0.1" in told
 
 
-def test_without_redis_it_tells_the_rest(sqlite_harness: TradingHarness) -> None:
-    """What the market and the queues hold is missing and said to be; what the database knows is there."""
+def test_status_without_redis(sqlite_harness: TradingHarness) -> None:
+    """Sections from Redis are missing; those from the database are shown."""
     away = sqlite_harness.settings.database_uri.get_secret_value()
     with app_on(settings_for(away, f"redis://127.0.0.1:{free_port()}/0")) as app:
         found = facts(app, exit_code=1)
@@ -144,8 +144,7 @@ def test_without_redis_it_tells_the_rest(sqlite_harness: TradingHarness) -> None
     assert " does not answer: start it, or correct REDIS_URL." in on_screen.output
 
 
-def test_without_the_database_it_tells_the_rest(valkey_url: str) -> None:
-    """The other way round."""
+def test_status_without_the_database(valkey_url: str) -> None:
     port = free_port()
     with app_on(settings_for(f"mysql+pymysql://me@127.0.0.1:{port}/x", valkey_url)) as app:
         found = facts(app, exit_code=1)
@@ -158,8 +157,8 @@ def test_without_the_database_it_tells_the_rest(valkey_url: str) -> None:
     assert found["versions"]["stocking"] == __version__
 
 
-def test_servers_that_say_nothing_are_not_waited_for() -> None:
-    """Frozen servers accept connections and never answer: the status names them as missing."""
+def test_silent_servers_time_out() -> None:
+    """Paused servers accept connections and never answer; they are shown as missing."""
     with socket.socket() as database, socket.socket() as redis:
         for silent in (database, redis):
             silent.bind(("127.0.0.1", 0))
@@ -174,10 +173,10 @@ def test_servers_that_say_nothing_are_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("revision", [None, "0005"])
-def test_pending_migrations_are_named(
+def test_pending_migrations_are_listed(
     tmp_path: Path, valkey_url: str, revision: str | None
 ) -> None:
-    """An older database, or one without any table: which migrations it lacks, and what can't be told without them."""
+    """For an older database and one without tables, with the sections that are missing."""
     (tmp_path / "old.db").touch()
     with app_on(settings_for(f"sqlite:///{tmp_path}/old.db", valkey_url)) as app:
         if revision is not None:
@@ -192,8 +191,8 @@ def test_pending_migrations_are_named(
     assert "missing" in found["audit"]
 
 
-def test_a_database_of_a_newer_release_is_told_as_one(sqlite_harness: TradingHarness) -> None:
-    """Nothing of ours is pending there, and nothing should be run."""
+def test_database_of_a_newer_release(sqlite_harness: TradingHarness) -> None:
+    """Nothing is pending."""
     engine = sqlite_harness.core.database.engine
     with engine.begin() as connection:
         before = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -209,8 +208,8 @@ def test_a_database_of_a_newer_release_is_told_as_one(sqlite_harness: TradingHar
     assert found["faults"] == ["The database belongs to another release with unknown migrations."]
 
 
-def test_nothing_that_it_shows_steers_the_terminal(sqlite_harness: TradingHarness) -> None:
-    """Words of Toss and of administrators, and whatever somebody wrote into Redis, stay words."""
+def test_control_characters_are_escaped(sqlite_harness: TradingHarness) -> None:
+    """In texts from Toss, administrators and Redis."""
     harness = sqlite_harness
     now = harness.clock()
     health = RelayerHealth(
@@ -230,8 +229,8 @@ def test_nothing_that_it_shows_steers_the_terminal(sqlite_harness: TradingHarnes
     assert not [line for line in told.splitlines() if line.startswith("2026-01-01")]
 
 
-def test_an_alert_about_money_is_seen(sqlite_harness: TradingHarness) -> None:
-    """How many there are, and since when the oldest waits for somebody."""
+def test_open_alerts_are_shown(sqlite_harness: TradingHarness) -> None:
+    """With their number and the oldest."""
     harness = sqlite_harness
     app = api_on(harness).app
     assert facts(app)["payments"] == {"open_alerts": 0, "oldest_alert_at": None}

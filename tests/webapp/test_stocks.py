@@ -1,4 +1,4 @@
-"""Stocks as users ask for them: searched in our own master data, and told by Toss, which may be in any state."""
+"""Stock search, master data and market data, with Toss in any state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from tests.support.properties import examples
 from tests.support.servers import Valkey
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import HYNIX, SAMSUNG, opened, settings_for
-from tests.trading.stocks.toss.test_client import JSON, twisted
+from tests.trading.stocks.toss.test_client import JSON, variants
 from tests.webapp.client import Api, Person, api_on, data_of, problem_of
 from trading.stocks.candles.tables import CANDLES
 from trading.stocks.tables import STOCKS
@@ -53,7 +53,7 @@ def toss() -> Iterator[Server]:
 
 @contextmanager
 def opened_api(database_uri: str, valkey_url: str, toss: Server) -> Iterator[Api]:
-    """The API on empty books, with a server in Toss's place."""
+    """Yield the API on an empty database, with a stand-in for Toss."""
     with opened(
         settings_for(
             database_uri,
@@ -74,7 +74,7 @@ def api(migrated_sqlite: str, valkey_url: str, toss: Server) -> Iterator[Api]:
 
 @pytest.fixture
 def any_api(database_uri: str, valkey_url: str, toss: Server) -> Iterator[Api]:
-    """The same on each kind of database, for what is read from it."""
+    """The same on each kind of database."""
     with opened_api(database_uri, valkey_url, toss) as api:
         yield api
 
@@ -90,7 +90,7 @@ def found(api: Api, me: Person, query: str, **more: str) -> list[str]:
     return [stock["name"] for stock in stocks]
 
 
-def test_a_stranger_learns_nothing(api: Api, toss: Server) -> None:
+def test_login_is_required(api: Api, toss: Server) -> None:
     for route in ROUTES:
         problem_of(api.get(route), "unauthorized")
     assert toss.requests == []
@@ -99,7 +99,7 @@ def test_a_stranger_learns_nothing(api: Api, toss: Server) -> None:
 @pytest.mark.parametrize(
     "query", ["ㅅㅅㅈㅈ", "삼ㅅㅈ", "삼성전자", "SAMSUNG ELEC", "005930", "a005930"]
 )
-def test_a_stock_is_found_by_what_people_type(api: Api, me: Person, query: str) -> None:
+def test_search_finds_stocks(api: Api, me: Person, query: str) -> None:
     stocks = data_of(api.get(f"/stocks/search?q={quote(query)}", me))["stocks"]
 
     assert stocks[0] == {
@@ -112,26 +112,26 @@ def test_a_stock_is_found_by_what_people_type(api: Api, me: Person, query: str) 
     }
 
 
-def test_what_can_be_no_query_is_refused(api: Api, me: Person) -> None:
+def test_invalid_query_is_refused(api: Api, me: Person) -> None:
     for query in ["", "   ", "삼" * 51, "a" * 1_000, "\0", "삼\0성", "\n", "\u202e"]:
         problem_of(api.get(f"/stocks/search?q={quote(query)}", me), "validation-failed")
 
 
-def test_odd_queries_are_queries(api: Api, me: Person) -> None:
-    """They mean themselves and find what contains them, which is nothing."""
+def test_odd_queries_are_literal(api: Api, me: Person) -> None:
+    """They find only what contains them, which is nothing."""
     for query in ["%", "_", "'; DROP TABLE stocks; --", ".*", "[ㄱ-ㅎ]", "💹", "\\"]:
         assert found(api, me, query) == []
     assert data_of(api.get("/stocks/search?q=%ed%a0%80%ff", me))["stocks"] == []
 
 
-def test_a_limit_is_from_one_to_fifty(api: Api, me: Person) -> None:
+def test_limit_is_from_one_to_fifty(api: Api, me: Person) -> None:
     for limit in ["0", "51", "-1", "x", "1e9", "9" * 400]:
         problem_of(api.get(f"/stocks/search?q=삼성&limit={limit}", me), "validation-failed")
         assert len(found(api, me, "ㅅ", limit="2")) == 2
 
 
-def test_the_search_follows_the_master_data(any_api: Api) -> None:
-    """A stock that is delisted goes behind the others within two seconds, whoever delisted it."""
+def test_search_follows_the_master_data(any_api: Api) -> None:
+    """A delisted stock is ranked last within two seconds."""
     api, me = any_api, any_api.person()
     assert found(api, me, "SK")[0] == "SK"
     api.harness.do(
@@ -145,7 +145,7 @@ def test_the_search_follows_the_master_data(any_api: Api) -> None:
     assert data_of(api.get("/stocks/search?q=SKㅎ", me))["stocks"][0]["status"] == "DELISTED"
 
 
-def test_a_search_costs_no_statement_while_the_listing_is_known(any_api: Api) -> None:
+def test_search_needs_no_statement_while_the_listing_is_cached(any_api: Api) -> None:
     api, me = any_api, any_api.person()
     found(api, me, "삼성")
     with statements_counted(api.harness.core.database.engine) as first:
@@ -156,8 +156,8 @@ def test_a_search_costs_no_statement_while_the_listing_is_known(any_api: Api) ->
     assert not any("stocks" in statement for statement in (*first, *second))
 
 
-def test_a_stock_is_told_by_our_own_fresh_tick(api: Api, me: Person, toss: Server) -> None:
-    """Toss is not asked then."""
+def test_fresh_tick_is_the_price(api: Api, me: Person, toss: Server) -> None:
+    """Toss is not asked."""
     api.harness.tick(70_500, base=70_000)
 
     price = data_of(api.get("/stocks/005930/price", me))
@@ -172,7 +172,7 @@ def test_a_stock_is_told_by_our_own_fresh_tick(api: Api, me: Person, toss: Serve
     assert toss.requests == []
 
 
-def test_a_stock_without_a_fresh_tick_is_told_by_toss(api: Api, me: Person) -> None:
+def test_toss_price_is_used_without_a_fresh_tick(api: Api, me: Person) -> None:
     api.harness.tick(1_000, age_ms=60_000)
 
     price = data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
@@ -189,7 +189,7 @@ def test_a_stock_without_a_fresh_tick_is_told_by_toss(api: Api, me: Person) -> N
     )
 
 
-def test_an_old_tick_is_told_while_toss_is_away(api: Api, me: Person, toss: Server) -> None:
+def test_old_tick_is_used_without_toss(api: Api, me: Person, toss: Server) -> None:
     api.harness.tick(70_500, age_ms=60_000)
     toss.reply = lambda _: answer(500)
 
@@ -203,7 +203,7 @@ def test_an_old_tick_is_told_while_toss_is_away(api: Api, me: Person, toss: Serv
     )
 
 
-def test_the_younger_of_two_old_prices_is_told(api: Api, me: Person, toss: Server) -> None:
+def test_newer_of_two_old_prices_is_used(api: Api, me: Person, toss: Server) -> None:
     data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
     toss.reply = lambda _: answer(500)
     api.harness.clock.advance(minutes=5)
@@ -214,7 +214,7 @@ def test_the_younger_of_two_old_prices_is_told(api: Api, me: Person, toss: Serve
     assert data_of(api.get(f"/stocks/{SAMSUNG}/price", me))["source"] == "TICK"
 
 
-def test_master_data_is_told_also_without_a_price(any_api: Api, toss: Server) -> None:
+def test_master_data_is_returned_without_a_price(any_api: Api, toss: Server) -> None:
     api, me = any_api, any_api.person()
     assert data_of(api.get(f"/stocks/{SAMSUNG}", me))["price"]["price"] == DETAILS["close"]
     toss.reply = lambda _: Answer(b"", Ending.RESET)
@@ -228,7 +228,7 @@ def test_master_data_is_told_also_without_a_price(any_api: Api, toss: Server) ->
     )
 
 
-def test_toss_is_never_asked_for_what_does_not_exist(api: Api, me: Person, toss: Server) -> None:
+def test_toss_is_not_asked_for_unknown_stocks(api: Api, me: Person, toss: Server) -> None:
     for code in (
         "A999999",
         "999999",
@@ -247,7 +247,7 @@ def test_toss_is_never_asked_for_what_does_not_exist(api: Api, me: Person, toss:
     assert toss.requests == []
 
 
-def test_the_book_and_the_trades(api: Api, me: Person) -> None:
+def test_order_book_and_trades(api: Api, me: Person) -> None:
     book = data_of(api.get(f"/stocks/{SAMSUNG}/orderbook", me))
     trades = data_of(api.get(f"/stocks/{SAMSUNG}/trades?count=1", me))
 
@@ -256,7 +256,7 @@ def test_the_book_and_the_trades(api: Api, me: Person) -> None:
     assert [trade["price"] for trade in trades["trades"]] == [70_000]
 
 
-def test_indices_and_the_rate_are_exact_decimals(api: Api, me: Person) -> None:
+def test_indices_and_exchange_rate_are_exact_decimals(api: Api, me: Person) -> None:
     kospi, kosdaq = data_of(api.get("/stocks/indices", me))["indices"]
     rate = data_of(api.get("/stocks/exchange-rate", me))
 
@@ -270,7 +270,7 @@ def test_indices_and_the_rate_are_exact_decimals(api: Api, me: Person) -> None:
     assert (rate["rate"], rate["base_rate"], rate["change"]) == ("1392.8910", "1390.0000", "2.8910")
 
 
-def test_a_ranking_has_our_names_and_prices(any_api: Api) -> None:
+def test_ranking_has_own_names_and_prices(any_api: Api) -> None:
     api, me = any_api, any_api.person()
     api.harness.tick(1_000_000, HYNIX, base=990_000)
 
@@ -283,7 +283,7 @@ def test_a_ranking_has_our_names_and_prices(any_api: Api) -> None:
 
 
 def chart(number: int) -> dict[str, Any]:
-    """A chart of so many minutes, the newest first, of which there are always older ones."""
+    """Return a page of `number` minute candles, newest first, with more before them."""
     candle = {"open": 10, "high": 12, "low": 9, "close": 11, "volume": 5, "amount": 50}
     stamps = [
         f"2026-11-20T{10 - minute // 60:02}:{59 - minute % 60:02}:00+09:00"
@@ -295,8 +295,8 @@ def chart(number: int) -> dict[str, Any]:
     }
 
 
-def test_a_chart_is_read_page_by_page(api: Api, me: Person, toss: Server) -> None:
-    """A second user who wants fewer costs no question, and a page ends before the one that asked for it."""
+def test_candles_are_paged(api: Api, me: Person, toss: Server) -> None:
+    """A second user with a shorter page causes no request to Toss."""
     toss.reply = lambda _: answer(200, {"result": chart(120)})
     path = f"/stocks/{SAMSUNG}/candles?interval=min:1&count="
 
@@ -313,7 +313,7 @@ def test_a_chart_is_read_page_by_page(api: Api, me: Person, toss: Server) -> Non
     assert (older["source"], older["interval"]) == ("TOSS", "min:1")
 
 
-def test_a_chart_of_nothing_known_is_refused(api: Api, me: Person, toss: Server) -> None:
+def test_invalid_candle_query_is_refused(api: Api, me: Person, toss: Server) -> None:
     for arguments in [
         "interval=min:2",
         "interval=hour:1",
@@ -332,17 +332,20 @@ def test_a_chart_of_nothing_known_is_refused(api: Api, me: Person, toss: Server)
 
 
 def own_candles(api: Api, minutes: int) -> None:
-    """Candles of our own, of the last so many minutes."""
+    """Store our own candles of the last minutes."""
     newest = api.harness.clock().replace(second=0, microsecond=0)
     rows = []
     for number in range(minutes):
         at = newest - timedelta(minutes=number)
-        rows.append({"stock_code": SAMSUNG, "candle_interval": "min:1", "starts_at": at, "opened_at": at, "closed_at": at,
-                     "open": 100, "high": 120, "low": 90, "close": 110, "volume": 7, "amount": 700, "position": 1})  # fmt: skip
+        times = dict.fromkeys(("starts_at", "opened_at", "closed_at"), at)
+        prices = {"open": 100, "high": 120, "low": 90, "close": 110, "volume": 7, "amount": 700}
+        rows.append(
+            {"stock_code": SAMSUNG, "candle_interval": "min:1", "position": 1, **times, **prices}
+        )
     api.harness.do(lambda session: session.execute(insert(CANDLES), rows))
 
 
-def test_our_own_chart_stands_in_while_toss_is_away(any_api: Api, toss: Server) -> None:
+def test_own_candles_are_used_without_toss(any_api: Api, toss: Server) -> None:
     api, me = any_api, any_api.person()
     toss.reply = lambda _: answer(500)
     path = f"/stocks/{SAMSUNG}/candles?interval=min:5&count=2"
@@ -373,7 +376,7 @@ def test_our_own_chart_stands_in_while_toss_is_away(any_api: Api, toss: Server) 
         (answer(429, Retry_After="77"), "upstream-paused"),
     ],
 )
-def test_every_state_of_toss_is_a_problem_of_its_own(
+def test_every_toss_failure_has_its_own_problem(
     api: Api, me: Person, toss: Server, fault: Answer, code: str
 ) -> None:
     toss.reply = lambda _: fault
@@ -385,7 +388,7 @@ def test_every_state_of_toss_is_a_problem_of_its_own(
 
 
 @pytest.mark.parametrize("route", BY_TOSS)
-def test_without_redis_everything_is_still_told(
+def test_market_data_works_without_redis(
     api: Api, me: Person, valkey_server: Valkey, route: str
 ) -> None:
     valkey_server.stop()
@@ -395,25 +398,27 @@ def test_without_redis_everything_is_still_told(
         valkey_server.start()
 
 
-def test_a_ranking_of_nothing_known_is_refused(api: Api, me: Person, toss: Server) -> None:
+def test_invalid_ranking_query_is_refused(api: Api, me: Person, toss: Server) -> None:
     for arguments in ["by=loss", "by=%00", "limit=0", "limit=101", "limit=x"]:
         problem_of(api.get(f"/stocks/rankings?{arguments}", me), "validation-failed")
         assert toss.requests == []
 
 
-def test_no_more_trades_than_toss_was_asked_for(api: Api, me: Person) -> None:
+def test_number_of_trades_is_bounded(api: Api, me: Person) -> None:
     for count in ["0", "51", "x"]:
         problem_of(api.get(f"/stocks/{SAMSUNG}/trades?count={count}", me), "validation-failed")
 
 
 @settings(max_examples=examples(80), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_whatever_toss_tells_is_never_our_fault(
+def test_any_toss_response_causes_no_server_error(
     api: Api, me: Person, toss: Server, data: st.DataObject
 ) -> None:
-    """Any JSON in any member is told as null, left out, or refused as Toss's fault; and what is told has the types that we promise."""
+    """Any JSON in any member becomes null, is left out, or is a Toss problem; types are as
+    documented.
+    """
     route = data.draw(st.sampled_from(BY_TOSS))
-    # A success on either host before it, so that no breaker opens.
+    # A success on either host first, so that no circuit breaker opens.
     for path in ("/stocks/exchange-rate", "/stocks/rankings"):
         api.harness.core.redis.flushall()
         toss.reply = as_toss
@@ -426,10 +431,10 @@ def test_whatever_toss_tells_is_never_our_fault(
         return answer(200, {"result": odd_result})
 
     good = result_of(toss_path_of(route))
-    twisted_good = (
-        st.lists(twisted(good[0]), max_size=3) if isinstance(good, list) else twisted(good)
+    good_variants = (
+        st.lists(variants(good[0]), max_size=3) if isinstance(good, list) else variants(good)
     )
-    odd_result = data.draw(twisted_good | JSON)
+    odd_result = data.draw(good_variants | JSON)
     toss.reply = odd
 
     answered = api.get(route, me)
@@ -442,7 +447,7 @@ def test_whatever_toss_tells_is_never_our_fault(
 
 
 def toss_path_of(route: str) -> str:
-    """Where Toss is asked for what a route of ours tells."""
+    """Return Toss's path for a route."""
     return {
         "price": "/api/v3/stock-prices/details",
         "candles": f"/api/v1/c-chart/kr-s/{SAMSUNG}/day:1",

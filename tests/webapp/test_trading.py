@@ -1,4 +1,4 @@
-"""Orders, cash, ledger, holdings and quotes: the shapes of the contract, filters and pages."""
+"""Orders, cash, ledger, holdings and quotes: response members, filters and pages."""
 
 from datetime import datetime
 from typing import Any
@@ -9,35 +9,45 @@ from tests.support.trading_harness import HYNIX, SAMSUNG
 from tests.webapp.client import Api, Person, data_of, problem_of
 
 ORDER_MEMBERS = [
-    "id", "client_order_id", "stock_code", "stock_name", "side", "order_type", "time_in_force", "quantity", "price", "status",
-    "reason", "executed_quantity", "remaining_quantity", "executed_amount", "reserved_cash", "accepted_at", "finished_at", "executions",
+    "id", "client_order_id", "stock_code", "stock_name", "side", "order_type", "time_in_force",
+    "quantity", "price", "status",
+    "reason", "executed_quantity", "remaining_quantity", "executed_amount", "reserved_cash",
+    "accepted_at", "finished_at", "executions",
 ]  # fmt: skip
 EXECUTION_MEMBERS = [
-    "id", "price", "quantity", "amount", "commission", "tax", "transaction_tax", "rural_tax", "realized_profit", "rule", "session",
-    "tick_price", "tick_traded_at", "tick_age_ms", "tick_position", "executed_at", "settled_at", "applied_at",
+    "id", "price", "quantity", "amount", "commission", "tax", "transaction_tax", "rural_tax",
+    "realized_profit", "rule", "session",
+    "tick_price", "tick_traded_at", "tick_age_ms", "tick_position", "executed_at", "settled_at",
+    "applied_at",
 ]  # fmt: skip
 TRANSACTION_MEMBERS = [
-    "id", "user_id", "sequence", "transaction_type", "stock_id", "stock_name", "order_id", "quantity", "price", "amount",
-    "commission", "tax", "realized_profit", "cash_balance_before", "cash_balance_after", "description", "transaction_date",
+    "id", "user_id", "sequence", "transaction_type", "stock_id", "stock_name", "order_id",
+    "quantity", "price", "amount",
+    "commission", "tax", "realized_profit", "cash_balance_before", "cash_balance_after",
+    "description", "transaction_date",
 ]  # fmt: skip
 BALANCE_MEMBERS = [
-    "cash_balance", "available_cash", "reserved_cash", "debt", "invested_amount", "holdings_value", "total_assets", "unpriced_holdings",
+    "cash_balance", "available_cash", "reserved_cash", "debt", "invested_amount", "holdings_value",
+    "total_assets", "unpriced_holdings",
     "stale_holdings",
 ]  # fmt: skip
 HOLDING_MEMBERS = [
-    "stock_code", "name", "market", "sector", "quantity", "reserved_quantity", "sellable_quantity", "average_price", "cost",
-    "buy_commission", "price", "base_price", "price_age_ms", "freshness", "value", "unrealized_profit", "unrealized_profit_rate_bp",
+    "stock_code", "name", "market", "sector", "quantity", "reserved_quantity", "sellable_quantity",
+    "average_price", "cost",
+    "buy_commission", "price", "base_price", "price_age_ms", "freshness", "value",
+    "unrealized_profit", "unrealized_profit_rate_bp",
     "todays_change", "todays_change_rate_bp", "weight_bp", "realized_profit",
 ]  # fmt: skip
 QUOTE_MEMBERS = [
-    "stock_code", "price", "base_price", "change", "change_rate_bp", "volume", "cumulative_volume", "trade_type", "session",
+    "stock_code", "price", "base_price", "change", "change_rate_bp", "volume", "cumulative_volume",
+    "trade_type", "session",
     "exchange", "traded_at", "received_at", "age_ms", "freshness", "position",
 ]  # fmt: skip
 START = 10_000_000
 
 
 def _walk(api: Api, path: str, who: Person, limit: int) -> list[dict[str, Any]]:
-    """All items of a list, page by page."""
+    """Return all items of a list, page by page."""
     items: list[dict[str, Any]] = []
     cursor = ""
     while True:
@@ -51,8 +61,8 @@ def _walk(api: Api, path: str, who: Person, limit: int) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-def test_an_order_is_accepted_and_then_filled(api: Api) -> None:
-    """The 201 shows the reservation and where the order is; there it is found with its fill and the tick behind it."""
+def test_order_is_accepted_and_filled(api: Api) -> None:
+    """The 201 has reservation and Location, which shows the fill with its tick."""
     person = api.person()
     api.harness.tick(70_000)
 
@@ -92,8 +102,7 @@ def test_an_order_is_accepted_and_then_filled(api: Api) -> None:
 
 
 @pytest.mark.parametrize("code", ["A005930", "005930"])
-def test_a_stock_code_may_come_without_its_letter(api: Api, code: str) -> None:
-    """Both spellings name the same stock wherever one is asked for."""
+def test_stock_code_without_the_letter_is_accepted(api: Api, code: str) -> None:
     person = api.person()
     api.harness.tick(70_000)
 
@@ -109,7 +118,7 @@ def test_a_stock_code_may_come_without_its_letter(api: Api, code: str) -> None:
 
 
 def test_orders_are_filtered_and_paged(api: Api) -> None:
-    """Newest first; every filter narrows; pages of any size hold the same orders, each once."""
+    """Pages of any size contain each order once."""
     person, other = api.person(), api.person()
     api.harness.tick(70_000)
     api.harness.tick(200_000, HYNIX)
@@ -128,14 +137,15 @@ def test_orders_are_filtered_and_paged(api: Api) -> None:
     for limit in (1, 2, 7):
         assert _walk(api, "/trading/orders", person, limit) == everything
     for query, expected in {
-        "status=PENDING": 1, "status=FILLED": 6, "side=SELL": 1, "stock_code=A000660": 3, "stock_code=000660&side=SELL": 0,
+        "status=PENDING": 1, "status=FILLED": 6, "side=SELL": 1, "stock_code=A000660": 3,
+        "stock_code=000660&side=SELL": 0,
         "from=2026-11-20": 7, "to=2026-11-20": 7, "to=2026-11-19": 0, "from=2026-11-21": 0,
     }.items():  # fmt: skip
         assert len(_walk(api, f"/trading/orders?{query}", person, 2)) == expected, query
 
 
-def test_a_days_orders_are_those_of_the_korean_day(api: Api) -> None:
-    """An order at 00:30 in Seoul belongs to the day that has begun there, though it is still yesterday in UTC."""
+def test_order_day_is_the_korean_day(api: Api) -> None:
+    """An order at 00:30 in Seoul belongs to the day that has begun there."""
     person = api.person()
     api.harness.clock.advance(
         hours=14, minutes=30
@@ -150,8 +160,8 @@ def test_a_days_orders_are_those_of_the_korean_day(api: Api) -> None:
     assert data_of(api.get("/trading/orders?to=2026-11-20", person))["items"] == []
 
 
-def test_cash_goes_in_and_out(api: Api) -> None:
-    """Each movement is a Transaction with its own address and the balance before and after."""
+def test_deposit_and_withdrawal(api: Api) -> None:
+    """Each is a ledger entry with the balance before and after."""
     person = api.person()
 
     deposit = api.post("/balance/deposit", person, {"amount": 500_000})
@@ -175,13 +185,15 @@ def test_cash_goes_in_and_out(api: Api) -> None:
     balance = data_of(api.get("/balance", person))
     assert list(balance) == BALANCE_MEMBERS
     assert balance == {
-        "cash_balance": 10_300_000, "available_cash": 10_300_000, "reserved_cash": 0, "debt": 0, "invested_amount": 0,
-        "holdings_value": 0, "total_assets": 10_300_000, "unpriced_holdings": 0, "stale_holdings": 0,
+        "cash_balance": 10_300_000, "available_cash": 10_300_000, "reserved_cash": 0, "debt": 0,
+        "invested_amount": 0,
+        "holdings_value": 0, "total_assets": 10_300_000, "unpriced_holdings": 0,
+        "stale_holdings": 0,
     }  # fmt: skip
 
 
-def test_the_balance_shows_what_is_reserved(api: Api) -> None:
-    """An accepted buy moves no cash, it sets some aside; total assets stay as they were."""
+def test_balance_shows_the_reservation(api: Api) -> None:
+    """An accepted buy moves no cash, and total assets stay the same."""
     person = api.person()
     api.harness.tick(70_000)
 
@@ -197,8 +209,7 @@ def test_the_balance_shows_what_is_reserved(api: Api) -> None:
     assert len(data_of(api.get("/balance/history", person))["items"]) == 1
 
 
-def test_the_ledger_is_filtered_and_paged(api: Api) -> None:
-    """Transactions come newest first with everything the contract names; filters narrow, pages lose nothing."""
+def test_ledger_is_filtered_and_paged(api: Api) -> None:
     person = api.person()
     api.harness.tick(70_000)
     order = api.bought(person, 4)
@@ -224,15 +235,16 @@ def test_the_ledger_is_filtered_and_paged(api: Api) -> None:
     assert sale["realized_profit"] is not None
     assert _walk(api, "/trading/transactions", person, 3) == ledger
     for query, expected in {
-        "transaction_type=BUY": 1, "transaction_type=FEE": 0, "stock_code=005930": 2, f"order_id={order['id']}": 1,
+        "transaction_type=BUY": 1, "transaction_type=FEE": 0, "stock_code=005930": 2,
+        f"order_id={order['id']}": 1,
         "from=2026-11-20&to=2026-11-20": 4, "from=2026-11-21": 0,
     }.items():  # fmt: skip
         assert len(_walk(api, f"/trading/transactions?{query}", person, 2)) == expected, query
     assert data_of(api.get(f"/trading/transactions/{sale['id']}", person)) == sale
 
 
-def test_the_portfolio_is_valued_at_live_prices(api: Api) -> None:
-    """Holdings and totals follow the last tick, with its age; the sums of the two agree with the balance."""
+def test_portfolio_is_valued_at_live_prices(api: Api) -> None:
+    """Holdings and totals agree with the balance."""
     person = api.person()
     api.harness.tick(70_000)
     api.harness.tick(200_000, HYNIX)
@@ -275,8 +287,8 @@ def test_the_portfolio_is_valued_at_live_prices(api: Api) -> None:
     )  # All were bought today.
 
 
-def test_a_holding_without_a_price_is_said_to_be_unknown(api: Api) -> None:
-    """No figure takes the place of a missing price: value and total are null, and the totals say how many are left out."""
+def test_holding_without_a_price_has_no_value(api: Api) -> None:
+    """The totals count unpriced holdings."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 10)
@@ -295,8 +307,8 @@ def test_a_holding_without_a_price_is_said_to_be_unknown(api: Api) -> None:
     )
 
 
-def test_an_old_price_is_marked_stale(api: Api) -> None:
-    """A tick that may fill nothing any more still values a holding, and says so."""
+def test_old_price_is_stale(api: Api) -> None:
+    """It still values the holding."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 1)
@@ -309,7 +321,7 @@ def test_an_old_price_is_marked_stale(api: Api) -> None:
 
 
 def test_quotes_of_one_several_and_all_stocks(sqlite_api: Api) -> None:
-    """Each is the last tick; stocks without one are listed, a single one is 404."""
+    """A stock without a tick is listed as unknown, or 404 alone."""
     api, person = sqlite_api, sqlite_api.person()
     api.harness.tick(70_000, base=69_000)
     api.harness.tick(200_000, HYNIX)
@@ -346,8 +358,8 @@ def test_quotes_of_one_several_and_all_stocks(sqlite_api: Api) -> None:
     problem_of(api.get("/trading/realtime/stock/035720", person), "stock-not-found")
 
 
-def test_a_whole_order_form_may_be_sent(api: Api) -> None:
-    """A client that fills in every member of the contract is understood; what a market order can't have is refused."""
+def test_order_with_every_member_is_accepted(api: Api) -> None:
+    """Members that a market order cannot have are refused."""
     person = api.person()
     api.harness.tick(70_000)
 

@@ -1,4 +1,4 @@
-"""Halts: an administrator stops trading and lets it go on; what users meet meanwhile."""
+"""Halting and resuming trading, and its effect on users."""
 
 from datetime import datetime
 from typing import Any
@@ -14,19 +14,19 @@ MEMBERS = ["id", "reason", "halted_at", "resumed_at"]
 
 @pytest.fixture
 def administrator(api: Api) -> Person:
-    """An administrator, in a market whose last trade was at 70,000 won."""
+    """An administrator in a market whose last trade was at 70,000 won."""
     api.harness.tick(70_000)
     return api.administrator()
 
 
 def clock(api: Api) -> tuple[bool, str | None]:
-    """What everybody can see of a halt."""
+    """Return the halt as shown by the market clock."""
     found = data_of(api.get("/market/clock"))
     return found["halted"], found["halted_since"]
 
 
 def test_trading_is_halted_and_resumed(api: Api, administrator: Person) -> None:
-    """Both answer the halt; the clock shows it to everybody in between."""
+    """The clock shows the halt."""
     began = api.harness.clock()
     halted = data_of(api.post(HALT, administrator, {"reason": " 시세 점검 "}))
     assert list(halted) == MEMBERS
@@ -43,15 +43,13 @@ def test_trading_is_halted_and_resumed(api: Api, administrator: Person) -> None:
 
 
 @pytest.mark.parametrize("body", [None, {}, {"reason": None}])
-def test_a_reason_may_be_left_out(
-    api: Api, administrator: Person, body: dict[str, Any] | None
-) -> None:
-    """And so may the whole body."""
+def test_reason_is_optional(api: Api, administrator: Person, body: dict[str, Any] | None) -> None:
+    """So is the body."""
     assert data_of(api.post(HALT, administrator, body))["reason"] is None
 
 
-def test_a_halt_that_is_running_stands(api: Api, administrator: Person) -> None:
-    """Whoever asks for it again, and why: the first one is answered, and one word lifts it."""
+def test_second_halt_returns_the_running_one(api: Api, administrator: Person) -> None:
+    """One resume lifts it."""
     first = data_of(api.post(HALT, administrator, {"reason": "처음"}))
     again = api.post(HALT, api.administrator(), {"reason": "다음"})
 
@@ -61,18 +59,15 @@ def test_a_halt_that_is_running_stands(api: Api, administrator: Person) -> None:
     assert clock(api) == (False, None)
 
 
-def test_there_may_be_nothing_to_resume(api: Api, administrator: Person) -> None:
-    """That is no failure: null, and a message that says so."""
+def test_resume_without_a_halt_has_no_effect(api: Api, administrator: Person) -> None:
     answer = api.post(RESUME, administrator)
 
     assert data_of(answer) is None
     assert "없어" in answer.get_json()["message"]
 
 
-def test_orders_are_refused_meanwhile_and_cancellations_are_not(
-    api: Api, administrator: Person
-) -> None:
-    """No new order, no preview and no amendment; what is open survives, fills nothing, and can be taken back."""
+def test_halt_refuses_orders_but_not_cancellations(api: Api, administrator: Person) -> None:
+    """Open orders stay and do not fill."""
     person = api.person()
     api.bought(person, 10)
     waiting, kept = api.limit_order(person), api.limit_order(person, price=69_000)
@@ -110,8 +105,9 @@ def test_orders_are_refused_meanwhile_and_cancellations_are_not(
     assert api.harness.breaches() == []
 
 
-def test_a_refused_order_may_be_sent_again_with_its_key(api: Api, administrator: Person) -> None:
-    """503 asks to come again: once trading goes on the same request is accepted."""
+def test_refused_order_succeeds_with_its_key_after_the_halt(
+    api: Api, administrator: Person
+) -> None:
     person, key = api.person(), {KEY_HEADER: "one-key"}
     data_of(api.post(HALT, administrator))
     problem_of(api.order(person, "BUY", 1, headers=key), "trading-halted")
@@ -123,8 +119,7 @@ def test_a_refused_order_may_be_sent_again_with_its_key(api: Api, administrator:
     assert REPLAYED_HEADER not in placed.headers
 
 
-def test_a_repeated_halt_does_not_halt_again(api: Api, administrator: Person) -> None:
-    """With its key it is the first answer, though trading goes on since."""
+def test_replayed_halt_does_not_halt_again(api: Api, administrator: Person) -> None:
     key = {KEY_HEADER: "one-key"}
     first = api.post(HALT, administrator, {"reason": "점검"}, headers=key)
     data_of(api.post(RESUME, administrator))

@@ -1,4 +1,4 @@
-"""Watchlists over HTTP: directories, the stocks in them, their order, and the last trade beside each."""
+"""Watchlists over HTTP: groups, items, their order, last trades and alerts."""
 
 from typing import Any
 from unicodedata import normalize
@@ -19,13 +19,13 @@ NAVER, KAKAO = "A035420", "A035720"
 
 
 def directory(api: Api, who: Person, name: str) -> dict[str, Any]:
-    """A directory that is opened now."""
+    """Create a directory."""
     opened: dict[str, Any] = data_of(api.post("/watchlist/directories", who, {"name": name}), 201)
     return opened
 
 
 def added(api: Api, who: Person, code: str = SAMSUNG, **more: Any) -> dict[str, Any]:
-    """A stock that is watched from now on."""
+    """Add a stock."""
     item: dict[str, Any] = data_of(api.post("/watchlist", who, {"stock_code": code, **more}), 201)
     return item
 
@@ -41,13 +41,13 @@ def names(api: Api, who: Person) -> list[str]:
 
 @pytest.fixture
 def person(api: Api) -> Person:
-    """Somebody in a market whose last trade was at 70,000 won, 2,000 above the day's base price."""
+    """A user in a market whose last trade was at 70,000 won, 2,000 above the base price."""
     api.harness.tick(70_000, base=68_000)
     return api.person()
 
 
-def test_a_new_user_has_an_empty_default_directory(api: Api, person: Person) -> None:
-    """There before anything is asked for; it can be renamed, and never deleted."""
+def test_new_user_has_an_empty_default_directory(api: Api, person: Person) -> None:
+    """It can be renamed but not deleted."""
     (default,) = data_of(api.get("/watchlist/directories", person))["items"]
     assert (default["name"], default["is_default"], default["item_count"]) == ("관심 종목", True, 0)
     assert listed(api, person) == []
@@ -60,10 +60,10 @@ def test_a_new_user_has_an_empty_default_directory(api: Api, person: Person) -> 
         problem_of(api.ask("DELETE", path + force, person), "watchlist-default-stays")
 
 
-def test_a_user_from_before_gets_his_default_directory_with_the_first_stock(
+def test_older_user_gets_the_default_directory_with_the_first_stock(
     api: Api, person: Person
 ) -> None:
-    """Registered by a process that knew no watchlists, after the migration: nothing is missing for long."""
+    """Registered by a process without watchlists, after the migration."""
     do(
         api.harness,
         lambda session: session.connection().exec_driver_sql("DELETE FROM watchlist_directories"),
@@ -77,8 +77,8 @@ def test_a_user_from_before_gets_his_default_directory_with_the_first_stock(
     )
 
 
-def test_directories_are_opened_renamed_and_put_into_order(api: Api, person: Person) -> None:
-    """A new one is the last; a place beyond the end is the end."""
+def test_directories_are_created_renamed_and_moved(api: Api, person: Person) -> None:
+    """A new one is last; a position beyond the end is the end."""
     chips, cars = (directory(api, person, name) for name in ("반도체", "자동차"))
     assert (chips["is_default"], chips["position"], cars["position"]) == (False, 1, 2)
     assert api.answers[-1].headers["Location"] == f"/api/v1/watchlist/directories/{cars['id']}"
@@ -93,8 +93,8 @@ def test_directories_are_opened_renamed_and_put_into_order(api: Api, person: Per
     assert move(chips, position=0) == ["반도체", "관심 종목", "차"]
 
 
-def test_a_name_is_used_once_by_a_user(api: Api, person: Person) -> None:
-    """In whatever spelling Unicode has for the same letters; another user has names of his own."""
+def test_directory_name_is_unique_per_user(api: Api, person: Person) -> None:
+    """In every Unicode spelling."""
     chips = directory(api, person, "반도체")
     apart = normalize("NFD", "반도체")
     for name in ("반도체", apart, " 반도체 ", "관심 종목"):
@@ -111,8 +111,8 @@ def test_a_name_is_used_once_by_a_user(api: Api, person: Person) -> None:
     assert other["name"] == chips["name"]
 
 
-def test_a_directory_with_stocks_is_deleted_on_demand_only(api: Api, person: Person) -> None:
-    """Nobody loses a list by a slip; with force it goes with the stocks and their alerts, and nothing else does."""
+def test_directory_with_stocks_is_deleted_only_with_force(api: Api, person: Person) -> None:
+    """With its stocks and alerts, and nothing else."""
     chips = directory(api, person, "반도체")
     added(api, person, HYNIX)
     added(api, person, HYNIX, directory_id=chips["id"], target_price=300_000, lower_price=1)
@@ -131,8 +131,8 @@ def test_a_directory_with_stocks_is_deleted_on_demand_only(api: Api, person: Per
     assert names(api, person) == ["관심 종목"]
 
 
-def test_a_stock_is_shown_beside_its_last_trade(api: Api, person: Person) -> None:
-    """Price, change against the base and age as everywhere; STALE when it is old, null when there is none."""
+def test_item_has_its_last_trade(api: Api, person: Person) -> None:
+    """STALE when it is old, null without one."""
     api.harness.tick(300_000, HYNIX, age_ms=60_000)
     for code in (SAMSUNG, "000660", "035420"):
         added(api, person, code)
@@ -162,8 +162,8 @@ def test_a_stock_is_shown_beside_its_last_trade(api: Api, person: Person) -> Non
     assert quote == data_of(api.get(f"/trading/realtime/stock/{SAMSUNG}", person))
 
 
-def test_alerts_are_shown_with_their_distance(api: Api, person: Person) -> None:
-    """In basis points of the price, with the sign of the way to go; unknown without a price."""
+def test_alerts_have_their_distance(api: Api, person: Person) -> None:
+    """In basis points of the price, signed; null without a price."""
     item = added(
         api, person, target_price=72_000, upper_price=77_000, lower_price=69_999, memo="배당"
     )
@@ -186,8 +186,8 @@ def test_alerts_are_shown_with_their_distance(api: Api, person: Person) -> None:
     assert [one["distance_bp"] for one in unknown["alerts"]] == [None]
 
 
-def test_a_list_costs_the_same_whatever_is_in_it(api: Api, person: Person) -> None:
-    """Statements as for a single stock, and one round trip to Redis for all prices."""
+def test_list_has_constant_cost(api: Api, person: Person) -> None:
+    """The same number of statements as for one stock, and one Redis round trip."""
 
     def costs(path: str) -> tuple[int, int]:
         before = api.harness.core.redis.info("stats")["total_commands_processed"]
@@ -204,14 +204,14 @@ def test_a_list_costs_the_same_whatever_is_in_it(api: Api, person: Person) -> No
             added(api, person, code, directory_id=where, upper_price=10**9, lower_price=1)
 
     assert [costs(path) for path in paths] == few
-    # Whoever reads the count of commands has sent one.
+    # Reading the command count is itself a command.
     assert [commands for _, commands in few] == [2, 2, 1]
 
 
-def test_without_redis_the_list_is_there_without_prices(
+def test_list_works_without_redis(
     api: Api, person: Person, valkey_server: Valkey, valkey_url: str
 ) -> None:
-    """What is watched is in the database; what it costs is then unknown. Alerts can be set all the same."""
+    """Without prices; alerts can still be set."""
     valkey_server.stop()
     try:
         item = added(api, person, target_price=72_000)
@@ -221,8 +221,8 @@ def test_without_redis_the_list_is_there_without_prices(
         valkey_server.start()
 
 
-def test_pages_go_on_where_the_last_one_ended(api: Api, person: Person) -> None:
-    """By directory and place, each stock once, also where the last one of a page was deleted meanwhile."""
+def test_pages_continue_after_the_last_item(api: Api, person: Person) -> None:
+    """Each stock once, also if the last item of a page was deleted meanwhile."""
     second = directory(api, person, "둘째")
     for where in (None, second["id"]):
         for code in (SAMSUNG, HYNIX, NAVER):
@@ -246,8 +246,8 @@ def test_pages_go_on_where_the_last_one_ended(api: Api, person: Person) -> None:
     ]
 
 
-def test_a_directory_has_a_stock_once(api: Api, person: Person) -> None:
-    """By whichever of its codes; another directory may have it too."""
+def test_stock_is_unique_in_a_directory(api: Api, person: Person) -> None:
+    """By either code; another directory may have it too."""
     added(api, person, "005930")
     refused = problem_of(
         api.post("/watchlist", person, {"stock_code": SAMSUNG}), "watchlist-duplicate"
@@ -262,8 +262,8 @@ def test_a_directory_has_a_stock_once(api: Api, person: Person) -> None:
     assert len(listed(api, person)) == 2
 
 
-def test_stocks_that_are_not_listed_are_refused(api: Api, person: Person) -> None:
-    """One that nobody knows, and one that was delisted; one whose trading is halted can be watched."""
+def test_unlisted_stocks_are_refused(api: Api, person: Person) -> None:
+    """Unknown and delisted ones; a halted stock can be watched."""
     problem_of(api.post("/watchlist", person, {"stock_code": "A999999"}), "stock-not-found")
     set_status(api.harness, "DELISTED")
     problem_of(api.post("/watchlist", person, {"stock_code": SAMSUNG}), "stock-not-tradable")
@@ -271,8 +271,8 @@ def test_stocks_that_are_not_listed_are_refused(api: Api, person: Person) -> Non
     added(api, person)
 
 
-def test_an_item_is_changed_in_what_is_named_only(api: Api, person: Person) -> None:
-    """What is left out stays, null takes away."""
+def test_change_affects_only_given_members(api: Api, person: Person) -> None:
+    """null removes a value."""
     item = added(api, person, memo="첫 메모", target_price=72_000, upper_price=80_000)
     path = f"/watchlist/{item['id']}"
 
@@ -295,8 +295,8 @@ def test_an_item_is_changed_in_what_is_named_only(api: Api, person: Person) -> N
     assert data_of(api.get(path, person)) == cleared
 
 
-def test_bounds_that_cross_one_another_are_refused(api: Api, person: Person) -> None:
-    """The lower one lies below the upper one, whichever of them is there already; nothing of the request is done."""
+def test_crossing_alert_prices_are_refused(api: Api, person: Person) -> None:
+    """Also against stored ones, and nothing is changed."""
     body = {"stock_code": SAMSUNG, "upper_price": 70_000, "lower_price": 70_000}
     refused = problem_of(api.post("/watchlist", person, body), "validation-failed")
     assert (refused["field"], refused["limit"]) == ("lower_price", 69_999)
@@ -314,10 +314,8 @@ def test_bounds_that_cross_one_another_are_refused(api: Api, person: Person) -> 
     assert (both["lower_price"], both["upper_price"]) == (71_000, 71_001)
 
 
-def test_an_item_moves_with_its_alerts_to_the_end_of_another_directory(
-    api: Api, person: Person
-) -> None:
-    """To one's own only; a move to where it is changes nothing."""
+def test_item_moves_to_another_directory_with_its_alerts(api: Api, person: Person) -> None:
+    """Only to an own directory; moving to its own has no effect."""
     second = directory(api, person, "둘째")
     added(api, person, HYNIX, directory_id=second["id"])
     item = added(api, person, target_price=72_000)
@@ -337,8 +335,8 @@ def test_an_item_moves_with_its_alerts_to_the_end_of_another_directory(
     assert data_of(api.ask("PATCH", path, person, json={"directory_id": second["id"]})) == moved
 
 
-def test_items_are_put_into_order_in_one_statement(api: Api, person: Person) -> None:
-    """All of a directory's, each once; a list that is not of exactly these is refused with what is wrong."""
+def test_items_are_sorted_in_one_statement(api: Api, person: Person) -> None:
+    """A list that does not contain exactly the directory's items is refused."""
     ids = [added(api, person, code)["id"] for code in (SAMSUNG, HYNIX, NAVER, KAKAO)]
     wanted = [ids[2], ids[0], ids[3], ids[1]]
 
@@ -371,8 +369,8 @@ def test_items_are_put_into_order_in_one_statement(api: Api, person: Person) -> 
     )
 
 
-def test_a_removed_item_is_gone_with_its_alerts(api: Api, person: Person) -> None:
-    """The others stay where they are, and the stock can be watched anew."""
+def test_removed_item_loses_its_alerts(api: Api, person: Person) -> None:
+    """Other items stay, and the stock can be added again."""
     first, second = added(api, person, target_price=1), added(api, person, HYNIX, target_price=1)
 
     assert data_of(api.ask("DELETE", f"/watchlist/{first['id']}", person)) is None
@@ -384,7 +382,7 @@ def test_a_removed_item_is_gone_with_its_alerts(api: Api, person: Person) -> Non
 
 
 def test_limits_are_those_of_the_settings(api: Api, person: Person) -> None:
-    """Of directories, and of stocks in each; what is full takes nothing more, not by a move either."""
+    """Also when items are moved."""
     change_settings(api.harness, watchlist_directories_max=2, watchlist_items_max=1)
     api.app.extensions["stocking"] = api.harness.core
     second = directory(api, person, "둘째")
@@ -402,8 +400,8 @@ def test_limits_are_those_of_the_settings(api: Api, person: Person) -> None:
     problem_of(moved, "watchlist-limit-reached")
 
 
-def test_at_once_a_stock_is_added_once_and_no_limit_is_passed(server_api: Api) -> None:
-    """Of five requests for one stock one is answered 201; of five for five stocks no more than there is room for; and so with directories."""
+def test_concurrent_requests_respect_uniqueness_and_limits(server_api: Api) -> None:
+    """Five requests for one stock add it once; five for five stocks stop at the limit."""
     api = server_api
     person = api.person()
     change_settings(api.harness, watchlist_directories_max=3, watchlist_items_max=3)
@@ -441,8 +439,7 @@ def test_at_once_a_stock_is_added_once_and_no_limit_is_passed(server_api: Api) -
     assert api.harness.breaches() == []
 
 
-def test_a_repeated_key_adds_once(api: Api, person: Person) -> None:
-    """The same answer again, and one stock."""
+def test_repeated_key_adds_once(api: Api, person: Person) -> None:
     body, key = {"stock_code": SAMSUNG, "target_price": 72_000}, {"Idempotency-Key": "watch-1"}
 
     first, second = (api.post("/watchlist", person, body, headers=key) for _ in range(2))
@@ -452,8 +449,8 @@ def test_a_repeated_key_adds_once(api: Api, person: Person) -> None:
     assert len(listed(api, person)) == 1
 
 
-def test_a_closed_account_watches_nothing(api: Api, person: Person) -> None:
-    """Memos are a person's words: they go with him."""
+def test_closed_account_has_no_watchlist(api: Api, person: Person) -> None:
+    """Memos are personal data."""
     second = directory(api, person, "둘째")
     for where in (person.id, second["id"]):
         added(api, person, directory_id=where, memo="비밀", target_price=72_000)
@@ -467,8 +464,8 @@ def test_a_closed_account_watches_nothing(api: Api, person: Person) -> None:
         assert rows(api.harness, f"SELECT * FROM {table}") == []
 
 
-def test_everything_is_ones_own(api: Api, person: Person) -> None:
-    """Another's directory and item are not found by any way, also as a filter or in a list, and nothing is changed."""
+def test_watchlists_are_separate_per_user(api: Api, person: Person) -> None:
+    """Another user's ids are not found anywhere, and nothing is changed."""
     mine, other = added(api, person), api.person()
     for path in ("/watchlist?directory_id={}", "/watchlist/directories/{}"):
         problem_of(api.get(path.format(person.id), other), "watchlist-directory-not-found")

@@ -1,4 +1,4 @@
-"""Input to the watchlist's routes that no friendly client sends: a 4xx problem with a stable code, and nothing written."""
+"""Hostile input to watchlist routes gets a 4xx problem and writes nothing."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ MEMBERS = [
     "x",
 ]
 
-# Method, path and the body to which a member is added, with {} for an item.
+# Method, path and body to which a member is added; {} stands for an item's id.
 ROUTES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "add": ("POST", "/watchlist", {"stock_code": HYNIX}),
     "change": ("PATCH", "/watchlist/{}", {}),
@@ -37,7 +37,7 @@ ROUTES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 class Target:
-    """A user with one watched stock, for the whole page, on the stricter of the databases."""
+    """A user with one watched stock for the whole module, on the stricter database."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -66,16 +66,16 @@ def target(server_uri: str, module_valkey_url: str) -> Iterator[Target]:
 @pytest.mark.parametrize(
     "value", [one for one in NO_NUMBERS if one is not None] + [10**9 + 1], ids=repr
 )
-def test_prices_are_whole_positive_json_numbers(target: Target, route: str, value: object) -> None:
-    """Neither text, nor true, nor 1.0, nor what no stock ever costs. Null is a request to take a price away."""
+def test_prices_are_positive_json_integers(target: Target, route: str, value: object) -> None:
+    """null removes a price."""
     method, path, body = ROUTES[route]
     for price in PRICES:
         assert target.refused(method, path, json={**body, price: value}) == 422
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_members_are_of_their_types(target: Target, route: str) -> None:
-    """A memo is a line of text, a directory an id, and what is not known is refused by name."""
+def test_members_have_their_types(target: Target, route: str) -> None:
+    """Unknown members are refused by name."""
     method, path, body = ROUTES[route]
     wrong = {
         "memo": NO_TEXTS,
@@ -98,8 +98,7 @@ def test_members_are_of_their_types(target: Target, route: str) -> None:
         assert target.refused("POST", "/watchlist", json={"stock_code": code}) == 422
 
 
-def test_directories_have_names_and_places(target: Target) -> None:
-    """One to fifty characters on one line; a place is a whole number."""
+def test_directory_names_and_positions_are_validated(target: Target) -> None:
     directory = f"/watchlist/directories/{target.person.id}"
     for name in [*NO_TEXTS, None, "", "  ", "가" * 51, "\u0958" * 26]:
         assert target.refused("POST", "/watchlist/directories", json={"name": name}) == 422
@@ -111,8 +110,7 @@ def test_directories_have_names_and_places(target: Target) -> None:
         assert target.refused("DELETE", f"{directory}?{query}") == 422
 
 
-def test_orders_are_lists_of_ids(target: Target) -> None:
-    """Neither words nor a million of them."""
+def test_item_order_is_a_bounded_list_of_ids(target: Target) -> None:
     body = {"directory_id": target.person.id, "item_ids": [target.item["id"]]}
     for ids in [None, {}, "x", 1, [None], ["x"], [1], [[]], ["\ud800"], [target.item["id"]] * 2]:
         assert target.refused("PUT", "/watchlist/order", json={**body, "item_ids": ids}) == 422
@@ -127,11 +125,11 @@ def test_orders_are_lists_of_ids(target: Target) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=1", "cursor=1-2-3", "cursor=-1-2", "cursor=1-" + "9" * 16,
-     "cursor=%ED%A0%80", "cursor=", "directory_id=x", "directory_id=", "directory_id=%00", "cursor=１-２"],
+    ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=1", "cursor=1-2-3",
+     "cursor=-1-2", "cursor=1-" + "9" * 16, "cursor=%ED%A0%80", "cursor=", "directory_id=x", "directory_id=", "directory_id=%00",
+     "cursor=１-２"],
 )  # fmt: skip
-def test_queries_that_make_no_sense(target: Target, query: str) -> None:
-    """Filters, limits and cursors are checked like bodies."""
+def test_invalid_queries_are_refused(target: Target, query: str) -> None:
     assert target.refused("GET", f"/watchlist?{query}") == 422
 
 
@@ -145,8 +143,7 @@ def test_queries_that_make_no_sense(target: Target, query: str) -> None:
         "POST /watchlist/directories",
     ],
 )
-def test_bodies_that_are_no_requests(target: Target, route: str, name: str) -> None:
-    """Whatever the bytes are, the answer is the fitting refusal."""
+def test_malformed_bodies_are_refused(target: Target, route: str, name: str) -> None:
     method, path = route.split()
     body, statuses = BODIES[name]
 
@@ -162,16 +159,15 @@ def test_bodies_that_are_no_requests(target: Target, route: str, name: str) -> N
         "/watchlist/" + "f" * 10_000,
     ],
 )
-def test_paths_that_lead_nowhere(target: Target, path: str) -> None:
-    """Odd ids end in a 404."""
+def test_odd_paths_are_404(target: Target, path: str) -> None:
     assert target.refused("GET", path) == 404
     assert target.refused("DELETE", path) == 404
 
 
 @given(body=st.dictionaries(st.sampled_from(MEMBERS), anything, max_size=6))
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_body_is_a_server_error(target: Target, body: dict[str, Any]) -> None:
-    """Any JSON in any place is taken or refused, and what is refused has the form of a problem."""
+def test_no_body_causes_a_server_error(target: Target, body: dict[str, Any]) -> None:
+    """Any JSON is accepted or refused with a problem."""
     routes = (
         "POST /watchlist",
         "PATCH /watchlist/{}",
