@@ -90,9 +90,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def change_rate_bp(self) -> int | None:
-        """The change in bp of the base price, rounded half away from zero; None without a base
-        price.
-        """
+        """The change in bp of the base price, rounded half away from zero; None without base."""
         return change_rate_bp(self.price, self.base) if self.base else None
 
     def age_ms(self, now: datetime) -> int:

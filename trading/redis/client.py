@@ -38,11 +38,11 @@ def explain(fault: RedisError, url: str, *, name: str = "REDIS_URL") -> str | No
     ``name`` is the setting that holds the URL. The sentence contains no password.
     """
     parts = urlsplit(url)
-    place = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
+    server = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
     if isinstance(fault, AuthenticationError) or _asks_for_password(fault):
-        return f"The Redis server {place} refuses this user or password: correct {name}."
+        return f"The Redis server {server} refuses this user or password: correct {name}."
     if isinstance(fault, (CannotConnect, TimedOut)):
-        return f"The Redis server {place} does not answer: start it, or correct {name}."
+        return f"The Redis server {server} does not answer: start it, or correct {name}."
     return None
 
 

@@ -37,9 +37,7 @@ class GuardedRedis:
         self._breaker = CircuitBreaker(open_s=open_s)
 
     def run(self, command: Callable[[Redis], T]) -> T:
-        """Run ``command`` on the client. Raises RedisUnavailable if it fails or the circuit is
-        open.
-        """
+        """Run ``command``. Raises RedisUnavailable if it fails or the circuit is open."""
         try:
             self._breaker.admit()
             result = command(self._redis)

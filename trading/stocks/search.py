@@ -53,8 +53,7 @@ class StockIndex:
         return len(self._stocks)
 
     def search(self, query: str, *, limit: int) -> list[FoundStock]:
-        """Return up to ``limit`` stocks: exact code, then exact name, prefix, and substring
-        matches.
+        """Return up to ``limit`` stocks: exact code, exact name, prefixes, then substrings.
 
         Searches the Korean name, its initial consonants, the English name, and the code with and
         without its A. Ignores case, width and spaces. A query of spaces finds nothing.

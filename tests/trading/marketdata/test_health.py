@@ -148,9 +148,7 @@ def test_record_survives_json_round_trip() -> None:
 
 
 def test_records_of_other_versions_are_parsed() -> None:
-    """Unknown members are ignored and missing ones have defaults, while two versions run in
-    parallel.
-    """
+    """Unknown members are ignored and missing ones have defaults."""
     newer = json.dumps({**json.loads(HEALTHY.to_json()), "a_member_of_tomorrow": {"x": [1]}})
     oldest = {
         "pid": 7,

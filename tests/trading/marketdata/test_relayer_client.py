@@ -97,9 +97,7 @@ def play_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str], o
     | anything
 )
 def test_any_json_is_a_command_or_malformed(message: Any) -> None:
-    """An accepted command has an id that is safe in a key, and a topic that is safe in a STOMP
-    frame.
-    """
+    """Ids are safe in keys, and topics are safe in STOMP frames."""
     topic = None
     try:
         command = Command.from_json(json.dumps(message))

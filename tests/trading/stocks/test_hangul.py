@@ -104,9 +104,7 @@ def test_typical_queries_match(query: str, name: str) -> None:
     ],
 )
 def test_unrelated_queries_do_not_match(query: str, name: str) -> None:
-    """A doubled consonant is another key, a lone vowel starts no syllable, and no character is
-    special.
-    """
+    """Other keys, lone vowels, and characters special in regular expressions."""
     assert not matches(query, name)
 
 

@@ -110,9 +110,7 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """Return the secret parts of a setting: a URL's password, each item of a list, or the whole
-    value.
-    """
+    """Return the secrets of a setting: a URL's password, list items, or the whole value."""
     if "://" not in secret:
         words = [word.strip() for word in secret.split(",")]
         yield from (*words, *(word.removeprefix("whsec_") for word in words))

@@ -26,7 +26,7 @@ Slot = Callable[[], int | str]
 _PREFIX = "stocking-metrics-"
 # Read by the library whenever a process opens its file.
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-MEMORY = Path("/dev/shm")  # noqa: S108 - a name of its own is made in it
+MEMORY = Path("/dev/shm")  # noqa: S108 - creates a private subfolder
 # A new folder is not locked immediately.
 _LOCKED_WITHIN_S = 60.0
 
@@ -38,9 +38,9 @@ def create_folder(memory: Path = MEMORY) -> None:
     """
     os.environ.pop(_VARIABLE, None)
     try:
-        place = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
-        remove_stale_files(place)
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        parent = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+        remove_stale_files(parent)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         # All processes that inherit the descriptor hold the lock, as long as one of them lives.
         fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as refused:
@@ -67,9 +67,9 @@ def shared_collector() -> MultiProcessCollector | None:
     return MultiProcessCollector(None) if _VARIABLE in os.environ else None  # type: ignore[no-untyped-call]
 
 
-def remove_stale_files(place: Path) -> None:
-    """Remove the folders in ``place`` that no living process uses."""
-    for folder in place.glob(f"{_PREFIX}*"):
+def remove_stale_files(parent: Path) -> None:
+    """Remove the folders in ``parent`` that no living process uses."""
+    for folder in parent.glob(f"{_PREFIX}*"):
         try:
             found = folder.lstat()
             if found.st_uid != os.getuid() or time.time() - found.st_mtime < _LOCKED_WITHIN_S:

@@ -181,9 +181,7 @@ def _fold(ticks: Sequence[Tick], hours: MarketHours) -> dict[tuple[str, str, dat
 
 
 def _record_gap(session: Session, after: Position, first: Position) -> None:
-    """Record the time range of lost ticks. Their stocks are unknown, so it concerns all candles in
-    it.
-    """
+    """Record the time range of lost ticks, which concerns the candles of all stocks."""
     log.warning("candle_gap", after=str(after), first=str(first))
     starts_at, ends_at = (_EPOCH + timedelta(milliseconds=one.ms) for one in (after, first))
     gap = {"starts_at": starts_at - _REPORT_DELAY_MAX, "ends_at": max(starts_at, ends_at)}

@@ -63,9 +63,7 @@ class CandleInterval(StrEnum):
         return datetime.combine(day, time(), KST).astimezone(UTC)
 
     def end(self, start: datetime) -> datetime:
-        """Return the end of the candle that starts at ``start``, which is the start of the next
-        one.
-        """
+        """Return the end of the candle that starts at ``start``."""
         if self in _MINUTES:
             return start + timedelta(minutes=_MINUTES[self])
         return self.start(start + timedelta(days=_DAYS_MAX[self]))

@@ -43,10 +43,9 @@ def list_candles(
     count: int,
     before: datetime | None = None,
 ) -> list[CandleRecord]:
-    """Return up to ``count`` (at most COUNT_MAX) candles that start before ``before``, newest
-    first.
+    """Return up to ``count`` candles that start before ``before``, newest first.
 
-    Spans without trades have no candle. Runs at most two statements for any interval.
+    At most COUNT_MAX candles. Spans without trades have none. Runs two statements for any interval.
     """
     count = min(count, COUNT_MAX)
     wanted = select(*_CANDLE_COLUMNS).where(

@@ -49,8 +49,9 @@ CANDLES = table_of(Candle)
 
 
 class CandleCursor(Base):
-    """Stream position up to which candles were built: one row. ``read_at`` is the last time at
-    which all ticks had been read.
+    """Stream position up to which candles were built: one row.
+
+    ``read_at`` is the last time at which all ticks had been read.
     """
 
     __tablename__ = "candle_cursors"

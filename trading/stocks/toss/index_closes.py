@@ -21,10 +21,9 @@ _LAST_SESSIONS = frozenset({TradingSession.CLOSING_AUCTION, TradingSession.ALWAY
 def recent_closes(
     market_data: MarketData, index: Index, *, hours: MarketHours, now: datetime
 ) -> dict[date, int]:
-    """Return the known closes (hundredths of a point) by trading day: two after the close, else
-    one.
+    """Return the known closes (hundredths of a point) by trading day.
 
-    Raises TossError.
+    Two after the close, else one. Raises TossError.
     """
     return closes_from_candles(market_data.index(index), hours=hours, now=now)
 

@@ -94,49 +94,49 @@ def test_successor_continues_the_counters_of_its_slot() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in place of shared memory; restores the environment afterwards."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
     return tmp_path
 
 
-def stale_folder(place: Path, name: str, *, age_s: float = 3_600) -> Path:
-    folder = place / f"stocking-metrics-{name}"
+def stale_folder(parent: Path, name: str, *, age_s: float = 3_600) -> Path:
+    folder = parent / f"stocking-metrics-{name}"
     folder.mkdir()
     (folder / "counter_0.db").write_bytes(b"x")
     os.utime(folder, (time.time() - age_s,) * 2)
     return folder
 
 
-def test_only_folders_of_dead_processes_are_removed(place: Path) -> None:
+def test_only_folders_of_dead_processes_are_removed(parent: Path) -> None:
     """A locked folder is in use, a young one may not be locked yet, and other names are foreign."""
     dead, young, foreign = (
-        stale_folder(place, "dead"),
-        stale_folder(place, "young", age_s=5),
-        place / "another",
+        stale_folder(parent, "dead"),
+        stale_folder(parent, "young", age_s=5),
+        parent / "another",
     )
     foreign.mkdir()
-    alive = stale_folder(place, "alive")
+    alive = stale_folder(parent, "alive")
     descriptor = os.open(alive, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        multiprocess.create_folder(place)
+        multiprocess.create_folder(parent)
     finally:
         os.close(descriptor)
 
     created = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    assert set(place.iterdir()) == {alive, young, foreign, created}
+    assert set(parent.iterdir()) == {alive, young, foreign, created}
     assert not dead.exists()
     assert created.stat().st_mode & 0o077 == 0
 
 
-def test_folder_is_kept_while_any_process_uses_it(place: Path) -> None:
+def test_folder_is_kept_while_any_process_uses_it(parent: Path) -> None:
     """Also after its creator was killed, until the last child exits."""
     program = f"""
         import os, sys, time
         from pathlib import Path
         from trading.observability.metrics import multiprocess
-        multiprocess.create_folder(Path({str(place)!r}))
+        multiprocess.create_folder(Path({str(parent)!r}))
         if not os.fork():
             time.sleep(60)
         print(os.environ["PROMETHEUS_MULTIPROC_DIR"], flush=True)
@@ -157,21 +157,21 @@ def test_folder_is_kept_while_any_process_uses_it(place: Path) -> None:
             creator.wait()
             os.utime(folder, (0, 0))
 
-            multiprocess.remove_stale_files(place)
+            multiprocess.remove_stale_files(parent)
             assert folder.exists()
         finally:
             os.killpg(creator.pid, signal.SIGKILL)
     assert children
 
     def is_removed() -> bool:
-        multiprocess.remove_stale_files(place)
+        multiprocess.remove_stale_files(parent)
         return not folder.exists()
 
     wait_until(is_removed, what="the folder is removed")
 
 
-def test_without_shared_folder_each_process_counts_alone(place: Path) -> None:
-    (file := place / "no-folder").touch()
+def test_without_shared_folder_each_process_counts_alone(parent: Path) -> None:
+    (file := parent / "no-folder").touch()
 
     multiprocess.create_folder(file)
 

@@ -137,9 +137,7 @@ def test_late_trade_is_added_by_its_trade_time(harness: TradingHarness) -> None:
 
 
 def test_day_candle_covers_the_regular_session(krx_harness: TradingHarness) -> None:
-    """From the opening auction to the late print of the closing auction; other trades count in
-    minutes.
-    """
+    """From the opening auction to the late print of the closing auction."""
     hour = 3_600
     stream(
         krx_harness,
@@ -279,9 +277,7 @@ def test_builder_returns_if_the_cursor_is_locked(server_harness: TradingHarness)
 
 
 def test_invalid_ticks_are_skipped(harness: TradingHarness) -> None:
-    """Unlisted stocks, times outside the calendar and sums beyond the column; other ticks are
-    added.
-    """
+    """Unlisted stocks and times outside the calendar; sums are capped."""
     far = (datetime(9999, 12, 31, 23, 59, tzinfo=UTC) - TEN).total_seconds()
     stream(
         harness,
@@ -358,9 +354,7 @@ histories = st.lists(
 def test_any_history_yields_the_candles_of_all_trades(
     harness: TradingHarness, history: Sequence[Any]
 ) -> None:
-    """Late trades, crashes and deleted cursors: the result equals candles of all trades by trade
-    time.
-    """
+    """Late trades, crashes and deleted cursors do not change the result."""
     delete_all_rows(harness.core.database.engine)
     harness.core.redis.delete(keys.TICK_STREAM)
     harness.core.database.transaction(

@@ -50,9 +50,7 @@ def closes_of(
     ],
 )
 def test_days_closed_by_a_price(traded_at: str | None, now: str, days: list[date]) -> None:
-    """The previous trading day, and the day itself after its closing auction; no closed or future
-    day.
-    """
+    """The previous trading day, and the day itself after its closing auction."""
     assert list(closes_of(traded_at, now)) == days
 
 
