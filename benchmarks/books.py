@@ -2,21 +2,20 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import product
 from uuid import UUID
-
-from sqlalchemy.orm import Session
 
 from trading.accounts.accounts import register
 from trading.audit.checks import audit
 from trading.bootstrap import Core
 from trading.db.ids import new_id
-from trading.db.transactions import rerun_is_safe
 from trading.marketdata.ticks import Position, Tick
 from trading.redis import keys
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import ListedStock
+from trading.unit_of_work import UnitOfWork
 
 
 def list_stocks(core: Core, codes: Sequence[str], *, price: int) -> None:
@@ -25,10 +24,7 @@ def list_stocks(core: Core, codes: Sequence[str], *, price: int) -> None:
         ListedStock(code=code, name=code, market="KOSPI", sector="제조", reference_price=price)
         for code in codes
     ]
-    core.database.transaction(
-        lambda session: import_stocks(session, listing, now=core.clock()),
-        find_committed=rerun_is_safe,
-    )
+    core.run(import_stocks, listing)
     print_trades(core, codes, prices=[price])
 
 
@@ -50,19 +46,14 @@ def open_accounts(core: Core, count: int, *, now: datetime) -> list[UUID]:
     """Register users who cannot sign in, each with the starting cash of the settings."""
     user_ids = [new_id() for _ in range(count)]
 
-    def work(session: Session) -> None:
+    def register_all(uow: UnitOfWork) -> None:
+        uow = replace(uow, now=now)
         for user_id in user_ids:
             register(
-                session,
-                user_id=user_id,
-                email=f"{user_id.hex}@example.com",
-                password_hash="",
-                name="-",
-                settings=core.settings,
-                now=now,
+                uow, user_id=user_id, email=f"{user_id.hex}@example.com", password_hash="", name="-"
             )
 
-    core.database.transaction(work, find_committed=rerun_is_safe)
+    core.run(register_all)
     return user_ids
 
 

@@ -97,25 +97,13 @@ class History:
             for task in dict.fromkeys(wakeup.task for wakeup in due):
                 ids = sorted(one for wakeup in due if wakeup.task == task for one in wakeup.ids)
                 self._do(partial(stages[task], **{_IDS[task]: ids}, now=self.now))
-        self._do(
-            lambda session: build_candles(
-                session, stream=self.core.ticks, hours=hours, now=self.now
-            )
-        )
+        self.core.run(build_candles, stream=self.core.ticks)
 
     def _record_days(self) -> None:
         self.now += timedelta(days=1)
-        hours, report = self.core.market_hours(), DaysReport(more=True)
+        report = DaysReport(more=True)
         while report.more:
-            report = self._do(
-                partial(
-                    record_account_days,
-                    hours=hours,
-                    done_to=report.done_to,
-                    batch_size=500,
-                    now=self.now,
-                )
-            )
+            report = self.core.run(record_account_days, done_to=report.done_to, batch_size=500)
 
     def _do(self, work: Callable[[Session], Any]) -> Any:
         return self.core.database.transaction(work, find_committed=rerun_is_safe)

@@ -44,10 +44,10 @@ from trading.accounts.accounts import SignIn, register, sign_in
 from trading.bootstrap import Core
 from trading.config.settings import Settings
 from trading.db.ids import new_id
-from trading.db.transactions import rerun_is_safe
 from trading.exchange.order_types import Side
 from trading.ledger.tables import Holding
 from trading.orders.tables import Order
+from trading.unit_of_work import UnitOfWork
 from webapp import create_app
 from webapp.background_sender import background_dispatcher
 from webapp.http.authentication import issue_tokens
@@ -243,29 +243,25 @@ def _holders(session: Session) -> int:
 
 def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> Trader:
     """A new user, signed in. All share one password, as hashing one for each would take longer than the benchmark."""
-    user_id, now = new_id(), core.clock()
+    user_id = new_id()
 
-    def work(session: Session) -> SignIn:
+    def register_and_sign_in(uow: UnitOfWork) -> SignIn:
         register(
-            session,
+            uow,
             user_id=user_id,
             email=f"{name}@example.com",
             password_hash=password_hash,
             name=name,
-            settings=core.settings,
-            now=now,
         )
         return sign_in(
-            session,
+            uow,
             user_id=user_id,
             verified_hash=password_hash,
             passwords=core.passwords,
             password=_PASSWORD,
-            settings=core.settings,
-            now=now,
         )
 
-    signed_in = core.database.transaction(work, find_committed=rerun_is_safe)
+    signed_in = core.run(register_and_sign_in)
     return Trader(issue_tokens(signed_in)["access_token"], stock_code)
 
 

@@ -18,7 +18,6 @@ from sqlalchemy import Connection
 
 from benchmarks.books import open_accounts
 from trading.bootstrap import Core
-from trading.db.transactions import rerun_is_safe
 from trading.exchange.order_types import Side
 from trading.exchange.price_grid import floor_to_grid, tick_size, tick_table
 from trading.stocks.import_listing import import_stocks
@@ -86,10 +85,7 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
         ListedStock(code=quote.code, name=quote.code, market="KOSPI", reference_price=quote.price)
         for quote in quotes
     ]
-    core.database.transaction(
-        lambda session: import_stocks(session, listing, now=plan.placed_at),
-        find_committed=rerun_is_safe,
-    )
+    core.run(import_stocks, listing)
     user_ids = open_accounts(core, plan.users, now=plan.placed_at - timedelta(days=60))
     # Each statement is a transaction of its own: there is nothing that half of it would harm.
     with core.database.engine.connect().execution_options(

@@ -11,7 +11,6 @@ from trading.audit.checks import audit_accounts as audit
 from trading.audit.model import AuditBatch
 from trading.audit.run import claim_batch, record_audit_run, record_batch
 from trading.bootstrap import Core
-from trading.db.transactions import rerun_is_safe
 from trading.tasks import Task
 from workers.application import app
 from workers.task import CoreTask, get_core
@@ -41,31 +40,18 @@ def audit_accounts() -> dict[str, Any] | None:
     while time.monotonic() - began < _RUN_S and (audited := _audit_batch(core, run_started_at)):
         accounts, breaches = accounts + len(audited.events), breaches + len(audited.breaches)
     duration_ms = round((time.monotonic() - began) * 1_000)
-    core.database.transaction(
-        lambda session: record_audit_run(
-            session, accounts=accounts, duration_ms=duration_ms, now=core.clock()
-        ),
-        find_committed=rerun_is_safe,
-    )
+    core.run(record_audit_run, accounts=accounts, duration_ms=duration_ms)
     return {"accounts": accounts, "breaches": breaches} if accounts else None
 
 
 def _audit_batch(core: Core, run_started_at: datetime) -> AuditBatch | None:
     """Audit the next batch of accounts; return None if there is none."""
     started_at = core.clock()
-    accounts = core.database.transaction(
-        lambda session: claim_batch(session, run_began_at=run_started_at, now=started_at),
-        find_committed=rerun_is_safe,
-    )
+    accounts = core.run(claim_batch, run_began_at=run_started_at)
     if not accounts:
         return None
     audited = core.snapshot(audit, accounts)
-    breaches_found = core.database.transaction(
-        lambda session: record_batch(
-            session, audited, begun_at=started_at, settings=core.settings, now=core.clock()
-        ),
-        find_committed=rerun_is_safe,
-    )
+    breaches_found = core.run(record_batch, audited, begun_at=started_at)
     for breach in breaches_found:
         log.error("audit_breach", user_id=str(breach.user_id), check_number=breach.check_number)
     return audited

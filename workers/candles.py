@@ -4,7 +4,6 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from trading.db.transactions import rerun_is_safe
 from trading.observability.metrics import instruments
 from trading.operations.system_status import CANDLES
 from trading.stocks.candles.build import build_candles as build
@@ -22,14 +21,10 @@ _CATCH_UP_S = 10.0
 def build_candles() -> dict[str, Any] | None:
     """Add the trades since the last run to their minute and day candles."""
     core = get_core()
-    hours = core.market_hours()
     began = time.monotonic()
     ticks = candles = 0
     while True:
-        report = core.database.transaction(
-            lambda session: build(session, stream=core.ticks, hours=hours, now=core.clock()),
-            find_committed=rerun_is_safe,
-        )
+        report = core.run(build, stream=core.ticks)
         instruments.record_ticks(CANDLES, report.ticks, gap=report.gap)
         ticks, candles = ticks + report.ticks, candles + report.candles
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
@@ -43,12 +38,7 @@ def purge_candles() -> dict[str, Any] | None:
     core = get_core()
     began, purged = time.monotonic(), 0
     while time.monotonic() - began < _CATCH_UP_S:
-        batch = core.database.transaction(
-            lambda session: purge_minutes(
-                session, keep_days=core.settings.candle_minute_days, now=core.clock()
-            ),
-            find_committed=rerun_is_safe,
-        )
+        batch = core.run(purge_minutes, keep_days=core.settings.candle_minute_days)
         if not batch:
             break
         purged += batch

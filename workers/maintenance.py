@@ -6,20 +6,20 @@ Each may run twice at once or be missed for a while: it acts on the state of the
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
 from celery.signals import worker_ready
-from sqlalchemy.orm import Session
 
 from trading.accounts.accounts import purge_sessions
-from trading.db.transactions import rerun_is_safe
 from trading.idempotency import purge
 from trading.marketdata.subscriptions import publish_subscriptions
 from trading.observability.metrics import instruments
 from trading.operations.system_status import Stage
 from trading.orders.recovery import find_overdue
 from trading.tasks import Task, log_fields
+from trading.unit_of_work import UnitOfWork
 from trading.watchlists.followed_stocks import stocks_to_follow
 from workers.application import SETTINGS, app
 from workers.task import CoreTask, TaskResult, get_core
@@ -100,24 +100,21 @@ def purge_idempotency_receipts() -> dict[str, Any] | None:
     """Delete idempotency receipts after their guaranteed lifetime."""
     core = get_core()
     keep_h = core.settings.idempotency_key_hours
-    return _purge_in_batches(lambda session: purge(session, keep_h=keep_h, now=core.clock()))
+    return _purge_in_batches(lambda uow: purge(uow.session, keep_h=keep_h, now=uow.now))
 
 
 @app.task(base=CoreTask, name=str(Task.PURGE_SESSIONS), autoretry_for=())
 def purge_sign_in_sessions() -> dict[str, Any] | None:
     """Delete sessions whose refresh token expired long ago."""
-    core = get_core()
-    keep_days = core.settings.session_keep_days
-    return _purge_in_batches(
-        lambda session: purge_sessions(session, keep_days=keep_days, now=core.clock())
-    )
+    keep_days = get_core().settings.session_keep_days
+    return _purge_in_batches(partial(purge_sessions, keep_days=keep_days))
 
 
-def _purge_in_batches(purge_batch: Callable[[Session], int]) -> dict[str, Any] | None:
+def _purge_in_batches(purge_batch: Callable[[UnitOfWork], int]) -> dict[str, Any] | None:
     """Purge in batches, each in its own transaction, until nothing is left or time is up."""
-    database, began, purged = get_core().database, time.monotonic(), 0
+    core, began, purged = get_core(), time.monotonic(), 0
     while time.monotonic() - began < _CATCH_UP_S:
-        batch = database.transaction(purge_batch, find_committed=rerun_is_safe)
+        batch = core.run(purge_batch)
         if not batch:
             break
         purged += batch

@@ -8,7 +8,6 @@ from celery.apps.worker import Worker
 from celery.signals import celeryd_after_setup
 
 import celery_config
-from trading.db.transactions import rerun_is_safe
 from trading.observability.metrics import instruments
 from trading.payments.refunds import process_refund
 from trading.payments.sweep import dispatch_due_payments
@@ -53,10 +52,7 @@ def _require_portone_settings(instance: Worker, **_signal: Any) -> None:
 def verify_payment(payment_ids: list[str]) -> TaskResult:
     """Query PortOne for payments and apply the results."""
     core = get_core()
-    checks = [
-        check_payment(core.database, core.portone, one, settings=core.settings, clock=core.clock)
-        for one in ids_of(payment_ids)
-    ]
+    checks = [check_payment(core, core.portone, one) for one in ids_of(payment_ids)]
     for check in checks:
         instruments.record(instruments.PAYMENT_CHECKS, check.action or _UNANSWERED)
     return TaskResult(
@@ -69,10 +65,7 @@ def verify_payment(payment_ids: list[str]) -> TaskResult:
 def refund_payment(refund_ids: list[str]) -> TaskResult:
     """Request refunds from PortOne, or query their state."""
     core = get_core()
-    refunds = [
-        process_refund(core.database, core.portone, one, settings=core.settings, clock=core.clock)
-        for one in ids_of(refund_ids)
-    ]
+    refunds = [process_refund(core, core.portone, one) for one in ids_of(refund_ids)]
     for refund in refunds:
         if refund.check is not None:
             instruments.record(instruments.PAYMENT_CHECKS, refund.check.action or _UNANSWERED)
@@ -89,10 +82,7 @@ def refund_payment(refund_ids: list[str]) -> TaskResult:
 def sweep_payments() -> dict[str, Any] | None:
     """Dispatch payments and refunds that are due for a query or whose message was lost."""
     core = get_core()
-    now = core.clock()
-    due = core.database.transaction(
-        lambda session: dispatch_due_payments(session, now=now), find_committed=rerun_is_safe
-    )
+    due = core.run(dispatch_due_payments)
     return (
         {"payments": due.payments, "refunds": due.refunds} if due.payments or due.refunds else None
     )

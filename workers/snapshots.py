@@ -1,12 +1,10 @@
 """Periodic tasks that record daily values of accounts and of the index."""
 
 import time
-from functools import partial
 from typing import Any
 
 import structlog
 
-from trading.db.transactions import rerun_is_safe
 from trading.portfolio.record_snapshots import DaysReport
 from trading.portfolio.record_snapshots import record_account_days as record
 from trading.stocks.indices.queries import KOSPI, closes_due
@@ -28,17 +26,9 @@ _CATCH_UP_S = 10.0
 def record_account_days() -> dict[str, Any] | None:
     """Record completed days of accounts that lack them."""
     core = get_core()
-    hours = core.market_hours()
     began, rows, report = time.monotonic(), 0, DaysReport(more=True)
     while report.more and time.monotonic() - began < _CATCH_UP_S:
-        batch = partial(
-            record,
-            hours=hours,
-            done_to=report.done_to,
-            batch_size=core.settings.stage_batch_size,
-            now=core.clock(),
-        )
-        report = core.database.transaction(batch, find_committed=rerun_is_safe)
+        report = core.run(record, done_to=report.done_to, batch_size=core.settings.stage_batch_size)
         rows += report.rows
     return {"days": rows} if rows else None
 
@@ -63,8 +53,5 @@ def refresh_index_closes() -> dict[str, Any] | None:
     closes = {day: closes_by_day[day] for day in due if day in closes_by_day}
     if not closes:
         return None
-    written = core.database.transaction(
-        lambda session: record_index_closes(session, KOSPI, closes, now=now),
-        find_committed=rerun_is_safe,
-    )
+    written = core.run(record_index_closes, KOSPI, closes)
     return {"closes": written}

@@ -166,8 +166,7 @@ class PaymentsStack:
 
     def sweep(self) -> DueCounts:
         """Dispatch due payments and refunds, as beat does. The tasks are then in `harness.sent`."""
-        now = self.harness.clock()
-        return self.harness.do(lambda session: dispatch_due_payments(session, now=now))
+        return self.harness.core.run(dispatch_due_payments)
 
     def sweep_until_quiet(self, *, turns: int = 60, **span: float) -> None:
         """Advance the clock by `span`, sweep and work, `turns` times."""

@@ -130,17 +130,12 @@ class TradingHarness:
     def user(self) -> UUID:
         """Register a user with the starting cash and return its id."""
         user_id = new_id()
-        self.core.database.transaction(
-            lambda session: register(
-                session,
-                user_id=user_id,
-                email=f"{user_id.hex}@example.com",
-                password_hash="",
-                name="시험",
-                settings=self.settings,
-                now=self.clock(),
-            ),
-            find_committed=rerun_is_safe,
+        self.core.run(
+            register,
+            user_id=user_id,
+            email=f"{user_id.hex}@example.com",
+            password_hash="",
+            name="시험",
         )
         return user_id
 
@@ -251,7 +246,7 @@ class TradingHarness:
         use_case = check_payment if request.task is Task.VERIFY_PAYMENT else process_refund
         (one,) = request.ids
         core = self.core
-        return use_case(core.database, core.portone, one, settings=core.settings, clock=core.clock)
+        return use_case(core, core.portone, one)
 
     def run_all(self) -> None:
         """Run all dispatched tasks and those that they dispatch."""
@@ -310,10 +305,7 @@ def opened(settings: Settings, *, clock: TestClock | None = None) -> Iterator[Tr
     try:
         delete_all_rows(core.database.engine)
         core.redis.delete(keys.TICK_STREAM)
-        core.database.transaction(
-            lambda session: import_stocks(session, seed_listing(), now=clock()),
-            find_committed=rerun_is_safe,
-        )
+        core.run(import_stocks, seed_listing())
         yield TradingHarness(core, clock, sent)
     finally:
         core.close()

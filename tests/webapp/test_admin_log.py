@@ -151,7 +151,7 @@ def test_intent_without_outcome_is_listed(api: Api) -> None:
         began_at=api.harness.clock(),
     )
     for _ in range(2):  # A rerun whose first COMMIT had an unknown outcome.
-        api.harness.do(lambda session: admin_actions.insert_action(session, action, target="x"))
+        api.harness.core.run(admin_actions.insert_action, action, target="x")
 
     (entry,) = entries(api, administrator)
 
@@ -323,9 +323,7 @@ def test_admin_log_command_prints_one_line_per_action(api: Api) -> None:
         actor=Actor(operator="\x1b[31m\udcff"),
         began_at=api.harness.clock(),
     )
-    api.harness.do(
-        lambda session: admin_actions.insert_action(session, action, file="\x1b]0;x\x07\ud800")
-    )
+    api.harness.core.run(admin_actions.insert_action, action, file="\x1b]0;x\x07\ud800")
 
     listed = flask(api, "admin-log", "--limit", "1").output
     halt = flask(api, "admin-log", "--action", "trading.halt", "--user", administrator.id).output

@@ -28,14 +28,8 @@ def audited(harness: TradingHarness, *people: Person) -> None:
     accounts = sorted(UUID(person.id) for person in people)
     found = harness.core.snapshot(audit_accounts, accounts)
     now = harness.clock()
-    harness.do(
-        lambda session: record_batch(
-            session, found, begun_at=now, settings=harness.settings, now=now
-        )
-    )
-    harness.do(
-        lambda session: record_audit_run(session, accounts=len(accounts), duration_ms=7, now=now)
-    )
+    harness.core.run(record_batch, found, begun_at=now)
+    harness.core.run(record_audit_run, accounts=len(accounts), duration_ms=7)
 
 
 def damage(harness: TradingHarness, person: Person) -> None:

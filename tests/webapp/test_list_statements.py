@@ -78,7 +78,7 @@ def test_statement_count_does_not_depend_on_the_number_of_rows(
     limits = {"watchlist_items_max": 100, "watchlist_directories_max": 100}
     with opened(settings_for(migrated_sqlite, valkey_url, **limits)) as harness:
         listing = [ListedStock(code=code, name=code, market="KOSPI") for code in CODES]
-        harness.do(lambda session: import_stocks(session, listing, now=harness.clock()))
+        harness.core.run(import_stocks, listing)
         api = api_on(harness)
         found = lists(api.client.get("/openapi.json").get_json())
         assert len(found) >= 10

@@ -195,7 +195,7 @@ def test_administrator_routes_check_the_role(api: Api) -> None:
 
     problem_of(api.get("/secret"), "unauthorized")
     problem_of(api.get("/secret", person), Forbidden.code)
-    api.harness.core.database.transaction(lambda session: promote(session, email=person.email))
+    api.harness.core.run(promote, email=person.email)
     assert api.get("/secret", person).get_json() == {"role": "ADMIN"}
 
 

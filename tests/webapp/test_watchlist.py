@@ -455,10 +455,7 @@ def test_closed_account_has_no_watchlist(api: Api, person: Person) -> None:
     for where in (person.id, second["id"]):
         added(api, person, directory_id=where, memo="비밀", target_price=72_000)
 
-    do(
-        api.harness,
-        lambda session: close_account(session, user_id=UUID(person.id), now=api.harness.clock()),
-    )
+    api.harness.core.run(close_account, user_id=UUID(person.id))
 
     for table in ("watchlist_directories", "watchlist_items", "price_alerts"):
         assert rows(api.harness, f"SELECT * FROM {table}") == []

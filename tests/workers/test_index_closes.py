@@ -44,7 +44,7 @@ def test_missing_closes_of_completed_days_are_fetched(
         asked.append(request.target)
         return answer(200, {"result": {**INDEX, "tradeTime": f"{yesterday}T23:59:00+09:00"}})
 
-    harness.do(lambda session: record_index_closes(session, KOSPI, {before: 1}, now=utc_now()))
+    harness.core.run(record_index_closes, KOSPI, {before: 1})
     with serving(as_toss) as toss:
         # A run without due closes is logged at DEBUG only.
         settings = live_settings.model_copy(

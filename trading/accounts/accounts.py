@@ -29,6 +29,7 @@ from trading.db.statements import AnyRow, execute_rowcount
 from trading.errors import Unauthorized
 from trading.ledger.cash import open_balance
 from trading.ledger.model import LedgerEntry, TransactionType
+from trading.unit_of_work import UnitOfWork
 from trading.watchlists.directories import delete_watchlist, lock_watchlist
 
 # Below the thousand values of which a MariaDB before 10.5 makes a subquery.
@@ -89,16 +90,10 @@ def normalized_email(email: str) -> str:
 
 
 def register(
-    session: Session,
-    *,
-    user_id: UUID,
-    email: str,
-    password_hash: str,
-    name: str,
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, *, user_id: UUID, email: str, password_hash: str, name: str
 ) -> UserRecord:
     """Open an account with its balance, of which the starting cash is the first DEPOSIT, and a default watchlist. Raises EmailTaken."""
+    session, now, settings = uow.session, uow.now, uow.settings
     try:
         session.execute(
             insert(USERS).values(
@@ -132,19 +127,13 @@ def register(
 
 
 def sign_in(
-    session: Session,
-    *,
-    user_id: UUID,
-    verified_hash: str,
-    passwords: Passwords,
-    password: str,
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, *, user_id: UUID, verified_hash: str, passwords: Passwords, password: str
 ) -> SignIn:
     """Begin a session for a user whose password was just verified against ``verified_hash``.
 
     Raises Unauthorized when the account or its password changed meanwhile.
     """
+    session, now, settings = uow.session, uow.now, uow.settings
     row = session.execute(
         select(USERS).where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None)).with_for_update()
     ).one_or_none()
@@ -172,13 +161,7 @@ def sign_in(
 
 
 def refresh(
-    session: Session,
-    *,
-    session_id: UUID,
-    refresh_token_id: UUID,
-    renewed_token_id: UUID,
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, *, session_id: UUID, refresh_token_id: UUID, renewed_token_id: UUID
 ) -> SignIn | None:
     """Exchange a refresh token for a new one. None when it is no longer good.
 
@@ -187,6 +170,7 @@ def refresh(
 
     ``renewed_token_id`` is made before the transaction, so that a run after a COMMIT of unknown outcome knows the exchange as its own.
     """
+    session, now, settings = uow.session, uow.now, uow.settings
     row = session.execute(
         select(SIGN_IN_SESSIONS, USERS.c.deleted_at)
         .join(USERS, USERS.c.id == SIGN_IN_SESSIONS.c.user_id)
@@ -221,21 +205,17 @@ def refresh(
     return renewed
 
 
-def sign_out(session: Session, *, session_id: UUID, now: datetime) -> None:
+def sign_out(uow: UnitOfWork, *, session_id: UUID) -> None:
     """End one session: its access and refresh tokens are refused from now on."""
+    session, now = uow.session, uow.now
     _revoke(session, SIGN_IN_SESSIONS.c.id == session_id, reason="signed-out", now=now)
 
 
 def change_password(
-    session: Session,
-    *,
-    user_id: UUID,
-    session_id: UUID,
-    verified_hash: str,
-    new_hash: str,
-    now: datetime,
+    uow: UnitOfWork, *, user_id: UUID, session_id: UUID, verified_hash: str, new_hash: str
 ) -> None:
     """Replace the password and end every other session. Raises Unauthorized when the password changed meanwhile."""
+    session, now = uow.session, uow.now
     met = execute_rowcount(
         session,
         update(USERS)
@@ -252,13 +232,15 @@ def change_password(
     _revoke(session, others, reason="password-changed", now=now)
 
 
-def rename(session: Session, *, user_id: UUID, name: str) -> UserRecord:
+def rename(uow: UnitOfWork, *, user_id: UUID, name: str) -> UserRecord:
+    session = uow.session
     session.execute(update(USERS).where(USERS.c.id == user_id).values(name=name))
     return user_of(session, user_id)
 
 
-def close_account(session: Session, *, user_id: UUID, now: datetime) -> None:
+def close_account(uow: UnitOfWork, *, user_id: UUID) -> None:
     """Close an account: name, address and watchlist are forgotten, every session ends. The ledger keeps its rows, without a person behind them."""
+    session, now = uow.session, uow.now
     session.execute(
         update(USERS)
         .where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None))
@@ -270,13 +252,15 @@ def close_account(session: Session, *, user_id: UUID, now: datetime) -> None:
     _revoke(session, SIGN_IN_SESSIONS.c.user_id == user_id, reason="account-closed", now=now)
 
 
-def promote(session: Session, *, email: str) -> UserRecord:
+def promote(uow: UnitOfWork, *, email: str) -> UserRecord:
     """Give an account the ADMIN role. Raises UserNotFound."""
+    session = uow.session
     return _set_role(session, email, "ADMIN")
 
 
-def demote(session: Session, *, email: str) -> UserRecord:
+def demote(uow: UnitOfWork, *, email: str) -> UserRecord:
     """Take the ADMIN role from an account; its requests are those of a user from the next one on. Raises UserNotFound."""
+    session = uow.session
     return _set_role(session, email, "USER")
 
 
@@ -292,11 +276,12 @@ def _set_role(session: Session, email: str, role: str) -> UserRecord:
     return user_of(session, row.id)
 
 
-def purge_sessions(session: Session, *, keep_days: int, now: datetime) -> int:
+def purge_sessions(uow: UnitOfWork, *, keep_days: int) -> int:
     """Delete one batch of the sign-ins whose refresh token ran out so many days ago; return how many. One that was ended earlier waits for that too.
 
     Nothing is good for them any more: an access token lasts a day at most.
     """
+    session, now = uow.session, uow.now
     old = (
         select(SIGN_IN_SESSIONS.c.id)
         .where(SIGN_IN_SESSIONS.c.expires_at <= now - timedelta(days=keep_days))

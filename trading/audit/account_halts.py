@@ -24,19 +24,20 @@ from trading.halts.records import AccountHaltRecord
 from trading.halts.tables import ACCOUNT_HALTS
 from trading.orders.tables import ORDERS
 from trading.tasks import Task, task_requests
+from trading.unit_of_work import UnitOfWork
 
 
 def halt_account(
-    session: Session,
+    uow: UnitOfWork,
     user_id: UUID,
     *,
     halt_id: UUID,
     cause: HaltCause,
     reason: str | None,
     by: UUID | None,
-    now: datetime,
 ) -> AccountHaltRecord:
     """Halt an account. Return the halt, or the one already in force. Raise UserNotFound."""
+    session, now = uow.session, uow.now
     if session.scalar(select(USERS.c.id).where(USERS.c.id == user_id)) is None:
         raise UserNotFound
     running = running_account_halt(session, user_id)
@@ -64,19 +65,14 @@ def halt_account(
 
 
 def resume_account(
-    session: Session,
-    user_id: UUID,
-    *,
-    by: UUID | None,
-    note: str,
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, user_id: UUID, *, by: UUID | None, note: str
 ) -> AccountHaltRecord | None:
     """End an account's halt, resolve its breaches with a note, and return the halt.
 
     Return None if the account is not halted. The next audit run audits the account again and halts
     it again if breaches remain.
     """
+    session, now, settings = uow.session, uow.now, uow.settings
     lifted = running_account_halt(session, user_id)
     if lifted is None:
         return None

@@ -15,7 +15,6 @@ from trading.audit.model import last_night
 from trading.audit.tables import AUDIT_BREACHES, AUDIT_RUNS
 from trading.halts.queries import ACCOUNT_IS_HALTED, account_halts_where
 from trading.halts.records import AccountHaltRecord
-from trading.halts.tables import ACCOUNT_HALTS
 
 _OPEN = AUDIT_BREACHES.c.resolved_at.is_(None)
 
@@ -98,18 +97,6 @@ def audit_state(session: Session, *, now: datetime) -> AuditState:
         halted=account_halts_where(session, ACCOUNT_IS_HALTED, limit=SHOWN_MAX),
         halted_total=session.scalar(select(func.count()).where(ACCOUNT_IS_HALTED)) or 0,
     )
-
-
-def account_halt_lifted(
-    session: Session, user_id: UUID, *, by: UUID, at: datetime
-) -> AccountHaltRecord | None:
-    """Return the account's halt lifted by this administrator at exactly this time, or None."""
-    condition = (
-        (ACCOUNT_HALTS.c.user_id == user_id)
-        & (ACCOUNT_HALTS.c.resumed_by == by)
-        & (ACCOUNT_HALTS.c.resumed_at == at)
-    )
-    return next(iter(account_halts_where(session, condition)), None)
 
 
 def _as_integer(condition: ColumnElement[bool]) -> ColumnElement[int]:

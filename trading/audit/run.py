@@ -18,10 +18,10 @@ from trading.accounts.tables import ACCOUNT_AUDITS
 from trading.audit.account_halts import halt_account
 from trading.audit.model import AuditBatch, Breach, last_night
 from trading.audit.tables import AUDIT_BREACHES, AUDIT_RUNS
-from trading.config.settings import Settings
 from trading.db.ids import new_id
 from trading.db.upsert import upsert
 from trading.halts.model import HaltCause
+from trading.unit_of_work import UnitOfWork
 
 # A batch is audited in one database state, which should take no longer than about a second.
 ACCOUNTS_MAX = 200
@@ -39,10 +39,9 @@ class _Candidate(NamedTuple):
 
 
 def claim_batch(
-    session: Session,
+    uow: UnitOfWork,
     *,
     run_began_at: datetime,
-    now: datetime,
     accounts_max: int = ACCOUNTS_MAX,
     events_max: int = EVENTS_MAX,
 ) -> list[UUID]:
@@ -53,6 +52,7 @@ def claim_batch(
     has at most ``accounts_max`` accounts with ``events_max`` account events together, or one
     account with more events.
     """
+    session, now = uow.session, uow.now
     changed = (ACCOUNT_EVENT_HEADS.c.updated_at >= now - CHANGED_WITHIN) & (
         ACCOUNT_EVENT_HEADS.c.last_id != ACCOUNT_AUDITS.c.event_id
     )
@@ -104,10 +104,9 @@ def _take_events(events_max: int, candidates: Sequence[_Candidate]) -> Iterator[
         yield row.user_id
 
 
-def record_batch(
-    session: Session, audited: AuditBatch, *, begun_at: datetime, settings: Settings, now: datetime
-) -> list[Breach]:
+def record_batch(uow: UnitOfWork, audited: AuditBatch, *, begun_at: datetime) -> list[Breach]:
     """Record a batch with its breaches, halt the affected accounts, return new breaches."""
+    session, now, settings = uow.session, uow.now, uow.settings
     upsert(
         session,
         ACCOUNT_AUDITS,
@@ -133,13 +132,12 @@ def record_batch(
             breach.check_number for breach in audited.breaches if breach.user_id == user_id
         )
         halt_account(
-            session,
+            uow,
             user_id,
             halt_id=new_id(),
             cause=HaltCause.AUDIT_BREACH,
             reason=", ".join(numbers)[:200],
             by=None,
-            now=now,
         )
     return new
 
@@ -169,7 +167,8 @@ def _store_breaches(session: Session, breaches: Sequence[Breach], *, now: dateti
     )
 
 
-def record_audit_run(session: Session, *, accounts: int, duration_ms: int, now: datetime) -> None:
+def record_audit_run(uow: UnitOfWork, *, accounts: int, duration_ms: int) -> None:
     """Record when the audit ran, for how long, and how many accounts it audited."""
+    session, now = uow.session, uow.now
     run = {"id": 1, "run_at": now, "accounts": accounts, "duration_ms": duration_ms}
     upsert(session, AUDIT_RUNS, [run], update=("run_at", "accounts", "duration_ms"))

@@ -85,13 +85,3 @@ def halted_accounts(session: Session, user_ids: Collection[UUID]) -> frozenset[U
 def halted_since(session: Session) -> datetime | None:
     """Since when an administrator has trading stopped; None while it goes on."""
     return session.scalar(select(HALTED_SINCE))
-
-
-def halt_lifted(session: Session, *, by: UUID, at: datetime) -> HaltRecord | None:
-    """The halt that an administrator lifted at exactly this instant; None where there is none."""
-    return next(
-        iter(
-            halts_where(session, TRADING_HALTS.c.resumed_by == by, TRADING_HALTS.c.resumed_at == at)
-        ),
-        None,
-    )

@@ -4,7 +4,6 @@ What is traded on the market during a halt fills nothing, also afterwards.
 """
 
 from dataclasses import replace
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import update
@@ -14,6 +13,7 @@ from trading.db.upsert import upsert
 from trading.halts.queries import IS_RUNNING, halts_where
 from trading.halts.records import HaltRecord
 from trading.halts.tables import TRADING_HALTS
+from trading.unit_of_work import UnitOfWork
 
 
 def running_halt(session: Session) -> HaltRecord | None:
@@ -21,10 +21,9 @@ def running_halt(session: Session) -> HaltRecord | None:
     return next(iter(halts_where(session, IS_RUNNING)), None)
 
 
-def halt(
-    session: Session, *, halt_id: UUID, by: UUID, reason: str | None, now: datetime
-) -> HaltRecord:
+def halt_trading(uow: UnitOfWork, *, halt_id: UUID, by: UUID, reason: str | None) -> HaltRecord:
     """Stop trading. Where it is halted already that halt stands, whoever asked for it and whyever."""
+    session, now = uow.session, uow.now
     running = running_halt(session)
     if running is not None:
         return running
@@ -43,8 +42,9 @@ def halt(
     return standing
 
 
-def resume(session: Session, *, by: UUID, now: datetime) -> HaltRecord | None:
+def resume_trading(uow: UnitOfWork, *, by: UUID) -> HaltRecord | None:
     """Let trading go on; the halt that this ends, None where there is none."""
+    session, now = uow.session, uow.now
     running = running_halt(session)
     if running is None:
         return None

@@ -6,7 +6,6 @@ known (``insert_outcome``): if the process is killed in between, the intent rema
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -20,12 +19,14 @@ from trading.operations.admin_action_model import (
     Outcome,
 )
 from trading.operations.tables import ADMIN_ACTION_OUTCOMES, ADMIN_ACTIONS
+from trading.unit_of_work import UnitOfWork
 
 
 def insert_action(
-    session: Session, action: AdminAction, *, target: str | None = None, **details: object
+    uow: UnitOfWork, action: AdminAction, *, target: str | None = None, **details: object
 ) -> None:
     """Record an action about to be taken, unless a run before a retry recorded it."""
+    session = uow.session
     if session.scalar(select(exists().where(ADMIN_ACTIONS.c.id == action.id))):
         return
     actor = action.actor
@@ -44,10 +45,9 @@ def insert_action(
     )
 
 
-def insert_outcome(
-    session: Session, action: AdminAction, word: str, *, now: datetime, **details: object
-) -> None:
+def insert_outcome(uow: UnitOfWork, action: AdminAction, word: str, **details: object) -> None:
     """Record the outcome of an action, unless it already has one."""
+    session, now = uow.session, uow.now
     if not is_recorded(session, action.id):
         session.execute(
             insert(ADMIN_ACTION_OUTCOMES).values(
@@ -57,14 +57,14 @@ def insert_outcome(
 
 
 def record_action(
-    session: Session, action: AdminAction, outcome: Outcome, *, now: datetime, **details: object
+    uow: UnitOfWork, action: AdminAction, outcome: Outcome, **details: object
 ) -> None:
     """Record an action and its outcome in the transaction that takes it.
 
     ``details`` describe the request.
     """
-    insert_action(session, action, target=outcome.target, **details)
-    insert_outcome(session, action, outcome.word, now=now, **outcome.details)
+    insert_action(uow, action, target=outcome.target, **details)
+    insert_outcome(uow, action, outcome.word, **outcome.details)
 
 
 def is_recorded(session: Session, action_id: UUID) -> bool:

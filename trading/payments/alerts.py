@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from trading.db.statements import execute_rowcount
 from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.tables import PAYMENT_ALERTS
+from trading.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -60,8 +61,9 @@ def open_alert(session: Session, payment_id: UUID, alert: PaymentAlert, *, now: 
     log.error("payment_alert", payment_id=payment_id.hex, kind=alert.kind, detail=detail)
 
 
-def resolve_alerts(session: Session, payment_id: UUID, *, note: str, now: datetime) -> int:
+def resolve_alerts(uow: UnitOfWork, payment_id: UUID, *, note: str) -> int:
     """Resolve a payment's open alerts with a note on what was done; return their number."""
+    session, now = uow.session, uow.now
     is_open = (PAYMENT_ALERTS.c.payment_id == payment_id) & PAYMENT_ALERTS.c.resolved_at.is_(None)
     return execute_rowcount(
         session, update(PAYMENT_ALERTS).where(is_open).values(resolved_at=now, note=note)

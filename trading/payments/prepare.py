@@ -1,16 +1,13 @@
 """Prepare payments: store the terms first, then pin the amount at PortOne."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session
 
-from trading.config.settings import Settings
 from trading.db.statements import execute_rowcount
-from trading.db.transactions import Database, after_commit, rerun_is_safe
+from trading.db.transactions import after_commit
 from trading.ledger.errors import CashLimitExceeded
 from trading.ledger.tables import VIRTUAL_BALANCES
 from trading.payments.errors import PaymentServiceRefused, PaymentServiceUnavailable
@@ -27,6 +24,7 @@ from trading.payments.portone.errors import PortoneError
 from trading.payments.portone_payment import KRW
 from trading.payments.tables import PAYMENTS
 from trading.tasks import Task, TaskRequest
+from trading.unit_of_work import UnitOfWork, UseCaseRunner
 
 log = structlog.get_logger(__name__)
 
@@ -37,15 +35,13 @@ NOT_REGISTERED = "pre-registration failed"
 
 
 def prepare_payment(
-    database: Database,
+    core: UseCaseRunner,
     portone: PortoneClient,
     *,
     payment_id: UUID,
     user_id: UUID,
     amount: int,
     order_name: str,
-    settings: Settings,
-    clock: Callable[[], datetime],
 ) -> None:
     """Store a payment of ``amount`` won and pin the amount at PortOne.
 
@@ -54,47 +50,27 @@ def prepare_payment(
     PaymentServiceRefused when PortOne did not accept it. The payment is then expired, because its
     id was given to nobody.
     """
+    settings = core.settings
     check_amount(amount, minimum=settings.payment_amount_min, maximum=settings.payment_amount_max)
     name = clean_order_name(order_name)
-    database.transaction(
-        lambda session: _insert(
-            session,
-            payment_id=payment_id,
-            user_id=user_id,
-            amount=amount,
-            order_name=name,
-            settings=settings,
-            now=clock(),
-        ),
-        find_committed=lambda session: session.scalar(
-            select(PAYMENTS.c.id).where(PAYMENTS.c.id == payment_id)
-        ),
-    )
+    core.run(_insert, payment_id=payment_id, user_id=user_id, amount=amount, order_name=name)
     try:
         portone.pre_register(payment_id_of(payment_id), amount=amount)
     except PortoneError as fault:
         log.warning("payment_registration_failed", payment_id=payment_id.hex, reason=str(fault))
-        database.transaction(
-            lambda session: _expire(session, payment_id), find_committed=rerun_is_safe
-        )
+        core.run(_expire, payment_id)
         raise (
             PaymentServiceUnavailable if fault.outcome_is_unknown else PaymentServiceRefused
         ) from None
 
 
-def record_notification(
-    session: Session,
-    payment_id: UUID,
-    *,
-    settings: Settings,
-    now: datetime,
-    user_id: UUID | None = None,
-) -> bool:
+def record_notification(uow: UnitOfWork, payment_id: UUID, *, user_id: UUID | None = None) -> bool:
     """Record that a payment may have news and dispatch a check.
 
     Return False when it is not a payment of our store, or not of ``user_id`` if given. One indexed
     UPDATE; the check is done even if its task is lost.
     """
+    session, now, settings = uow.session, uow.now, uow.settings
     condition = (PAYMENTS.c.id == payment_id) & (PAYMENTS.c.store_id == settings.portone_store_id)
     if user_id is not None:
         condition &= PAYMENTS.c.user_id == user_id
@@ -115,15 +91,12 @@ def record_notification(
 
 
 def _insert(
-    session: Session,
-    *,
-    payment_id: UUID,
-    user_id: UUID,
-    amount: int,
-    order_name: str,
-    settings: Settings,
-    now: datetime,
-) -> UUID:
+    uow: UnitOfWork, *, payment_id: UUID, user_id: UUID, amount: int, order_name: str
+) -> None:
+    session, now, settings = uow.session, uow.now, uow.settings
+    # The COMMIT of an earlier attempt may have succeeded.
+    if session.scalar(select(PAYMENTS.c.id).where(PAYMENTS.c.id == payment_id)) is not None:
+        return
     cash = (
         session.scalar(
             select(VIRTUAL_BALANCES.c.cash_balance).where(VIRTUAL_BALANCES.c.user_id == user_id)
@@ -150,10 +123,10 @@ def _insert(
             next_attempt_at=now + FIRST_CHECK_AFTER,
         )
     )
-    return payment_id
 
 
-def _expire(session: Session, payment_id: UUID) -> None:
+def _expire(uow: UnitOfWork, payment_id: UUID) -> None:
+    session = uow.session
     expired = PAYMENT_TRANSITIONS.after(PaymentStatus.PENDING, PaymentEvent.EXPIRE)
     session.execute(
         update(PAYMENTS)

@@ -6,7 +6,6 @@ at PortOne shows what happened.
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,8 +15,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from trading.account_events.record import emit_payment_event
-from trading.config.settings import Settings
-from trading.db.transactions import Database, after_commit, rerun_is_safe
+from trading.db.transactions import after_commit
 from trading.halts.accounts import ensure_not_halted
 from trading.ledger.cash import save
 from trading.ledger.errors import InsufficientCash
@@ -44,6 +42,7 @@ from trading.payments.rows import StoredRefund, read_refund
 from trading.payments.tables import PAYMENT_REFUNDS
 from trading.payments.verify import PaymentCheckResult, check_payment, retry_after_cancelling_buys
 from trading.tasks import Task, TaskRequest
+from trading.unit_of_work import UnitOfWork, UseCaseRunner
 
 log = structlog.get_logger(__name__)
 
@@ -80,15 +79,13 @@ class RefundProgress:
 
 
 def request_refund(
-    session: Session,
+    uow: UnitOfWork,
     *,
     refund_id: UUID,
     payment_id: UUID,
     user_id: UUID,
     amount: int | None,
     words: str,
-    settings: Settings,
-    now: datetime,
 ) -> RefundRecord:
     """Reserve ``amount`` won, or everything that is refundable, and dispatch the refund.
 
@@ -96,6 +93,7 @@ def request_refund(
     payment), PaymentNotRefundable, RefundExceedsPayment, AccountHalted, AccountOverdrawn and
     InsufficientCash.
     """
+    session, now, settings = uow.session, uow.now, uow.settings
     locked = LockedPayment.lock(session, payment_id, now=now)
     if locked is None or locked.before.user_id != user_id:
         raise PaymentNotFound
@@ -137,42 +135,33 @@ def request_refund(
     return refund_record(refund)
 
 
-def process_refund(
-    database: Database,
-    portone: PortoneClient,
-    refund_id: UUID,
-    *,
-    settings: Settings,
-    clock: Callable[[], datetime],
-) -> RefundProgress:
+def process_refund(core: UseCaseRunner, portone: PortoneClient, refund_id: UUID) -> RefundProgress:
     """Take a refund's next step: request it from PortOne, or check what became of it.
 
     A missing answer or a refusal of PortOne does not raise. Raises DatabaseUnavailable.
     """
-    refund = database.read(lambda session: read_refund(session, refund_id))
+    refund = core.read(read_refund, refund_id)
     if refund is None or refund.finished_at is not None:
         return RefundProgress(None if refund is None else refund.status)
     check = None
     if refund.first_sent_at is not None:
-        check = check_payment(database, portone, refund.payment_id, settings=settings, clock=clock)
+        check = check_payment(core, portone, refund.payment_id)
     checked = check is not None and check.status is not None
-    request = database.transaction(
-        lambda session: _next_request(session, refund, checked=checked, now=clock()),
-        find_committed=rerun_is_safe,
-    )
+    request = core.run(_next_request, refund, checked=checked)
     if request is not None:
-        _send(database, portone, refund, request, clock=clock)
-    current = database.read(lambda session: read_refund(session, refund_id))
+        _send(core, portone, refund, request)
+    current = core.read(read_refund, refund_id)
     if current is None:
         return RefundProgress(None, check=check)
     return RefundProgress(current.status, ended=current.finished_at is not None, check=check)
 
 
-def abandon_refund(session: Session, refund_id: UUID, *, now: datetime) -> bool:
+def abandon_refund(uow: UnitOfWork, refund_id: UUID) -> bool:
     """Fail a refund by an operator's decision and release its cash; False when it has ended.
 
     Call it only after a check of the payment that did not find the refund carried out.
     """
+    session, now = uow.session, uow.now
     refund = read_refund(session, refund_id)
     found = None if refund is None else _lock_open_refund(session, refund, now=now)
     if found is None:
@@ -194,12 +183,13 @@ def _lock_open_refund(
 
 
 def _next_request(
-    session: Session, refund: StoredRefund, *, checked: bool, now: datetime
+    uow: UnitOfWork, refund: StoredRefund, *, checked: bool
 ) -> CancellationRequest | None:
     """Return the request to send to PortOne now.
 
     None when the refund has ended, must wait, or needs an operator.
     """
+    session, now = uow.session, uow.now
     found = _lock_open_refund(session, refund, now=now)
     if found is None:
         return None
@@ -267,12 +257,7 @@ def _may_send_again(
 
 
 def _send(
-    database: Database,
-    portone: PortoneClient,
-    refund: StoredRefund,
-    request: CancellationRequest,
-    *,
-    clock: Callable[[], datetime],
+    core: UseCaseRunner, portone: PortoneClient, refund: StoredRefund, request: CancellationRequest
 ) -> None:
     ids = {"refund_id": str(refund.id), "payment_id": request.payment_id.hex}
     try:
@@ -285,31 +270,21 @@ def _send(
             idempotency_key=str(refund.id),
         )
     except PortoneError as error:
-        fault = error
-        log.warning("refund_request_failed", **ids, reason=str(fault))
-        database.transaction(
-            lambda session: _record_fault(session, refund, fault, now=clock()),
-            find_committed=rerun_is_safe,
-        )
+        log.warning("refund_request_failed", **ids, reason=str(error))
+        core.run(_record_fault, refund, error)
         return
     log.info("refund_request_answered", **ids, status=cancellation.status)
     retry_after_cancelling_buys(
-        lambda attempt: database.transaction(
-            lambda session: _record_answer(
-                session, refund, cancellation, now=clock(), attempt=attempt
-            ),
-            find_committed=rerun_is_safe,
-        )
+        lambda attempt: core.run(_record_answer, refund, cancellation, attempt=attempt)
     )
 
 
-def _record_fault(
-    session: Session, refund: StoredRefund, fault: PortoneError, *, now: datetime
-) -> None:
+def _record_fault(uow: UnitOfWork, refund: StoredRefund, fault: PortoneError) -> None:
     """Record a definite refusal, or postpone the refund when its outcome is unknown.
 
     A refused refund fails only after a check of the payment.
     """
+    session, now = uow.session, uow.now
     found = _lock_open_refund(session, refund, now=now)
     if found is None:
         return
@@ -330,13 +305,14 @@ def _record_fault(
 
 
 def _record_answer(
-    session: Session, refund: StoredRefund, answer: Cancellation, *, now: datetime, attempt: int
+    uow: UnitOfWork, refund: StoredRefund, answer: Cancellation, *, attempt: int
 ) -> None:
     """Record PortOne's answer to a cancellation request.
 
     A check after a webhook may have recorded it already; then nothing is left to do. A refund
     that an operator has abandoned is recorded too if the money went back.
     """
+    session, now = uow.session, uow.now
     locked = LockedPayment.lock(session, refund.payment_id, now=now, attempt=attempt)
     if locked is None or locked.refunds[refund.id].status is RefundStatus.SUCCEEDED:
         return

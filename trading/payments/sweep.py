@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from trading.db.transactions import after_commit
 from trading.payments.tables import PAYMENT_REFUNDS, PAYMENTS
 from trading.tasks import Task, TaskRequest
+from trading.unit_of_work import UnitOfWork
 
 # How many of each to dispatch at once, and when to dispatch them again if nothing was recorded: a
 # request to PortOne may take a minute.
@@ -25,11 +26,12 @@ class DueCounts:
     refunds: int
 
 
-def dispatch_due_payments(session: Session, *, now: datetime) -> DueCounts:
+def dispatch_due_payments(uow: UnitOfWork) -> DueCounts:
     """Dispatch due payments and refunds, longest overdue first, at most BATCH_SIZE of each.
 
     Postpone each of them, so that the next sweep does not dispatch it too.
     """
+    session, now = uow.session, uow.now
     payments = _claim_due(session, PAYMENTS, now)
     refunds = _claim_due(session, PAYMENT_REFUNDS, now)
     for task, ids in ((Task.VERIFY_PAYMENT, payments), (Task.REFUND_PAYMENT, refunds)):

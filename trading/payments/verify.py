@@ -12,10 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy.orm import Session
 
-from trading.config.settings import Settings
-from trading.db.transactions import Database, rerun_is_safe
 from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.backoff import (
     DELAY_MAX,
@@ -31,6 +28,7 @@ from trading.payments.portone.client import PortoneClient
 from trading.payments.portone.errors import PortoneApiError, PortoneError
 from trading.payments.portone_payment import Report
 from trading.payments.rows import StoredPayment, read_payment
+from trading.unit_of_work import UnitOfWork, UseCaseRunner
 
 log = structlog.get_logger(__name__)
 
@@ -60,43 +58,29 @@ class PaymentCheckResult:
 
 
 def check_payment(
-    database: Database,
-    portone: PortoneClient,
-    payment_id: UUID,
-    *,
-    settings: Settings,
-    clock: Callable[[], datetime],
+    core: UseCaseRunner, portone: PortoneClient, payment_id: UUID
 ) -> PaymentCheckResult:
     """Query PortOne for a payment and apply the result.
 
     A missing answer or a refusal of PortOne does not raise: the check is repeated later. Raises
     DatabaseUnavailable.
     """
-    payment = database.read(lambda session: read_payment(session, payment_id))
+    payment = core.read(read_payment, payment_id)
     if payment is None:
         return PaymentCheckResult(None)
     try:
         report = portone.get_payment(payment_id_of(payment_id))
     except PortoneError as error:
-        fault = error
-        log.warning("payment_check_failed", payment_id=payment_id.hex, reason=str(fault))
-        database.transaction(
-            lambda session: _postpone_check(session, payment_id, fault, now=clock()),
-            find_committed=rerun_is_safe,
-        )
+        log.warning("payment_check_failed", payment_id=payment_id.hex, reason=str(error))
+        core.run(_postpone_check, payment_id, error)
         return PaymentCheckResult(None)
     decision = retry_after_cancelling_buys(
-        lambda attempt: database.transaction(
-            lambda session: apply_report(
-                session,
-                payment_id,
-                report,
-                notification_count=payment.notification_count,
-                settings=settings,
-                now=clock(),
-                attempt=attempt,
-            ),
-            find_committed=rerun_is_safe,
+        lambda attempt: core.run(
+            apply_report,
+            payment_id,
+            report,
+            notification_count=payment.notification_count,
+            attempt=attempt,
         )
     )
     if decision is None:
@@ -128,13 +112,11 @@ def retry_after_cancelling_buys(work: Callable[[int], T]) -> T:
 
 
 def apply_report(
-    session: Session,
+    uow: UnitOfWork,
     payment_id: UUID,
     report: Report | None,
     *,
     notification_count: int,
-    settings: Settings,
-    now: datetime,
     attempt: int = 0,
 ) -> Decision | None:
     """Decide what a report means for the payment as it is now, and record it.
@@ -143,6 +125,7 @@ def apply_report(
     more now, the report may be outdated and another check is due. Return None when there is no
     such payment.
     """
+    session, now, settings = uow.session, uow.now, uow.settings
     locked = LockedPayment.lock(session, payment_id, now=now, attempt=attempt)
     if locked is None:
         return None
@@ -223,14 +206,13 @@ def _retry_delay(payment: StoredPayment, now: datetime) -> timedelta:
     return backoff_delay(payment.check_count, longest=longest, spread=random.randint(0, JITTER_MAX))
 
 
-def _postpone_check(
-    session: Session, payment_id: UUID, fault: PortoneError, *, now: datetime
-) -> None:
+def _postpone_check(uow: UnitOfWork, payment_id: UUID, fault: PortoneError) -> None:
     """Schedule the next check after a failed one.
 
     A refusal indicates wrong settings, because we ask only for our own store's payments; it opens
     an alert.
     """
+    session, now = uow.session, uow.now
     locked = LockedPayment.lock(session, payment_id, now=now)
     if locked is None:
         return

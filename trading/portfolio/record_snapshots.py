@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from trading.accounts.tables import USERS
 from trading.db.statements import execute_rowcount
 from trading.db.types import Instant
-from trading.exchange.hours import MarketHours
 from trading.exchange.time import KST, trade_date
 from trading.ledger.model import DIRECTION, FLOWS, TRADES, TransactionType
 from trading.ledger.tables import TRANSACTIONS, VIRTUAL_BALANCES
@@ -26,6 +25,7 @@ from trading.portfolio.daily_snapshots import CompletedDay, days_between, last_c
 from trading.portfolio.tables import DAILY_SNAPSHOTS
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.candles.tables import CANDLE_CURSORS, CANDLES
+from trading.unit_of_work import UnitOfWork
 
 # Limits the length of a transaction after a long outage. The next batch records the next days.
 DAYS_AT_ONCE = 20
@@ -40,14 +40,13 @@ class DaysReport:
     more: bool = False
 
 
-def record_account_days(
-    session: Session, *, hours: MarketHours, done_to: UUID | None, batch_size: int, now: datetime
-) -> DaysReport:
+def record_account_days(uow: UnitOfWork, *, done_to: UUID | None, batch_size: int) -> DaysReport:
     """Record the missing days of one batch of accounts, by id after ``done_to``.
 
     Record nothing while the candles lack trades of the newest of these days. It takes one statement
     for each day, whatever the number of accounts. Concurrent runs write each row once.
     """
+    session, now, hours = uow.session, uow.now, uow.hours
     latest = last_complete_day(hours, now)
     if latest is None or not _has_closes(session, latest):
         return DaysReport()

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
-
-from sqlalchemy.orm import Session
 
 from trading.db.upsert import upsert
 from trading.stocks.listing import ListedStock
 from trading.stocks.model import StockStatus
 from trading.stocks.tables import STOCKS
+from trading.unit_of_work import UnitOfWork
 
 _BATCH = 500
 _FROM_LISTING = (
@@ -25,12 +23,13 @@ _FROM_LISTING = (
 )
 
 
-def import_stocks(session: Session, listing: Sequence[ListedStock], *, now: datetime) -> int:
+def import_stocks(uow: UnitOfWork, listing: Sequence[ListedStock]) -> int:
     """Insert or update every stock of a listing and return their number.
 
     Stocks missing in the listing are kept. The status of a stock is set by operators and not
     changed.
     """
+    session, now = uow.session, uow.now
     ordered = sorted(listing, key=lambda stock: stock.code)
     for start in range(0, len(ordered), _BATCH):
         rows = [

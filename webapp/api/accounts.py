@@ -1,5 +1,6 @@
 """Accounts: registration, login, tokens, profile and password."""
 
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -10,9 +11,9 @@ from structlog.contextvars import bind_contextvars
 from trading.accounts import accounts
 from trading.accounts.queries import Credentials, credentials_by_email, credentials_of
 from trading.db.ids import new_id
-from trading.db.transactions import rerun_is_safe
 from trading.errors import Unauthorized
 from trading.problems import MIMETYPE
+from trading.unit_of_work import UnitOfWork
 from webapp.context import get_core
 from webapp.http.authentication import (
     BEARER_SECURITY,
@@ -21,7 +22,7 @@ from webapp.http.authentication import (
     login_required,
     refresh_claims,
 )
-from webapp.http.commands import CommandResult, is_created, run_closure
+from webapp.http.commands import is_created, run_command
 from webapp.http.fields import EmailAddress, Line, Password
 from webapp.http.login_throttling import login_attempt
 from webapp.http.openapi import make_blueprint
@@ -89,32 +90,22 @@ class UserList(MethodView):
 
         회원 가입. 계좌를 함께 개설하고 시작 자금을 입금합니다.
         """
-        core, now = get_core(), get_core().clock()
         check_new_password(
             body["password"], field="password", email=body["email"], name=body["name"]
         )
-        user_id, password_hash = new_id(), core.passwords.hash(body["password"])
-        answer = run_closure(
-            lambda session: CommandResult(
-                "회원 가입이 완료되었습니다.",
-                accounts.register(
-                    session,
-                    user_id=user_id,
-                    email=body["email"],
-                    password_hash=password_hash,
-                    name=body["name"],
-                    settings=core.settings,
-                    now=now,
-                ),
-                location="/api/v1/users/me",
+        user_id, password_hash = new_id(), get_core().passwords.hash(body["password"])
+        answer = run_command(
+            partial(
+                accounts.register,
+                user_id=user_id,
+                email=body["email"],
+                password_hash=password_hash,
+                name=body["name"],
             ),
             schema=envelope(UserSchema),
             status=201,
-            find_committed=lambda session: (
-                CommandResult("회원 가입이 완료되었습니다.", accounts.user_of(session, user_id))
-                if credentials_of(session, user_id)
-                else None
-            ),
+            message="회원 가입이 완료되었습니다.",
+            location="/api/v1/users/me",
         )
         if is_created(answer):
             bind_contextvars(user_id=str(user_id))
@@ -137,22 +128,17 @@ class Login(MethodView):
         로그인. 이메일과 비밀번호를 확인하고 토큰을 발급합니다. 가입하지 않은 이메일과 틀린
         비밀번호는 같은 오류로, 같은 시간이 걸려 응답합니다.
         """
-        core, now = get_core(), get_core().clock()
+        core = get_core()
         email = accounts.normalized_email(body["email"])
         with login_attempt(email):
             known = core.read(credentials_by_email, email) if _storable(email) else None
             credentials = _verified(known, body["password"])
-            sign_in = core.database.transaction(
-                lambda session: accounts.sign_in(
-                    session,
-                    user_id=credentials.user_id,
-                    verified_hash=credentials.password_hash,
-                    passwords=core.passwords,
-                    password=body["password"],
-                    settings=core.settings,
-                    now=now,
-                ),
-                find_committed=rerun_is_safe,
+            sign_in = core.run(
+                accounts.sign_in,
+                user_id=credentials.user_id,
+                verified_hash=credentials.password_hash,
+                passwords=core.passwords,
+                password=body["password"],
             )
         return success(issue_tokens(sign_in), "로그인했습니다.")
 
@@ -168,17 +154,12 @@ class RefreshTokens(MethodView):
         번만 쓸 수 있고, 다시 쓰면 세션이 종료됩니다.
         """
         session_id, refresh_token_id = refresh_claims()
-        core, now, renewed_token_id = get_core(), get_core().clock(), new_id()
-        renewed = core.database.transaction(
-            lambda session: accounts.refresh(
-                session,
-                session_id=session_id,
-                refresh_token_id=refresh_token_id,
-                settings=core.settings,
-                now=now,
-                renewed_token_id=renewed_token_id,
-            ),
-            find_committed=rerun_is_safe,
+        core, renewed_token_id = get_core(), new_id()
+        renewed = core.run(
+            accounts.refresh,
+            session_id=session_id,
+            refresh_token_id=refresh_token_id,
+            renewed_token_id=renewed_token_id,
         )
         if renewed is None:
             publish_revocation(
@@ -197,13 +178,12 @@ class Logout(MethodView):
 
         로그아웃. 현재 세션을 종료합니다. 이 세션의 토큰은 바로 사용할 수 없게 됩니다.
         """
-        session_id, now = current_user().session_id, get_core().clock()
-
-        def work(session: Any) -> CommandResult:
-            accounts.sign_out(session, session_id=session_id, now=now)
-            return CommandResult("로그아웃했습니다.")
-
-        answer = run_closure(work, schema=TaskResultSchema, find_committed=rerun_is_safe)
+        session_id = current_user().session_id
+        answer = run_command(
+            partial(accounts.sign_out, session_id=session_id),
+            schema=TaskResultSchema,
+            message="로그아웃했습니다.",
+        )
         publish_revocation([session_id])
         return answer
 
@@ -229,10 +209,7 @@ class CurrentUserDetail(MethodView):
         내 정보 변경. 이름을 변경합니다.
         """
         user_id = current_user().user_id
-        changed = get_core().database.transaction(
-            lambda session: accounts.rename(session, user_id=user_id, name=body["name"]),
-            find_committed=rerun_is_safe,
-        )
+        changed = get_core().run(accounts.rename, user_id=user_id, name=body["name"])
         return success(changed, "내 정보를 변경했습니다.")
 
     @login_required
@@ -242,11 +219,8 @@ class CurrentUserDetail(MethodView):
 
         회원 탈퇴. 개인 정보를 지우고 탈퇴합니다. 거래 원장은 개인 정보 없이 보관합니다.
         """
-        user_id, now = current_user().user_id, get_core().clock()
-        get_core().database.transaction(
-            lambda session: accounts.close_account(session, user_id=user_id, now=now),
-            find_committed=rerun_is_safe,
-        )
+        user_id = current_user().user_id
+        get_core().run(accounts.close_account, user_id=user_id)
         publish_recent_revocations(user_id)
         return success(None, "회원 탈퇴가 완료되었습니다.")
 
@@ -261,37 +235,30 @@ class ChangePassword(MethodView):
 
         비밀번호 변경. 비밀번호를 변경합니다. 현재 세션을 제외한 모든 세션이 종료됩니다.
         """
-        core, now, identity = get_core(), get_core().clock(), current_user()
+        core, identity = get_core(), current_user()
         user = core.read(accounts.user_of, identity.user_id)
         check_new_password(
             body["new_password"], field="new_password", email=user.email, name=user.name
         )
         new_hash = core.passwords.hash(body["new_password"])
-        changed = CommandResult("비밀번호를 변경했습니다.")
 
-        def work(session: Any) -> CommandResult:
-            # Check inside the command: on a replay the body's password is no longer the current
-            # one. This read ends before the transaction's first statement, so no row is locked
-            # while the hash is computed.
+        def change_password(uow: UnitOfWork) -> None:
+            # After the key is claimed, because a repetition carries a password that is no longer
+            # current. This read ends before the transaction's first statement, so nothing is
+            # locked while the hash is computed.
             known = core.read(credentials_of, identity.user_id)
             credentials = _verified(known, body["current_password"])
             accounts.change_password(
-                session,
+                uow,
                 user_id=identity.user_id,
                 session_id=identity.session_id,
                 verified_hash=credentials.password_hash,
                 new_hash=new_hash,
-                now=now,
-            )
-            return changed
-
-        def find_committed(session: Any) -> CommandResult | None:
-            now_known = credentials_of(session, identity.user_id)
-            return (
-                changed if now_known is not None and now_known.password_hash == new_hash else None
             )
 
-        answer = run_closure(work, schema=TaskResultSchema, find_committed=find_committed)
+        answer = run_command(
+            change_password, schema=TaskResultSchema, message="비밀번호를 변경했습니다."
+        )
         publish_recent_revocations(identity.user_id)
         return answer
 

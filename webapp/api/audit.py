@@ -1,25 +1,22 @@
 """The audit's state and account halts, for administrators."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields
-from sqlalchemy.orm import Session
 
 from trading.audit.account_halts import halt_account, resume_account
-from trading.audit.queries import account_halt_lifted, audit_state
+from trading.audit.queries import audit_state
 from trading.db.ids import new_id
 from trading.halts.model import HaltCause
-from trading.halts.queries import running_account_halt
-from trading.halts.records import AccountHaltRecord
 from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
-from trading.operations.admin_actions import is_recorded, record_action
 from webapp.context import get_core
-from webapp.http.admin_log import requested
+from webapp.http.admin_log import recorded, requested
 from webapp.http.authentication import admin_required, current_user
-from webapp.http.commands import CommandResult, run_closure
+from webapp.http.commands import run_command
 from webapp.http.fields import Line
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, success
@@ -126,31 +123,25 @@ class HaltAccount(MethodView):
         계좌 거래 중단. 계좌의 신규 주문, 정정, 체결, 출금, 환불을 중단합니다. 이미 중단 중이면 기존
         중단을 유지합니다.
         """
-        now, by, halt_id = get_core().clock(), current_user().user_id, new_id()
-        action = requested(ActionKind.HALT_ACCOUNT)
-
-        def told(standing: AccountHaltRecord) -> CommandResult:
-            return CommandResult(_HALTED if standing.id == halt_id else _HALTED_BEFORE, standing)
-
-        def halted(session: Session) -> CommandResult:
-            cause, reason = HaltCause.ADMINISTRATOR, body["reason"]
-            standing = halt_account(
-                session, user_id, halt_id=halt_id, cause=cause, reason=reason, by=by, now=now
-            )
-            outcome = Outcome(
-                "halted" if standing.id == halt_id else UNCHANGED, target=str(user_id)
-            )
-            record_action(session, action, outcome, now=get_core().clock(), reason=reason)
-            return told(standing)
-
-        def find_committed(session: Session) -> CommandResult | None:
-            running = (
-                running_account_halt(session, user_id) if is_recorded(session, action.id) else None
-            )
-            return None if running is None else told(running)
-
-        return run_closure(
-            halted, schema=envelope(AccountHaltSchema), find_committed=find_committed
+        halt_id, reason = new_id(), body["reason"]
+        return run_command(
+            recorded(
+                requested(ActionKind.HALT_ACCOUNT),
+                partial(
+                    halt_account,
+                    user_id=user_id,
+                    halt_id=halt_id,
+                    cause=HaltCause.ADMINISTRATOR,
+                    reason=reason,
+                    by=current_user().user_id,
+                ),
+                outcome_of=lambda halt: Outcome(
+                    "halted" if halt.id == halt_id else UNCHANGED, target=str(user_id)
+                ),
+                reason=reason,
+            ),
+            schema=envelope(AccountHaltSchema),
+            message=lambda halt: _HALTED if halt.id == halt_id else _HALTED_BEFORE,
         )
 
 
@@ -165,24 +156,16 @@ class ResumeAccount(MethodView):
         계좌 거래 재개. 계좌의 거래를 재개하고 감사 위반을 해결 처리합니다. 다음 감사에서 위반이
         다시 발견되면 다시 중단됩니다. 중단된 계좌가 아니면 `data`는 null입니다.
         """
-        core = get_core()
-        now, by, note = core.clock(), current_user().user_id, body["note"]
-        action = requested(ActionKind.RESUME_ACCOUNT)
-
-        def told(lifted: AccountHaltRecord | None) -> CommandResult:
-            return CommandResult(_NOT_HALTED if lifted is None else _RESUMED, lifted)
-
-        def find_committed(session: Session) -> CommandResult | None:
-            if not is_recorded(session, action.id):
-                return None
-            return told(account_halt_lifted(session, user_id, by=by, at=now))
-
-        def resumed(session: Session) -> CommandResult:
-            lifted = resume_account(
-                session, user_id, by=by, note=note, settings=core.settings, now=now
-            )
-            outcome = Outcome(UNCHANGED if lifted is None else "resumed", target=str(user_id))
-            record_action(session, action, outcome, now=core.clock(), note=note)
-            return told(lifted)
-
-        return run_closure(resumed, schema=AccountResumeAnswerSchema, find_committed=find_committed)
+        note = body["note"]
+        return run_command(
+            recorded(
+                requested(ActionKind.RESUME_ACCOUNT),
+                partial(resume_account, user_id=user_id, by=current_user().user_id, note=note),
+                outcome_of=lambda halt: Outcome(
+                    UNCHANGED if halt is None else "resumed", target=str(user_id)
+                ),
+                note=note,
+            ),
+            schema=AccountResumeAnswerSchema,
+            message=lambda halt: _NOT_HALTED if halt is None else _RESUMED,
+        )

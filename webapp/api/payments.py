@@ -1,5 +1,6 @@
 """Payments by PortOne and their refunds."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -7,20 +8,20 @@ import structlog
 from flask import Response, request
 from flask.views import MethodView
 from flask_smorest import Blueprint
-from sqlalchemy.orm import Session
 from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import UnsupportedMediaType
 
 from trading.db.ids import new_id
-from trading.db.transactions import rerun_is_safe
 from trading.errors import Forbidden
 from trading.payments.errors import PaymentNotFound
 from trading.payments.model import is_payment_id
 from trading.payments.portone.webhooks import InvalidWebhook, Webhook, WebhookVerifier
 from trading.payments.prepare import prepare_payment, record_notification
-from trading.payments.queries import get_payment, get_refund, list_payments
+from trading.payments.queries import get_payment, list_payments
+from trading.payments.records import PaymentRecord
 from trading.payments.refunds import request_refund
 from trading.problems import MIMETYPE
+from trading.unit_of_work import UnitOfWork
 from webapp.api.payment_schemas import (
     CompletionSchema,
     PaymentListQuerySchema,
@@ -34,7 +35,7 @@ from webapp.api.payment_schemas import (
 )
 from webapp.context import PREFIX, get_core
 from webapp.http.authentication import current_user, login_required
-from webapp.http.commands import CommandResult, run_closure
+from webapp.http.commands import run_command
 from webapp.http.openapi import make_blueprint
 from webapp.http.problems import problem
 from webapp.http.schemas import ProblemSchema, TaskResultSchema, envelope, page, success
@@ -73,35 +74,30 @@ class PreparePayment(MethodView):
         core, user_id, payment_id = get_core(), current_user().user_id, new_id()
         bind_contextvars(payment_id=payment_id.hex)
 
-        def prepared(session: Session) -> CommandResult:
-            payment = get_payment(session, user_id=user_id, payment_id=payment_id)
-            return CommandResult(
-                "결제를 준비했습니다.",
-                {
-                    "store_id": core.settings.portone_store_id,
-                    "channel_key": core.settings.channel_keys[0],
-                    "payment_id": payment.payment_id,
-                    "order_name": payment.order_name,
-                    "amount": payment.amount,
-                    "currency": payment.currency,
-                },
-                location=f"{PREFIX}/payments/{payment.payment_id}",
-            )
+        def checkout_of(payment: PaymentRecord) -> dict[str, object]:
+            return {
+                "store_id": core.settings.portone_store_id,
+                "channel_key": core.settings.channel_keys[0],
+                "payment_id": payment.payment_id,
+                "order_name": payment.order_name,
+                "amount": payment.amount,
+                "currency": payment.currency,
+            }
 
-        return run_closure(
-            prepared,
+        return run_command(
+            partial(_payment, user_id=user_id, payment_id=payment_id),
             schema=envelope(PreparedSchema),
             status=201,
-            find_committed=rerun_is_safe,
-            first=lambda: prepare_payment(
-                core.database,
+            message="결제를 준비했습니다.",
+            location=f"{PREFIX}/payments/{payment_id.hex}",
+            data=checkout_of,
+            before_transaction=lambda: prepare_payment(
+                core,
                 core.portone,
                 payment_id=payment_id,
                 user_id=user_id,
                 amount=body["amount"],
                 order_name=body["order_name"],
-                settings=core.settings,
-                clock=core.clock,
             ),
         )
 
@@ -120,21 +116,18 @@ class CompletePayment(MethodView):
         결제 확인 요청. 결제창의 결과와 관계없이 서버가 포트원에서 결제를 조회합니다. 결과는 `GET
         /payments/{payment_id}`로 확인해 주세요.
         """
-        core, user_id = get_core(), current_user().user_id
-        payment_id = _id(body["payment_id"])
+        user_id, payment_id = current_user().user_id, _id(body["payment_id"])
 
-        def work(session: Session) -> CommandResult:
-            if not record_notification(
-                session, payment_id, settings=core.settings, now=core.clock(), user_id=user_id
-            ):
+        def complete(uow: UnitOfWork) -> PaymentRecord:
+            if not record_notification(uow, payment_id, user_id=user_id):
                 raise PaymentNotFound
-            return CommandResult(
-                "결제를 확인하고 있습니다.",
-                get_payment(session, user_id=user_id, payment_id=payment_id),
-            )
+            return _payment(uow, user_id=user_id, payment_id=payment_id)
 
-        return run_closure(
-            work, schema=envelope(PaymentStateSchema), status=202, find_committed=rerun_is_safe
+        return run_command(
+            complete,
+            schema=envelope(PaymentStateSchema),
+            status=202,
+            message="결제를 확인하고 있습니다.",
         )
 
 
@@ -178,12 +171,7 @@ def _taken(webhook: Webhook) -> str:
         payment_id = _id_or_none(webhook.payment_id or "")
         if payment_id is not None and webhook.store_id == core.settings.portone_store_id:
             bind_contextvars(payment_id=payment_id.hex)
-            known = core.database.transaction(
-                lambda session: record_notification(
-                    session, payment_id, settings=core.settings, now=core.clock()
-                ),
-                find_committed=rerun_is_safe,
-            )
+            known = core.run(record_notification, payment_id)
     note = log.info if known else log.warning
     # The type is signed by PortOne. Log nothing else from the body except our own ids.
     note("webhook_accepted" if known else "webhook_unmatched", type=webhook.type[:64])
@@ -242,39 +230,26 @@ class RefundPayment(MethodView):
         환불 요청. 환불 금액을 예수금에서 묶어 두고 포트원에 취소를 요청합니다. 금액을 지정하지
         않으면 남은 전액을 환불합니다.
         """
-        core, user_id, now, refund_id = (
-            get_core(),
-            current_user().user_id,
-            get_core().clock(),
-            new_id(),
-        )
-        identifier, message = _id(payment_id), "환불을 요청했습니다."
+        refund_id, identifier = new_id(), _id(payment_id)
         bind_contextvars(refund_id=str(refund_id))
-        location = f"{PREFIX}/payments/{identifier.hex}"
-
-        def find_committed(session: Session) -> CommandResult | None:
-            refund = get_refund(session, user_id=user_id, refund_id=refund_id)
-            return None if refund is None else CommandResult(message, refund, location)
-
-        return run_closure(
-            lambda session: CommandResult(
-                message,
-                request_refund(
-                    session,
-                    refund_id=refund_id,
-                    payment_id=identifier,
-                    user_id=user_id,
-                    amount=body["amount"],
-                    words=body["reason"],
-                    settings=core.settings,
-                    now=now,
-                ),
-                location,
+        return run_command(
+            partial(
+                request_refund,
+                refund_id=refund_id,
+                payment_id=identifier,
+                user_id=current_user().user_id,
+                amount=body["amount"],
+                words=body["reason"],
             ),
             schema=envelope(RefundSchema),
             status=202,
-            find_committed=find_committed,
+            message="환불을 요청했습니다.",
+            location=f"{PREFIX}/payments/{identifier.hex}",
         )
+
+
+def _payment(uow: UnitOfWork, *, user_id: UUID, payment_id: UUID) -> PaymentRecord:
+    return get_payment(uow.session, user_id=user_id, payment_id=payment_id)
 
 
 def _id(payment_id: str) -> UUID:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 import click
@@ -46,7 +47,7 @@ def _set_role(kind: ActionKind, change: Callable[..., UserRecord], email: str) -
         # Log the id: closing an account erases its address.
         user = run_commanded(
             kind,
-            lambda session: change(session, email=email),
+            partial(change, email=email),
             outcome_of=lambda changed: Outcome(target=str(changed.id)),
         )
     except UserNotFound:
@@ -79,23 +80,17 @@ def users_halted() -> None:
 @click.option("--reason", required=True, help="Why, for later readers.")
 def users_halt(user: str, reason: str) -> None:
     """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
-    core, user_id, text, halt_id = (
-        get_core(),
-        _user_id(user),
-        _line(reason, _REASON_LENGTH_MAX),
-        new_id(),
-    )
+    user_id, text, halt_id = _user_id(user), _line(reason, _REASON_LENGTH_MAX), new_id()
     try:
         halt = run_commanded(
             ActionKind.HALT_ACCOUNT,
-            lambda session: halt_account(
-                session,
-                user_id,
+            partial(
+                halt_account,
+                user_id=user_id,
                 halt_id=halt_id,
                 cause=HaltCause.ADMINISTRATOR,
                 reason=text,
                 by=None,
-                now=core.clock(),
             ),
             outcome_of=lambda halt: Outcome(
                 "halted" if halt.id == halt_id else UNCHANGED, target=str(user_id)
@@ -112,12 +107,10 @@ def users_halt(user: str, reason: str) -> None:
 @click.option("--note", required=True, help="What was found and done, for later readers.")
 def users_resume(user: str, note: str) -> None:
     """Resume trading of USER. The next audit halts the account again if it still finds a breach."""
-    core, user_id, text = get_core(), _user_id(user), _line(note, _NOTE_LENGTH_MAX)
+    user_id, text = _user_id(user), _line(note, _NOTE_LENGTH_MAX)
     lifted = run_commanded(
         ActionKind.RESUME_ACCOUNT,
-        lambda session: resume_account(
-            session, user_id, by=None, note=text, settings=core.settings, now=core.clock()
-        ),
+        partial(resume_account, user_id=user_id, by=None, note=text),
         outcome_of=lambda lifted: Outcome(
             UNCHANGED if lifted is None else "resumed", target=str(user_id)
         ),

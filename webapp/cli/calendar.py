@@ -119,7 +119,7 @@ def forget(day: date) -> None:
     """Remove the correction of DAY."""
     removed = run_commanded(
         ActionKind.FORGET_DAY,
-        lambda session: remove_day_change(session, day),
+        lambda uow: remove_day_change(uow.session, day),
         outcome_of=lambda forgot: Outcome(DONE if forgot else UNCHANGED, target=str(day)),
     )
     if not removed:
@@ -131,7 +131,7 @@ def _save(change: DayChange) -> None:
     now = get_core().clock()
     run_commanded(
         ActionKind.CHANGE_DAY,
-        lambda session: set_day_change(session, change, now=now),
+        lambda uow: set_day_change(uow.session, change, now=now),
         outcome_of=lambda _changed: Outcome(target=str(change.day)),
         closed=change.closed,
         delay_minutes=change.delay_minutes,

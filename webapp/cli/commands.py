@@ -1,6 +1,7 @@
 """Register the `flask` commands for operators; `flask db` is Flask-Migrate's."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -67,10 +68,9 @@ def stocks_import(file: Path) -> None:
 
 
 def _import(kind: ActionKind, listing: list[ListedStock], *, file: str | None = None) -> int:
-    now = get_core().clock()
     return run_commanded(
         kind,
-        lambda session: import_stocks(session, listing, now=now),
+        partial(import_stocks, listing=listing),
         outcome_of=lambda count: Outcome(details={"stocks": count}),
         file=file,
     )

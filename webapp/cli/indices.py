@@ -1,6 +1,7 @@
 """`flask index`: daily closes of the benchmark index."""
 
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,10 +33,9 @@ def import_closes(file: Path) -> None:
         closes = read_index_closes(file)
     except (MalformedIndexFile, OSError) as fault:
         raise click.ClickException(f"{file}: {fault}") from None
-    now = get_core().clock()
     count = run_commanded(
         ActionKind.IMPORT_INDEX,
-        lambda session: record_index_closes(session, KOSPI, closes, now=now),
+        partial(record_index_closes, index_code=KOSPI, closes=closes),
         outcome_of=lambda count: Outcome(target=KOSPI, details={"closes": count}),
         file=file.name,
     )

@@ -1,11 +1,10 @@
 """`flask payments`: alerts, payment details, and decisions that need an operator."""
 
+from functools import partial
 from uuid import UUID
 
 import click
-from sqlalchemy.orm import Session
 
-from trading.db.transactions import rerun_is_safe
 from trading.operations.admin_action_model import DONE, UNCHANGED, ActionKind, Outcome
 from trading.operations.admin_actions import insert_outcome
 from trading.payments.alerts import resolve_alerts
@@ -21,6 +20,7 @@ from trading.payments.queries import (
 from trading.payments.records import PaymentRecord
 from trading.payments.refunds import abandon_refund
 from trading.payments.verify import check_payment
+from trading.unit_of_work import UnitOfWork
 from webapp.context import get_core
 from webapp.http.admin_log import commanded, record_intent, record_outcome, run_commanded
 
@@ -81,9 +81,7 @@ def payments_look(payment_id: UUID) -> None:
     _require(core.read(payment_by_id, payment_id))
     action = commanded(ActionKind.CHECK_PAYMENT)
     record_intent(action, target=payment_id.hex)
-    result = check_payment(
-        core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
-    )
+    result = check_payment(core, core.portone, payment_id)
     record_outcome(action, _NO_ANSWER if result.status is None else DONE, status=result.status)
     if result.status is None:
         raise click.ClickException(
@@ -98,11 +96,10 @@ def payments_look(payment_id: UUID) -> None:
 @click.option("--note", required=True, help="What was found and done, for later readers.")
 def payments_resolve(payment_id: UUID, note: str) -> None:
     """Mark the open alerts of a payment as resolved."""
-    core = get_core()
     text = _note(note)
     resolved = run_commanded(
         ActionKind.RESOLVE_ALERTS,
-        lambda session: resolve_alerts(session, payment_id, note=text, now=core.clock()),
+        partial(resolve_alerts, payment_id=payment_id, note=text),
         outcome_of=lambda count: Outcome(
             DONE if count else UNCHANGED, target=payment_id.hex, details={"alerts": count}
         ),
@@ -126,9 +123,7 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
     payment_id = UUID(hex=refund.payment_id)
     action = commanded(ActionKind.ABANDON_REFUND)
     record_intent(action, target=str(refund_id), payment_id=refund.payment_id, note=text)
-    result = check_payment(
-        core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
-    )
+    result = check_payment(core, core.portone, payment_id)
     if result.status is None:
         record_outcome(action, _NO_ANSWER)
         raise click.ClickException(
@@ -136,13 +131,13 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
             "returned. Try again."
         )
 
-    def give_up(session: Session) -> bool:
-        given_up = abandon_refund(session, refund_id, now=core.clock())
-        resolve_alerts(session, payment_id, note=text, now=core.clock())
-        insert_outcome(session, action, DONE if given_up else UNCHANGED, now=core.clock())
-        return given_up
+    def abandon(uow: UnitOfWork) -> bool:
+        abandoned = abandon_refund(uow, refund_id)
+        resolve_alerts(uow, payment_id, note=text)
+        insert_outcome(uow, action, DONE if abandoned else UNCHANGED)
+        return abandoned
 
-    if not core.database.transaction(give_up, find_committed=rerun_is_safe):
+    if not core.run(abandon):
         raise click.ClickException("The refund has already ended; see 'flask payments show'.")
     click.echo("The refund is abandoned; its reserved cash is released.")
 

@@ -7,14 +7,14 @@ before (intent) and after (outcome).
 import os
 import pwd
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from flask import g, request
-from sqlalchemy.orm import Session
 
 from trading.db.ids import new_id
-from trading.db.transactions import DatabaseUnavailable, rerun_is_safe
+from trading.db.transactions import DatabaseUnavailable
 from trading.operations import admin_actions
 from trading.operations.admin_action_model import (
     ADDRESS_LENGTH_MAX,
@@ -23,6 +23,7 @@ from trading.operations.admin_action_model import (
     AdminAction,
     Outcome,
 )
+from trading.unit_of_work import UnitOfWork
 from webapp.context import get_core
 from webapp.http.authentication import current_user
 
@@ -53,10 +54,7 @@ def record_intent(action: AdminAction, *, target: str | None = None, **details: 
 
     Raises DatabaseUnavailable; the action must not be started then.
     """
-    get_core().database.transaction(
-        lambda session: admin_actions.insert_action(session, action, target=target, **details),
-        find_committed=rerun_is_safe,
-    )
+    get_core().run(partial(admin_actions.insert_action, action=action, target=target, **details))
 
 
 def record_outcome(action: AdminAction, outcome: str, **details: Any) -> None:
@@ -65,13 +63,9 @@ def record_outcome(action: AdminAction, outcome: str, **details: Any) -> None:
     The action is done by now, so this never raises: without the database only the intent is
     recorded.
     """
-    core = get_core()
     try:
-        core.database.transaction(
-            lambda session: admin_actions.insert_outcome(
-                session, action, outcome, now=core.clock(), **details
-            ),
-            find_committed=rerun_is_safe,
+        get_core().run(
+            partial(admin_actions.insert_outcome, action=action, word=outcome, **details)
         )
     except DatabaseUnavailable:
         log.error(  # noqa: TRY400
@@ -84,7 +78,7 @@ def record_outcome(action: AdminAction, outcome: str, **details: Any) -> None:
 
 def run_commanded(
     kind: ActionKind,
-    work: Callable[[Session], T],
+    use_case: Callable[[UnitOfWork], T],
     *,
     outcome_of: Callable[[T], Outcome],
     **details: Any,
@@ -93,16 +87,24 @@ def run_commanded(
 
     `details` describe the request.
     """
-    core, action = get_core(), commanded(kind)
+    return get_core().run(recorded(commanded(kind), use_case, outcome_of=outcome_of, **details))
 
-    def recorded(session: Session) -> T:
-        result = work(session)
-        admin_actions.record_action(
-            session, action, outcome_of(result), now=core.clock(), **details
-        )
+
+def recorded(
+    action: AdminAction,
+    use_case: Callable[[UnitOfWork], T],
+    *,
+    outcome_of: Callable[[T], Outcome],
+    **details: Any,
+) -> Callable[[UnitOfWork], T]:
+    """Return a use case that also records `action`, its `details` and its outcome in the log."""
+
+    def run(uow: UnitOfWork) -> T:
+        result = use_case(uow)
+        admin_actions.record_action(uow, action, outcome_of(result), **details)
         return result
 
-    return core.database.transaction(recorded, find_committed=rerun_is_safe)
+    return run
 
 
 def _operator() -> str:

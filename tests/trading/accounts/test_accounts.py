@@ -12,6 +12,7 @@ from trading.accounts.accounts import Passwords, SignIn
 from trading.accounts.errors import EmailTaken, UserNotFound
 from trading.accounts.queries import credentials_by_email, credentials_of, identity_of
 from trading.accounts.records import UserRecord
+from trading.accounts.tables import SIGN_IN_SESSIONS, USERS
 from trading.db.ids import new_id
 from trading.errors import Unauthorized
 
@@ -20,17 +21,8 @@ EMAIL = "kim@example.com"
 
 def register(harness: TradingHarness, email: str = EMAIL) -> UserRecord:
     hashed = harness.core.passwords.hash("right")
-    return do(
-        harness,
-        lambda session: accounts.register(
-            session,
-            user_id=new_id(),
-            email=email,
-            password_hash=hashed,
-            name="김",
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
+    return harness.core.run(
+        accounts.register, user_id=new_id(), email=email, password_hash=hashed, name="김"
     )
 
 
@@ -47,31 +39,21 @@ def sign_in(
     password: str = "right",  # noqa: S107
 ) -> SignIn:
     hashed = verified_hash or hash_of(harness, user)
-    return do(
-        harness,
-        lambda session: accounts.sign_in(
-            session,
-            user_id=user,
-            verified_hash=hashed,
-            passwords=harness.core.passwords,
-            password=password,
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
+    return harness.core.run(
+        accounts.sign_in,
+        user_id=user,
+        verified_hash=hashed,
+        passwords=harness.core.passwords,
+        password=password,
     )
 
 
 def refresh(harness: TradingHarness, signed_in: SignIn, token: UUID | None = None) -> SignIn | None:
-    return do(
-        harness,
-        lambda session: accounts.refresh(
-            session,
-            session_id=signed_in.session_id,
-            refresh_token_id=token or signed_in.refresh_token_id,
-            renewed_token_id=new_id(),
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
+    return harness.core.run(
+        accounts.refresh,
+        session_id=signed_in.session_id,
+        refresh_token_id=token or signed_in.refresh_token_id,
+        renewed_token_id=new_id(),
     )
 
 
@@ -150,7 +132,7 @@ def test_a_hash_of_a_password_as_it_was_typed_still_opens_and_is_renewed(
 
     user = register(harness)
     old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(DECOMPOSED)
-    do(harness, lambda session: session.execute(accounts._USERS.update().values(password_hash=old)))
+    do(harness, lambda session: session.execute(USERS.update().values(password_hash=old)))
     assert harness.core.passwords.matches(DECOMPOSED, old)
     assert not harness.core.passwords.matches(COMPOSED, old)
 
@@ -172,7 +154,7 @@ def test_a_hash_of_older_parameters_is_renewed_at_sign_in(harness: TradingHarnes
 
     user = register(harness)
     old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash("right")
-    do(harness, lambda session: session.execute(accounts._USERS.update().values(password_hash=old)))
+    do(harness, lambda session: session.execute(USERS.update().values(password_hash=old)))
     assert harness.core.passwords.matches("right", old)
     sign_in(harness, user.id)
     assert hash_of(harness, user.id) != old
@@ -225,12 +207,7 @@ def test_signing_out_ends_one_session_at_once(harness: TradingHarness) -> None:
     user = register(harness)
     here, there = sign_in(harness, user.id), sign_in(harness, user.id)
     for _ in range(2):
-        do(
-            harness,
-            lambda session: accounts.sign_out(
-                session, session_id=here.session_id, now=harness.clock()
-            ),
-        )
+        harness.core.run(accounts.sign_out, session_id=here.session_id)
     assert (stands(harness, here), stands(harness, there)) == (False, True)
     assert refresh(harness, here) is None
 
@@ -245,16 +222,12 @@ def test_a_new_password_ends_every_other_session(harness: TradingHarness) -> Non
     )
 
     def change() -> None:
-        do(
-            harness,
-            lambda session: accounts.change_password(
-                session,
-                user_id=user.id,
-                session_id=here.session_id,
-                verified_hash=old,
-                new_hash=harness.core.passwords.hash("new"),
-                now=harness.clock(),
-            ),
+        harness.core.run(
+            accounts.change_password,
+            user_id=user.id,
+            session_id=here.session_id,
+            verified_hash=old,
+            new_hash=harness.core.passwords.hash("new"),
         )
 
     change()
@@ -269,26 +242,13 @@ def test_old_sign_ins_are_purged_in_batches(harness: TradingHarness) -> None:
     """Those whose refresh token ran out so many days ago go, ended or not, a bounded number at a time; all others stay and still work."""
     user = register(harness).id
     old = [sign_in(harness, user) for _ in range(5)]
-    do(
-        harness,
-        lambda session: accounts.sign_out(
-            session, session_id=old[0].session_id, now=harness.clock()
-        ),
-    )
+    harness.core.run(accounts.sign_out, session_id=old[0].session_id)
     harness.clock.advance(days=20)
     ended, standing = sign_in(harness, user), sign_in(harness, user)
-    do(
-        harness,
-        lambda session: accounts.sign_out(
-            session, session_id=ended.session_id, now=harness.clock()
-        ),
-    )
+    harness.core.run(accounts.sign_out, session_id=ended.session_id)
 
     def purged() -> int:
-        return do(
-            harness,
-            lambda session: accounts.purge_sessions(session, keep_days=7, now=harness.clock()),
-        )
+        return harness.core.run(accounts.purge_sessions, keep_days=7)
 
     harness.clock.advance(days=1, microseconds=-1)
     assert purged() == 0
@@ -311,16 +271,10 @@ def test_a_purge_takes_no_more_than_its_batch(harness: TradingHarness) -> None:
         }
         for _ in range(accounts._PURGE_BATCH + 3)
     ]  # fmt: skip
-    do(harness, lambda session: session.execute(accounts._SESSIONS.insert(), made))
+    do(harness, lambda session: session.execute(SIGN_IN_SESSIONS.insert(), made))
     harness.clock.advance(days=1)
 
-    batches = [
-        do(
-            harness,
-            lambda session: accounts.purge_sessions(session, keep_days=1, now=harness.clock()),
-        )
-        for _ in range(3)
-    ]
+    batches = [harness.core.run(accounts.purge_sessions, keep_days=1) for _ in range(3)]
 
     assert batches == [accounts._PURGE_BATCH, 3, 0]
 
@@ -329,10 +283,7 @@ def test_a_closed_account_is_nobody_and_its_ledger_stays(harness: TradingHarness
     """No session stands, name and address are gone and free again; cash and Transactions are as they were."""
     user = register(harness)
     signed_in = sign_in(harness, user.id)
-    do(
-        harness,
-        lambda session: accounts.close_account(session, user_id=user.id, now=harness.clock()),
-    )
+    harness.core.run(accounts.close_account, user_id=user.id)
     assert not stands(harness, signed_in)
     assert refresh(harness, signed_in) is None
     assert harness.core.read(credentials_by_email, EMAIL) is None
@@ -348,12 +299,9 @@ def test_promoting_gives_the_role_at_once(harness: TradingHarness) -> None:
     """A session that stands sees it with its next request; an unknown address is refused."""
     user = register(harness)
     signed_in = sign_in(harness, user.id)
-    assert (
-        do(harness, lambda session: accounts.promote(session, email=" KIM@example.com")).role
-        == "ADMIN"
-    )
+    assert harness.core.run(accounts.promote, email=" KIM@example.com").role == "ADMIN"
     identity = harness.core.read(identity_of, signed_in.session_id)
     assert identity is not None
     assert identity.role == "ADMIN"
     with pytest.raises(UserNotFound):
-        do(harness, lambda session: accounts.promote(session, email="nobody@example.com"))
+        harness.core.run(accounts.promote, email="nobody@example.com")

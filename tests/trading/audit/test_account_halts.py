@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.trading_harness import TradingHarness
-from tests.trading.orders.steps import bought, cash, deposit, do, sweep, withdraw
+from tests.trading.orders.steps import bought, cash, deposit, sweep, withdraw
 from tests.trading.payments.payment_rows import partly_refunded_payment
 from trading.accounts.errors import UserNotFound
 from trading.audit.account_halts import halt_account, resume_account
@@ -20,27 +20,18 @@ from trading.payments.refunds import request_refund
 
 
 def halt(harness: TradingHarness, user: UUID) -> AccountHaltRecord:
-    return do(
-        harness,
-        lambda session: halt_account(
-            session,
-            user,
-            halt_id=new_id(),
-            cause=HaltCause.ADMINISTRATOR,
-            reason="확인 중",
-            by=None,
-            now=harness.clock(),
-        ),
+    return harness.core.run(
+        halt_account,
+        user,
+        halt_id=new_id(),
+        cause=HaltCause.ADMINISTRATOR,
+        reason="확인 중",
+        by=None,
     )
 
 
 def resume(harness: TradingHarness, user: UUID) -> AccountHaltRecord | None:
-    return do(
-        harness,
-        lambda session: resume_account(
-            session, user, by=None, note="확인했음", settings=harness.settings, now=harness.clock()
-        ),
-    )
+    return harness.core.run(resume_account, user, by=None, note="확인했음")
 
 
 def status_of(harness: TradingHarness, user: UUID, order_id: UUID) -> str:
@@ -48,18 +39,13 @@ def status_of(harness: TradingHarness, user: UUID, order_id: UUID) -> str:
 
 
 def refund(harness: TradingHarness, user: UUID, payment_id: UUID) -> None:
-    do(
-        harness,
-        lambda session: request_refund(
-            session,
-            refund_id=new_id(),
-            payment_id=payment_id,
-            user_id=user,
-            amount=1,
-            words="변심",
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
+    harness.core.run(
+        request_refund,
+        refund_id=new_id(),
+        payment_id=payment_id,
+        user_id=user,
+        amount=1,
+        words="변심",
     )
 
 

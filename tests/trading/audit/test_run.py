@@ -28,10 +28,7 @@ def claim(
     harness: TradingHarness, run_began_at: datetime | None = None, **bounds: int
 ) -> list[UUID]:
     now = harness.clock()
-    return do(
-        harness,
-        lambda session: claim_batch(session, run_began_at=run_began_at or now, now=now, **bounds),
-    )
+    return harness.core.run(claim_batch, run_began_at=run_began_at or now, **bounds)
 
 
 def run_audit(harness: TradingHarness, **bounds: int) -> list[list[UUID]]:
@@ -40,20 +37,13 @@ def run_audit(harness: TradingHarness, **bounds: int) -> list[list[UUID]]:
     began_at, batches = harness.clock(), []
     while batch := claim(harness, began_at, **bounds):
         batches.append(batch)
-        audited = harness.core.database.snapshot(
-            lambda session, batch=batch: audit_accounts(session, batch)
-        )
+        audited = harness.core.snapshot(audit_accounts, batch)
         finish(harness, audited, begun_at=began_at)
     return batches
 
 
 def finish(harness: TradingHarness, audited: AuditBatch, *, begun_at: datetime) -> list[Breach]:
-    return do(
-        harness,
-        lambda session: record_batch(
-            session, audited, begun_at=begun_at, settings=harness.settings, now=harness.clock()
-        ),
-    )
+    return harness.core.run(record_batch, audited, begun_at=begun_at)
 
 
 def state(harness: TradingHarness) -> AuditState:
@@ -182,12 +172,7 @@ def test_breach_is_reported_once_until_resolved(harness: TradingHarness) -> None
     assert finish(harness, audited, begun_at=harness.clock()) == audited.breaches
     assert finish(harness, audited, begun_at=harness.clock()) == []
     began = state(harness).breaches[0].found_at
-    do(
-        harness,
-        lambda session: resume_account(
-            session, user, by=None, note="고침", settings=harness.settings, now=harness.clock()
-        ),
-    )
+    harness.core.run(resume_account, user, by=None, note="고침")
     assert (state(harness).breaches, state(harness).halted) == ((), ())
     harness.clock.advance(seconds=1)
     assert finish(harness, audited, begun_at=harness.clock()) == audited.breaches
@@ -202,12 +187,7 @@ def test_resumed_account_is_audited_again(harness: TradingHarness) -> None:
     run_audit(harness)
 
     def resume() -> None:
-        do(
-            harness,
-            lambda session: resume_account(
-                session, user, by=None, note="확인", settings=harness.settings, now=harness.clock()
-            ),
-        )
+        harness.core.run(resume_account, user, by=None, note="확인")
 
     resume()
     assert state(harness).halted_total == 0
@@ -242,11 +222,6 @@ def test_run_is_recorded(harness: TradingHarness) -> None:
     assert state(harness).run_at is None
     for accounts in (3, 0):
         harness.clock.advance(minutes=1)
-        do(
-            harness,
-            lambda session, n=accounts: record_audit_run(
-                session, accounts=n, duration_ms=5, now=harness.clock()
-            ),
-        )
+        harness.core.run(record_audit_run, accounts=accounts, duration_ms=5)
         found = state(harness)
         assert (found.run_at, found.accounts, found.duration_ms) == (harness.clock(), accounts, 5)

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.trading_harness import TradingHarness
-from tests.trading.orders.steps import bought, cancel_all, cash, do, halt, resume, rows, sweep
+from tests.trading.orders.steps import bought, cancel_all, cash, halt, resume, rows, sweep
 from trading.db.ids import new_id
 from trading.exchange.order_types import Side, TimeInForce
 from trading.halts import trading
@@ -156,20 +156,13 @@ def test_a_second_halt_is_the_first(harness: TradingHarness) -> None:
     user = harness.user()
 
     def ask(reason: str) -> HaltRecord:
-        return do(
-            harness,
-            lambda session: trading.halt(
-                session, halt_id=new_id(), by=user, reason=reason, now=harness.clock()
-            ),
-        )
+        return harness.core.run(trading.halt_trading, halt_id=new_id(), by=user, reason=reason)
 
     first = ask("시세 이상")
     harness.clock.advance(seconds=1)
     assert ask("다른 이유") == first
-    lifted = do(harness, lambda session: trading.resume(session, by=user, now=harness.clock()))
+    lifted = harness.core.run(trading.resume_trading, by=user)
     assert lifted is not None
     assert (lifted.id, lifted.resumed_at) == (first.id, harness.clock())
-    assert (
-        do(harness, lambda session: trading.resume(session, by=user, now=harness.clock())) is None
-    )
+    assert harness.core.run(trading.resume_trading, by=user) is None
     assert ask("또").id != first.id

@@ -20,7 +20,7 @@ from trading.db.ids import new_id
 from trading.db.transactions import Database
 from trading.exchange.hours import AlwaysOpen, KrxHours
 from trading.exchange.order_types import Side
-from trading.halts.trading import halt
+from trading.halts.trading import halt_trading
 from trading.marketdata.health import FeedStatus, RelayerHealth
 from trading.marketdata.quotes import MarketUnavailable
 from trading.marketdata.ticks import Position
@@ -129,7 +129,7 @@ def test_alerts_and_trading_halt_are_reported(harness: TradingHarness) -> None:
     user = harness.user()
     partly_refunded_payment(harness, user)
     since = harness.clock()
-    harness.do(lambda session: halt(session, halt_id=new_id(), by=user, reason=None, now=since))
+    harness.core.run(halt_trading, halt_id=new_id(), by=user, reason=None)
 
     assert sum(read_status(harness).payment_alerts.values()) == 1
     assert read_status(harness).halted_since == since
@@ -144,11 +144,8 @@ def test_audit_state_is_reported(harness: TradingHarness) -> None:
 
     audited = AuditBatch(events={user: 1, other: 1}, breaches=[Breach(user, "1a", "a row")])
 
-    def audit(session: Session) -> None:
-        record_batch(session, audited, begun_at=now, settings=harness.settings, now=now)
-        record_audit_run(session, accounts=2, duration_ms=5, now=now)
-
-    harness.do(audit)
+    harness.core.run(record_batch, audited, begun_at=now)
+    harness.core.run(record_audit_run, accounts=2, duration_ms=5)
     assert read_status(harness).audit == AuditStatus(
         breaches=1, halted_accounts=1, accounts_due=0, run_at=now
     )
@@ -160,10 +157,8 @@ def test_each_reader_has_its_own_position(harness: TradingHarness) -> None:
     assert read_status(harness).readers == ()
     harness.tick(70_000)
     harness.match()
-    stream, hours = harness.core.ticks, harness.core.market_hours()
-    harness.do(
-        lambda session: build_candles(session, stream=stream, hours=hours, now=harness.clock())
-    )
+    stream = harness.core.ticks
+    harness.core.run(build_candles, stream=stream)
     harness.clock.advance(seconds=10)
     harness.core.run(check_price_alerts, stream)
     harness.clock.advance(seconds=20)

@@ -76,17 +76,12 @@ def set_status(harness: TradingHarness, status: str, code: str = SAMSUNG) -> Non
 
 def halt(harness: TradingHarness, admin: UUID) -> None:
     """Halt all trading, as an administrator does."""
-    do(
-        harness,
-        lambda session: trading.halt(
-            session, halt_id=new_id(), by=admin, reason=None, now=harness.clock()
-        ),
-    )
+    harness.core.run(trading.halt_trading, halt_id=new_id(), by=admin, reason=None)
 
 
 def resume(harness: TradingHarness, admin: UUID) -> None:
     """Resume trading."""
-    do(harness, lambda session: trading.resume(session, by=admin, now=harness.clock()))
+    harness.core.run(trading.resume_trading, by=admin)
 
 
 def cancel_all(harness: TradingHarness, user: UUID) -> list[UUID]:

@@ -14,7 +14,7 @@ from tests.support.trading_harness import SAMSUNG, TradingHarness, opened, setti
 from tests.trading.orders.steps import bought, set_status
 from trading.db.ids import new_id
 from trading.exchange.order_types import Side, TimeInForce
-from trading.halts.trading import halt, resume
+from trading.halts import trading
 from trading.orders.errors import OrderNotFound
 from trading.orders.explain import (
     Charge,
@@ -63,11 +63,7 @@ def reasons(harness: TradingHarness, user: UUID, order: OrderRecord, **more: Any
 
 
 def halt_trading(harness: TradingHarness) -> None:
-    harness.do(
-        lambda session: halt(
-            session, halt_id=new_id(), by=harness.user(), reason=None, now=harness.clock()
-        )
-    )
+    harness.core.run(trading.halt_trading, halt_id=new_id(), by=harness.user(), reason=None)
 
 
 @pytest.fixture
@@ -313,15 +309,11 @@ def test_trade_during_a_halt_fills_nothing_afterwards(harness: TradingHarness) -
     user, administrator = harness.user(), harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=69_000)
-    harness.do(
-        lambda session: halt(
-            session, halt_id=new_id(), by=administrator, reason=None, now=harness.clock()
-        )
-    )
+    harness.core.run(trading.halt_trading, halt_id=new_id(), by=administrator, reason=None)
     harness.clock.advance(seconds=1)
     harness.tick(68_000)
     harness.clock.advance(seconds=1)
-    harness.do(lambda session: resume(session, by=administrator, now=harness.clock()))
+    harness.core.run(trading.resume_trading, by=administrator)
     harness.match()
 
     assert reasons(harness, user, order) == ["print-during-halt"]

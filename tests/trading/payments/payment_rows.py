@@ -30,17 +30,13 @@ def partly_refunded_payment(harness: TradingHarness, user: UUID) -> UUID:
 def hold_for_refund(harness: TradingHarness, user: UUID, payment_id: UUID, amount: int) -> None:
     """Insert a requested refund that has not been processed."""
     refund_id = new_id()
-    harness.do(
-        lambda session: request_refund(
-            session,
-            refund_id=refund_id,
-            payment_id=payment_id,
-            user_id=user,
-            amount=amount,
-            words="환불",
-            settings=harness.settings,
-            now=harness.clock(),
-        )
+    harness.core.run(
+        request_refund,
+        refund_id=refund_id,
+        payment_id=payment_id,
+        user_id=user,
+        amount=amount,
+        words="환불",
     )
 
 

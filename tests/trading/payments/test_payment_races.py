@@ -31,18 +31,14 @@ def asking(
     harness: TradingHarness, user: UUID, payment_id: str, amount: int
 ) -> Callable[[], object]:
     def ask() -> UUID:
-        refund_id, now = new_id(), harness.clock()
-        harness.do(
-            lambda session: request_refund(
-                session,
-                refund_id=refund_id,
-                payment_id=UUID(hex=payment_id),
-                user_id=user,
-                amount=amount,
-                words="환불",
-                settings=harness.settings,
-                now=now,
-            )
+        refund_id = new_id()
+        harness.core.run(
+            request_refund,
+            refund_id=refund_id,
+            payment_id=UUID(hex=payment_id),
+            user_id=user,
+            amount=amount,
+            words="환불",
         )
         return refund_id
 

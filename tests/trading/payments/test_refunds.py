@@ -267,11 +267,8 @@ def test_unanswered_refund_becomes_stuck_and_is_not_resent(
     (row,) = rows(stack.harness, "SELECT send_count FROM payment_refunds")
     assert row["send_count"] == 10
 
-    now = stack.harness.clock()
-    assert stack.harness.do(lambda session: abandon_refund(session, UUID(refund["id"]), now=now))
-    assert not stack.harness.do(
-        lambda session: abandon_refund(session, UUID(refund["id"]), now=now)
-    )
+    assert stack.harness.core.run(abandon_refund, UUID(refund["id"]))
+    assert not stack.harness.core.run(abandon_refund, UUID(refund["id"]))
     assert_settled(stack, user, payment_id, left=10_000)
 
 
@@ -288,8 +285,7 @@ def test_late_money_of_an_abandoned_refund_is_recorded(
     refund = stack.refund(user, payment_id, 4_000)
     stack.portone.inject_fault(method="POST", path=".*/cancel", drop="after")
     assert process(stack, refund) == "REQUESTED"
-    now = stack.harness.clock()
-    stack.harness.do(lambda session: abandon_refund(session, UUID(refund["id"]), now=now))
+    stack.harness.core.run(abandon_refund, UUID(refund["id"]))
     check(stack, payment_id)
     assert stack.payment(user, payment_id)["refunds"][0]["status"] == "SUCCEEDED"
     assert_settled(stack, user, payment_id, left=6_000)

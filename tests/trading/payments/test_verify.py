@@ -279,21 +279,13 @@ def test_notification_during_a_check_causes_another_check(stack: PaymentsStack) 
     identifier = UUID(hex=payment_id)
     core = stack.harness.core
     report = core.portone.get_payment(payment_id)
-    stack.harness.do(
-        lambda session: record_notification(
-            session, identifier, settings=core.settings, now=core.clock()
-        )
-    )
+    stack.harness.core.run(record_notification, identifier)
     (before,) = rows(stack.harness, "SELECT next_attempt_at, notification_count FROM payments")
-    stack.harness.do(
-        lambda session: apply_report(
-            session,
-            identifier,
-            report,
-            notification_count=before["notification_count"] - 1,
-            settings=core.settings,
-            now=core.clock(),
-        )
+    core.run(
+        apply_report,
+        identifier,
+        report,
+        notification_count=before["notification_count"] - 1,
     )
     (after,) = rows(stack.harness, "SELECT next_attempt_at FROM payments")
     assert after["next_attempt_at"] == before["next_attempt_at"]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, time
 from typing import Any
 from uuid import UUID
@@ -60,7 +61,9 @@ def record(
     while more:
         report = harness.do(
             lambda session, done_to=done_to: record_account_days(
-                session, hours=hours, done_to=done_to, batch_size=batch_size, now=harness.clock()
+                replace(harness.core.unit_of_work(session), market_hours=lambda: hours),
+                done_to=done_to,
+                batch_size=batch_size,
             )
         )
         rows, done_to, more = rows + report.rows, report.done_to, report.more

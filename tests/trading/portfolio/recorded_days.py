@@ -45,4 +45,4 @@ def record_days(
 
 
 def record_closes(harness: TradingHarness, closes: Mapping[date, int]) -> None:
-    harness.do(lambda session: record_index_closes(session, KOSPI, closes, now=harness.clock()))
+    harness.core.run(record_index_closes, KOSPI, closes)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.support.trading_harness import SAMSUNG, TradingHarness
-from tests.trading.orders.steps import do, rows, set_status
+from tests.trading.orders.steps import rows, set_status
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import ListedStock, seed_listing
 
@@ -23,7 +23,7 @@ def stock(number: int) -> ListedStock:
 
 
 def run(harness: TradingHarness, listing: list[ListedStock]) -> int:
-    return do(harness, lambda session: import_stocks(session, listing, now=harness.clock()))
+    return harness.core.run(import_stocks, listing)
 
 
 def test_listing_larger_than_a_batch_is_imported(harness: TradingHarness) -> None:

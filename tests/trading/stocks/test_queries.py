@@ -19,7 +19,7 @@ from trading.stocks.tables import STOCKS
 
 def import_stock(harness: TradingHarness, *stocks: ListedStock) -> None:
     harness.clock.advance(seconds=REFRESH_AFTER.total_seconds())
-    harness.do(lambda session: import_stocks(session, stocks, now=harness.clock()))
+    harness.core.run(import_stocks, stocks)
 
 
 def names(search: StockSearch, query: str) -> list[str]:

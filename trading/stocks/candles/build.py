@@ -28,6 +28,7 @@ from trading.stocks.candles.model import (
 )
 from trading.stocks.candles.tables import CANDLE_CURSORS, CANDLE_GAPS, CANDLES
 from trading.stocks.tables import STOCKS
+from trading.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -81,13 +82,12 @@ class CandleReport:
     busy: bool = False
 
 
-def build_candles(
-    session: Session, *, stream: TickStream, hours: MarketHours, now: datetime
-) -> CandleReport:
+def build_candles(uow: UnitOfWork, *, stream: TickStream) -> CandleReport:
     """Add the ticks after the cursor to the candles of all listed stocks.
 
     Raises MarketUnavailable, before any change, if Redis does not respond.
     """
+    session, now, hours = uow.session, uow.now, uow.hours
     cursor = _lock_cursor(session, now=now)
     if cursor is None:
         return CandleReport(busy=True)
@@ -110,8 +110,9 @@ def build_candles(
     return CandleReport(ticks=len(part.ticks), candles=len(rows), gap=part.gap, more=part.more)
 
 
-def purge_minutes(session: Session, *, keep_days: int, now: datetime) -> int:
+def purge_minutes(uow: UnitOfWork, *, keep_days: int) -> int:
     """Delete one batch of the oldest minute candles beyond ``keep_days``; return their number."""
+    session, now = uow.session, uow.now
     old = (
         CANDLES.c.candle_interval == CandleInterval.MINUTE,
         CANDLES.c.starts_at < now - timedelta(days=keep_days),

@@ -10,14 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from tests.support.properties import examples
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness, delete_all_rows
 from tests.trading.orders.steps import rows
 from tests.trading.threads import run_together
-from trading.db.transactions import rerun_is_safe
 from trading.marketdata.ticks import Position, Tick
 from trading.redis import keys
 from trading.stocks.candles import build as build_module
@@ -27,6 +25,7 @@ from trading.stocks.candles.queries import CandleRecord, list_candles
 from trading.stocks.candles.tables import CANDLE_CURSORS
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import seed_listing
+from trading.unit_of_work import UnitOfWork
 
 # Friday, 10:00 KST.
 TEN = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
@@ -72,12 +71,7 @@ def stream(harness: TradingHarness, *trades: Trade, received_s: float = 0) -> li
 
 def build(harness: TradingHarness) -> CandleReport:
     """Run the builder once."""
-    hours = harness.core.market_hours()
-    return harness.do(
-        lambda session: build_candles(
-            session, stream=harness.core.ticks, hours=hours, now=harness.clock()
-        )
-    )
+    return harness.core.run(build_candles, stream=harness.core.ticks)
 
 
 def chart(
@@ -233,14 +227,13 @@ def test_gap_marks_the_candles_of_its_time(harness: TradingHarness, lost: str) -
 def test_candles_and_cursor_are_committed_together(harness: TradingHarness) -> None:
     """After a crash before COMMIT the next run adds the same ticks once."""
     stream(harness, Trade(0, 70_000, 5))
-    hours = harness.core.market_hours()
 
-    def build_and_crash(session: Session) -> None:
-        build_candles(session, stream=harness.core.ticks, hours=hours, now=harness.clock())
+    def build_and_crash(uow: UnitOfWork) -> None:
+        build_candles(uow, stream=harness.core.ticks)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        harness.do(build_and_crash)
+        harness.core.run(build_and_crash)
     assert (chart(harness), rows(harness, "SELECT * FROM candle_cursors")) == ([], [])
     build(harness)
     assert [one.volume for one in chart(harness)] == [5]
@@ -316,10 +309,10 @@ def test_old_minutes_are_purged_in_batches_and_days_are_kept(
         *(Trade(60 * n, 70_000, code=HYNIX) for n in range(10)),
     )
     build(harness)
-    now = TEN + timedelta(days=30, minutes=8)
+    harness.clock.now = TEN + timedelta(days=30, minutes=8)
 
     def purge() -> int:
-        return harness.do(lambda session: purge_minutes(session, keep_days=30, now=now))
+        return harness.core.run(purge_minutes, keep_days=30)
 
     assert [purge() for _ in range(6)] == [4, 4, 4, 4, 0, 0]
     for code in (SAMSUNG, HYNIX):
@@ -357,10 +350,7 @@ def test_any_history_yields_the_candles_of_all_trades(
     """Late trades, crashes and deleted cursors do not change the result."""
     delete_all_rows(harness.core.database.engine)
     harness.core.redis.delete(keys.TICK_STREAM)
-    harness.core.database.transaction(
-        lambda session: import_stocks(session, seed_listing(), now=TEN),
-        find_committed=rerun_is_safe,
-    )
+    harness.core.run(import_stocks, seed_listing())
     all_trades: list[Trade] = []
     for arrived, event in [*history, ((), "build")]:
         stream(harness, *arrived)
@@ -369,7 +359,7 @@ def test_any_history_yields_the_candles_of_all_trades(
             harness.do(lambda session: session.execute(CANDLE_CURSORS.delete()))
         if event == "crash":
             with pytest.raises(ZeroDivisionError):
-                harness.do(lambda session: _build_and_crash(session, harness))
+                harness.core.run(_build_and_crash, harness)
         elif event != "wait":
             build(harness)
 
@@ -399,8 +389,6 @@ def test_any_history_yields_the_candles_of_all_trades(
             ]
 
 
-def _build_and_crash(session: Session, harness: TradingHarness) -> None:
-    build_candles(
-        session, stream=harness.core.ticks, hours=harness.core.market_hours(), now=harness.clock()
-    )
+def _build_and_crash(uow: UnitOfWork, harness: TradingHarness) -> None:
+    build_candles(uow, stream=harness.core.ticks)
     raise ZeroDivisionError

@@ -14,9 +14,7 @@ THURSDAY, FRIDAY, MONDAY = date(2026, 11, 19), date(2026, 11, 20), date(2026, 11
 
 
 def record(harness: TradingHarness, closes: dict[date, int], code: str = KOSPI) -> int:
-    return harness.do(
-        lambda session: record_index_closes(session, code, closes, now=harness.clock())
-    )
+    return harness.core.run(record_index_closes, code, closes)
 
 
 def due(harness: TradingHarness, at: str, hours: MarketHours = KRX) -> list[date]:
