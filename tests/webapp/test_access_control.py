@@ -84,7 +84,7 @@ def operations(api: Api) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield method.upper(), path.removeprefix("/api/v1"), told
 
 
-def own_lists(api: Api) -> list[tuple[str, list[str]]]:
+def user_lists(api: Api) -> list[tuple[str, list[str]]]:
     """Return path and query parameters of every user-specific GET without an id in its path."""
     shared = ("/market/", "/stocks/", "/trading/realtime/", "/admin/")
     return [
@@ -100,7 +100,7 @@ def own_lists(api: Api) -> list[tuple[str, list[str]]]:
 def test_filters_do_not_reveal_another_users_resources(api: Api, victim: Victim) -> None:
     """Every documented or plausible parameter, with each id of the other user."""
     thief, asked = api.person(), 0
-    for path, parameters in own_lists(api):
+    for path, parameters in user_lists(api):
         for name in {*parameters, "user_id", "order_id", "id", "account_id", "owner"}:
             for value in victim.ids.values():
                 answer = api.get(path, thief, query_string={name: value})
@@ -118,7 +118,7 @@ def test_filters_do_not_reveal_another_users_resources(api: Api, victim: Victim)
 def test_another_users_cursor_reveals_only_own_items(api: Api, victim: Victim) -> None:
     thief, pages = api.person(), 0
     api.limit_order(thief)
-    for path, parameters in own_lists(api):
+    for path, parameters in user_lists(api):
         for cursor in {"cursor", "after"} & set(parameters):
             first = data_of(api.get(path, victim.person, query_string={"limit": 1}))
             given = first["next_cursor"] or (victim.ids["order_id"] if "orders" in path else "1")
@@ -317,7 +317,7 @@ def _hs256(header: str, payload: str, key: bytes) -> str:
     return f"{header}.{payload}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
-def forged(api: Api, person: Person) -> dict[str, str]:
+def forged_tokens(api: Api, person: Person) -> dict[str, str]:
     """Return tokens that are one step from a valid one, in addition to those of test_sessions."""
     unsigned, _, signature = person.access_token.rpartition(".")
     payload = unsigned.partition(".")[2]
@@ -363,7 +363,7 @@ def test_forged_tokens_are_rejected(sqlite_api: Api) -> None:
     """Both as access and as refresh token; the valid ones still work."""
     person = sqlite_api.person()
     taken = []
-    for name, token in forged(sqlite_api, person).items():
+    for name, token in forged_tokens(sqlite_api, person).items():
         for answer in (
             sqlite_api.get("/users/me", headers=bearer(token)),
             sqlite_api.get("/trading/orders", headers=bearer(token)),

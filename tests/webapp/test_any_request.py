@@ -58,7 +58,7 @@ def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
         yield api_on(harness)
 
 
-def own_things(api: Api, person: Person) -> dict[str, Any]:
+def own_resources(api: Api, person: Person) -> dict[str, Any]:
     """Return path parameters that name resources of a user."""
     order = api.limit_order(person)
     transaction = data_of(api.post("/balance/deposit", person, {"amount": 1}), 201)
@@ -73,7 +73,7 @@ def own_things(api: Api, person: Person) -> dict[str, Any]:
     }
 
 
-def ask(case: Case, headers: dict[str, str]) -> None:
+def send(case: Case, headers: dict[str, str]) -> None:
     """Send one request and validate the response. A 503 must name the unavailable service."""
     answer: Response = case.call(headers=headers)
     checks = CHECKS
@@ -89,7 +89,7 @@ def probe(
 ) -> None:
     """Test one operation with some generated requests, the same ones each time."""
     named = {parameter.name for parameter in operation.path_parameters}
-    own = own_things(api, person) if named and mode is GenerationMode.POSITIVE else {}
+    own = own_resources(api, person) if named and mode is GenerationMode.POSITIVE else {}
     path = (
         {"path_parameters": {name: own[name] for name in named}}
         if named and named <= set(own)
@@ -107,7 +107,7 @@ def probe(
     )
     @given(case=strategy)
     def ask_for_it(case: Case) -> None:
-        ask(case, person.headers)
+        send(case, person.headers)
 
     ask_for_it()
 

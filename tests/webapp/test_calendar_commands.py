@@ -28,7 +28,7 @@ def _calendar(api: Api, *arguments: str) -> Result:
     return CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), ["calendar", *arguments])
 
 
-def _said(api: Api) -> dict[date, DayChange]:
+def _stored_changes(api: Api) -> dict[date, DayChange]:
     return api.harness.core.read(get_day_changes)
 
 
@@ -83,16 +83,18 @@ def test_correction_is_stored_shown_and_removed(
 
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[:2] == [line, "Running processes apply it within 30 seconds."]
-    assert _said(api) == {change.day: change}
+    assert _stored_changes(api) == {change.day: change}
     assert _calendar(api, "forget", change.day.isoformat()).exit_code == 0
-    assert _said(api) == {}
+    assert _stored_changes(api) == {}
 
 
 def test_later_correction_replaces_the_earlier_one(api: Api) -> None:
     _calendar(api, "close", "2026-11-20", "--note", "하나")
     _calendar(api, "open", "2026-11-20", "--note", "둘")
 
-    assert _said(api) == {FRIDAY: DayChange(FRIDAY, closed=False, delay_minutes=0, note="둘")}
+    assert _stored_changes(api) == {
+        FRIDAY: DayChange(FRIDAY, closed=False, delay_minutes=0, note="둘")
+    }
 
 
 def test_correction_warns_when_the_market_never_closes(sqlite_api: Api) -> None:
@@ -129,4 +131,4 @@ def test_invalid_correction_is_refused(sqlite_api: Api, command: list[str]) -> N
     assert result.exit_code in (1, 2)
     assert "Error" in result.output
     assert isinstance(result.exception, SystemExit)
-    assert _said(sqlite_api) == {}
+    assert _stored_changes(sqlite_api) == {}

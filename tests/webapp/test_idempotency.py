@@ -35,7 +35,7 @@ def _is_replay(answer: TestResponse, of: TestResponse) -> bool:
     )  # fmt: skip
 
 
-def _at_once(count: int, work: Any) -> list[TestResponse]:
+def _concurrently(count: int, work: Any) -> list[TestResponse]:
     """Return the answers of `count` threads that start together."""
     barrier = threading.Barrier(count)
 
@@ -60,7 +60,7 @@ def test_hundred_concurrent_posts_with_one_key_place_one_order(wide_api: Api) ->
     api, person = wide_api, wide_api.person()
     api.harness.tick(70_000)
 
-    answers = _at_once(
+    answers = _concurrently(
         100, lambda _number: api.another_client().order(person, "BUY", 10, headers=KEY)
     )
 
@@ -90,7 +90,7 @@ def test_only_one_of_ten_concurrent_buys_of_the_whole_balance_succeeds(server_ap
     api, person = server_api, server_api.person()
     api.harness.tick(70_000)
 
-    answers = _at_once(10, lambda _number: api.another_client().order(person, "BUY", 140))
+    answers = _concurrently(10, lambda _number: api.another_client().order(person, "BUY", 140))
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 9}
     api.harness.run_all()
@@ -98,7 +98,9 @@ def test_only_one_of_ten_concurrent_buys_of_the_whole_balance_succeeds(server_ap
 
 
 def test_concurrent_registrations_of_one_email_open_one_account(server_api: Api) -> None:
-    answers = _at_once(20, lambda _number: server_api.another_client().register("race@example.com"))
+    answers = _concurrently(
+        20, lambda _number: server_api.another_client().register("race@example.com")
+    )
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
 
@@ -357,7 +359,7 @@ def test_only_one_of_twenty_concurrent_cancellations_succeeds(server_api: Api) -
     api.harness.tick(70_000)
     path = f"/trading/orders/{api.limit_order(person)['id']}"
 
-    answers = _at_once(20, lambda _number: api.another_client().ask("DELETE", path, person))
+    answers = _concurrently(20, lambda _number: api.another_client().ask("DELETE", path, person))
 
     assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 19}
     assert data_of(api.get("/balance", person))["reserved_cash"] == 0

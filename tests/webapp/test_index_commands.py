@@ -21,11 +21,11 @@ def index(api: Api, *arguments: object) -> Result:
     )
 
 
-def known(api: Api, code: str = "KOSPI") -> dict[date, int]:
+def stored_closes(api: Api, code: str = "KOSPI") -> dict[date, int]:
     return api.harness.core.read(index_closes, code)
 
 
-def written(folder: Path, *rows: str) -> Path:
+def write_file(folder: Path, *rows: str) -> Path:
     path = folder / "index.csv"
     path.write_text("\n".join(("Date,Close", *rows)), encoding="utf-8-sig")
     return path
@@ -33,38 +33,38 @@ def written(folder: Path, *rows: str) -> Path:
 
 def test_closes_are_imported_and_corrected(api: Api, tmp_path: Path) -> None:
     """A repeated import changes nothing, and a later file replaces the days that it contains."""
-    first = written(tmp_path, "2026-11-19,4000.10", "2026-11-20,4010.25")
+    first = write_file(tmp_path, "2026-11-19,4000.10", "2026-11-20,4010.25")
     for _ in range(2):
         result = index(api, "import", first)
         assert (result.exit_code, result.output) == (
             0,
             "Imported 2 closes of KOSPI, 2026-11-19 to 2026-11-20.\n",
         )
-        assert known(api) == {date(2026, 11, 19): 400_010, date(2026, 11, 20): 401_025}
+        assert stored_closes(api) == {date(2026, 11, 19): 400_010, date(2026, 11, 20): 401_025}
 
-    index(api, "import", written(tmp_path, "2026-11-20,4010.26"))
-    assert known(api) == {date(2026, 11, 19): 400_010, date(2026, 11, 20): 401_026}
-    assert known(api, "KOSDAQ") == {}
+    index(api, "import", write_file(tmp_path, "2026-11-20,4010.26"))
+    assert stored_closes(api) == {date(2026, 11, 19): 400_010, date(2026, 11, 20): 401_026}
+    assert stored_closes(api, "KOSDAQ") == {}
 
 
 def test_more_closes_than_a_batch_are_imported(api: Api, tmp_path: Path) -> None:
     days = [date.fromordinal(date(2023, 1, 1).toordinal() + n) for n in range(1_001)]
     result = index(
-        api, "import", written(tmp_path, *(f"{day},{n + 1}" for n, day in enumerate(days)))
+        api, "import", write_file(tmp_path, *(f"{day},{n + 1}" for n, day in enumerate(days)))
     )
 
     assert result.exit_code == 0, result.output
-    assert known(api) == {day: (n + 1) * 100 for n, day in enumerate(days)}
+    assert stored_closes(api) == {day: (n + 1) * 100 for n, day in enumerate(days)}
 
 
 @pytest.mark.parametrize("row", ["2026-11-20,zero", "2026-11-31,1", "2026-11-19,1"])
 def test_file_with_an_error_changes_nothing(sqlite_api: Api, tmp_path: Path, row: str) -> None:
     """The line is named, and valid rows are not imported either."""
-    result = index(sqlite_api, "import", written(tmp_path, "2026-11-19,4000.10", row))
+    result = index(sqlite_api, "import", write_file(tmp_path, "2026-11-19,4000.10", row))
 
     assert result.exit_code == 1
     assert "line 3: " in result.output
-    assert known(sqlite_api) == {}
+    assert stored_closes(sqlite_api) == {}
 
 
 def test_missing_file_is_reported(sqlite_api: Api, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_show_lists_closes_and_missing_days(sqlite_api: Api, tmp_path: Path) -> 
     index(
         sqlite_api,
         "import",
-        written(tmp_path, "2026-11-13,3999.9", "2026-11-16,4000.05", "2026-11-19,4010"),
+        write_file(tmp_path, "2026-11-13,3999.9", "2026-11-16,4000.05", "2026-11-19,4010"),
     )
 
     assert index(sqlite_api, "show").output.splitlines() == [

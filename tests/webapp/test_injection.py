@@ -57,7 +57,7 @@ HEADERS = (
 
 
 @dataclass
-class Stage:
+class Target:
     """Two users with resources of every kind, and the requests to Toss's stand-in."""
 
     api: Api
@@ -72,7 +72,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(database_uri: str, valkey_url: str) -> Iterator[Stage]:
+def stage(database_uri: str, valkey_url: str) -> Iterator[Target]:
     asked: list[str] = []
 
     def as_toss(request: Request) -> Any:
@@ -88,10 +88,10 @@ def stage(database_uri: str, valkey_url: str) -> Iterator[Stage]:
         with opened(settings_for(database_uri, valkey_url, **more)) as harness:
             api = api_on(harness)
             harness.tick(70_000)
-            yield _staged(api, asked)
+            yield _make_target(api, asked)
 
 
-def _staged(api: Api, asked: list[str]) -> Stage:
+def _make_target(api: Api, asked: list[str]) -> Target:
     person, administrator, victim = api.person(), api.administrator(), api.person()
     for one in (person, victim):
         api.bought(one)
@@ -106,7 +106,7 @@ def _staged(api: Api, asked: list[str]) -> Stage:
         "stock_code": "A005930",
         "user_id": administrator.id,
     }
-    return Stage(api, person, administrator, victim, own, asked)
+    return Target(api, person, administrator, victim, own, asked)
 
 
 def _rows(harness: TradingHarness) -> dict[str, int]:
@@ -127,7 +127,7 @@ def _body(api: Api, told: dict[str, Any]) -> dict[str, Any] | None:
     return dict(request_example(document, content["schema"]))
 
 
-def _requests(stage: Stage, payload: str) -> Iterator[tuple[str, str, Person, dict[str, Any]]]:
+def _requests(stage: Target, payload: str) -> Iterator[tuple[str, str, Person, dict[str, Any]]]:
     """Yield every operation once per input, with the payload there and valid values elsewhere."""
     for method, path, told in operations(stage.api):
         if method == "DELETE" and path in ("/users/me", "/trading/orders"):
@@ -151,7 +151,7 @@ def _requests(stage: Stage, payload: str) -> Iterator[tuple[str, str, Person, di
                 yield method, filled, who, {"json": {**(body or {}), member: payload}}
 
 
-def _ask(stage: Stage, method: str, path: str, who: Person, request: dict[str, Any]) -> None:
+def _send(stage: Target, method: str, path: str, who: Person, request: dict[str, Any]) -> None:
     """Send one request and check everything that could go wrong."""
     api = stage.api
     if "path_value" in request:
@@ -181,7 +181,7 @@ def _ask(stage: Stage, method: str, path: str, who: Person, request: dict[str, A
     )
 
 
-def test_payloads_stay_values(stage: Stage) -> None:
+def test_payloads_stay_values(stage: Target) -> None:
     """On each database and in each input: no server error, no payload in a statement, header, page
     or key, no delay, and the other user's resources unchanged.
     """
@@ -190,7 +190,7 @@ def test_payloads_stay_values(stage: Stage) -> None:
     asked = 0
     for payload in PAYLOADS:
         for method, path, who, request in _requests(stage, payload):
-            _ask(stage, method, path, who, request)
+            _send(stage, method, path, who, request)
             asked += 1
     assert asked > 1_500
     taken = sum(answered.status_code < 300 for answered in api.answers)
@@ -207,7 +207,7 @@ def test_payloads_stay_values(stage: Stage) -> None:
     assert api.harness.breaches() == []
 
 
-def test_payloads_in_headers_stay_values(stage: Stage) -> None:
+def test_payloads_in_headers_stay_values(stage: Target) -> None:
     """Headers cannot contain line breaks; the other payloads are tried on reading, writing and
     login.
     """
@@ -225,7 +225,7 @@ def test_payloads_in_headers_stay_values(stage: Stage) -> None:
                 ("POST", "/balance/deposit", {"json": {"amount": 1}}),
                 ("POST", "/users/login", {"json": {"email": "x@example.com", "password": "x"}}),
             ):
-                _ask(stage, method, path, stage.person, {**body, "headers": {header: value}})
+                _send(stage, method, path, stage.person, {**body, "headers": {header: value}})
 
 
 def test_html_pages_do_not_repeat_input(sqlite_api: Api) -> None:

@@ -17,7 +17,7 @@ FEW, MANY = 3, 60
 CODES = [f"A{number}" for number in range(100_000, 100_000 + 2 * MANY)]
 
 
-def lists(document: dict[str, Any]) -> list[tuple[str, bool]]:
+def list_routes(document: dict[str, Any]) -> list[tuple[str, bool]]:
     """Return the path of every GET that returns items, and whether it has a limit."""
     schemas = document["components"]["schemas"]
 
@@ -44,7 +44,7 @@ def lists(document: dict[str, Any]) -> list[tuple[str, bool]]:
     return found
 
 
-def live(api: Api, rows: int) -> Person:
+def create_rows(api: Api, rows: int) -> Person:
     """Return an administrator with `rows` rows in every list, on as many days."""
     person, harness = api.administrator(), api.harness
     began = trade_date(harness.clock())
@@ -80,11 +80,11 @@ def test_statement_count_does_not_depend_on_the_number_of_rows(
         listing = [ListedStock(code=code, name=code, market="KOSPI") for code in CODES]
         harness.core.run(import_stocks, listing)
         api = api_on(harness)
-        found = lists(api.client.get("/openapi.json").get_json())
+        found = list_routes(api.client.get("/openapi.json").get_json())
         assert len(found) >= 10
         counted: dict[str, list[int]] = {}
         for rows in (FEW, MANY):
-            person = live(api, rows)
+            person = create_rows(api, rows)
             since = trade_date(harness.clock() - timedelta(days=rows))
             for path, limited in found:
                 asked = ASKED.get(path, f"from={since}" if path == "/portfolio/history" else "")

@@ -33,19 +33,19 @@ def logged_settings(tmp_path: Path, valkey_url: str, log_format: str) -> Setting
 
 
 @pytest.fixture
-def written(logged_settings: Settings) -> Iterator[io.StringIO]:
+def log_output(logged_settings: Settings) -> Iterator[io.StringIO]:
     """Capture what the process writes to standard error."""
     with logs_of(logged_settings) as text:
         yield text
 
 
 @pytest.fixture
-def logging_api(logged_settings: Settings, written: io.StringIO) -> Iterator[Api]:
+def logging_api(logged_settings: Settings, log_output: io.StringIO) -> Iterator[Api]:
     with opened(logged_settings) as harness:
         yield api_on(harness)
 
 
-def test_no_secret_is_returned_or_logged(logging_api: Api, written: io.StringIO) -> None:
+def test_no_secret_is_returned_or_logged(logging_api: Api, log_output: io.StringIO) -> None:
     """During the life of an account, with internal errors: no password, hash or token leaks."""
     api = logging_api
     person = api.person()
@@ -69,7 +69,7 @@ def test_no_secret_is_returned_or_logged(logging_api: Api, written: io.StringIO)
         body = {"email": "x@example.com", "password": PASSWORD, "name": "이름"}
         problem_of(api.post("/users", None, body, headers=headers), "internal-error")
 
-    logs = written.getvalue()
+    logs = log_output.getvalue()
     assert "request_failed" in logs
     assert "no such table" in logs
     secrets = [PASSWORD, "a wrong password", "another good one", "$argon2"]
@@ -100,14 +100,14 @@ def test_internal_error_reveals_nothing_to_the_client(logging_api: Api) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
-def test_every_request_is_logged_with_its_id(logging_api: Api, written: io.StringIO) -> None:
+def test_every_request_is_logged_with_its_id(logging_api: Api, log_output: io.StringIO) -> None:
     """One line with method, rule, status, duration and request id."""
-    written.seek(0)
-    written.truncate()
+    log_output.seek(0)
+    log_output.truncate()
 
     answer = logging_api.get("/portfolio/A005930", headers={HEADER: "client-chosen-1"})
 
-    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    lines = [json.loads(line) for line in log_output.getvalue().splitlines()]
     (line,) = [line for line in lines if line["event"] == "request"]
     assert (line["method"], line["rule"], line["status"]) == (
         "GET",
@@ -119,15 +119,15 @@ def test_every_request_is_logged_with_its_id(logging_api: Api, written: io.Strin
     assert line["level"] == "info"
 
 
-def test_users_cannot_inject_log_lines(logging_api: Api, written: io.StringIO) -> None:
+def test_users_cannot_inject_log_lines(logging_api: Api, log_output: io.StringIO) -> None:
     person = logging_api.person()
-    written.seek(0)
-    written.truncate()
+    log_output.seek(0)
+    log_output.truncate()
 
     logging_api.get("/trading/realtime/stock/%0aforged", person)
 
     assert not [
-        line for line in written.getvalue().splitlines() if line.lstrip().startswith("forged")
+        line for line in log_output.getvalue().splitlines() if line.lstrip().startswith("forged")
     ]
 
 
@@ -164,7 +164,7 @@ def test_every_response_has_a_request_id(sqlite_api: Api, path: str) -> None:
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
 def test_order_requests_log_order_user_and_request_ids(
-    logging_api: Api, written: io.StringIO
+    logging_api: Api, log_output: io.StringIO
 ) -> None:
     api = logging_api
     api.harness.tick(70_000)
@@ -175,7 +175,7 @@ def test_order_requests_log_order_user_and_request_ids(
     refused = api.order(person, "SELL", 5, headers={HEADER: "too-many-1"})
     api.get(f"/trading/orders/{order['id']}", person, headers={HEADER: "looked-at-1"})
 
-    lines = json_lines(written.getvalue())
+    lines = json_lines(log_output.getvalue())
 
     def of(request_id: str) -> list[dict[str, object]]:
         return [line for line in lines if line.get("request_id") == request_id]
@@ -209,14 +209,14 @@ def test_order_requests_log_order_user_and_request_ids(
 
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
-def test_user_id_is_logged_once_known(logging_api: Api, written: io.StringIO) -> None:
+def test_user_id_is_logged_once_known(logging_api: Api, log_output: io.StringIO) -> None:
     """After registration and login; requests of others on the same thread do not inherit it."""
     api = logging_api
     person = api.person()
     api.get("/users/me", headers=bearer("nonsense"))
     api.login(person.email, "a wrong password")
 
-    found = [line for line in json_lines(written.getvalue()) if line["event"] == "request"]
+    found = [line for line in json_lines(log_output.getvalue()) if line["event"] == "request"]
     assert [(line["rule"], line["status"], line.get("user_id")) for line in found] == [
         ("/api/v1/users", 201, person.id),
         ("/api/v1/users/login", 200, person.id),
@@ -226,7 +226,7 @@ def test_user_id_is_logged_once_known(logging_api: Api, written: io.StringIO) ->
 
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
-def test_cancelling_all_logs_every_order_id(logging_api: Api, written: io.StringIO) -> None:
+def test_cancelling_all_logs_every_order_id(logging_api: Api, log_output: io.StringIO) -> None:
     api = logging_api
     api.harness.tick(70_000)
     person = api.person()
@@ -235,7 +235,7 @@ def test_cancelling_all_logs_every_order_id(logging_api: Api, written: io.String
     api.ask("DELETE", "/trading/orders", person, headers={HEADER: "cancel-all"})
 
     lines = [
-        line for line in json_lines(written.getvalue()) if line.get("request_id") == "cancel-all"
+        line for line in json_lines(log_output.getvalue()) if line.get("request_id") == "cancel-all"
     ]
     assert [line["event"] for line in lines] == [
         "orders_cancelled",
@@ -247,7 +247,7 @@ def test_cancelling_all_logs_every_order_id(logging_api: Api, written: io.String
 
 
 def test_hostile_input_cannot_break_or_forge_a_line(
-    logged_settings: Settings, written: io.StringIO, log_format: str
+    logged_settings: Settings, log_output: io.StringIO, log_format: str
 ) -> None:
     """Headers, paths, queries, names, notes, bodies, Redis values and PortOne's responses."""
 
@@ -257,9 +257,9 @@ def test_hostile_input_cannot_break_or_forge_a_line(
     with serving(portone) as server:  # type: ignore[arg-type]
         settings = logged_settings.model_copy(update={"portone_api_base_url": server.url})
         with opened(settings) as harness:
-            count = _ask_hostilely(api_on(harness))
+            count = _send_hostile_requests(api_on(harness))
 
-    found = events(written.getvalue(), log_format)
+    found = events(log_output.getvalue(), log_format)
     assert found.count("request") == count
     assert "forged" not in found
     assert {
@@ -269,7 +269,7 @@ def test_hostile_input_cannot_break_or_forge_a_line(
     } <= set(found)
 
 
-def _ask_hostilely(api: Api) -> int:
+def _send_hostile_requests(api: Api) -> int:
     """Send hostile text in every input; return the number of requests."""
     redis = api.harness.core.redis
     person = api.person()

@@ -45,7 +45,7 @@ def test_clock_of_an_open_market(krx_api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "told"),
+    ("moment", "expected"),
     [
         (
             "2026-11-20T15:25:00",
@@ -60,12 +60,12 @@ def test_clock_of_an_open_market(krx_api: Api) -> None:
     ],
 )
 def test_clock_while_market_orders_are_refused(
-    krx_api: Api, moment: str, told: tuple[str | None, str, str, str]
+    krx_api: Api, moment: str, expected: tuple[str | None, str, str, str]
 ) -> None:
     """It names the day of the next trades and its end."""
     clock = data_of(at(krx_api, moment).get("/market/clock"))
 
-    session, trading_day, next_opening, day_end = told
+    session, trading_day, next_opening, day_end = expected
     assert (clock["session"] or {"session": None})["session"] == session
     assert clock["market_orders_accepted"] is False
     assert clock["trading_day"] == trading_day

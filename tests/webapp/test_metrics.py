@@ -34,14 +34,14 @@ def value(sample: str, **labels: str) -> float:
 
 
 @contextmanager
-def raised(sample: str, by: float, **labels: str) -> Iterator[None]:
+def sample_raised(sample: str, by: float, **labels: str) -> Iterator[None]:
     """Require that the block raises the sample by `by`."""
     before = value(sample, **labels)
     yield
     assert value(sample, **labels) == before + by
 
 
-def told(api: Api) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def exposed_samples(api: Api) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Return every sample of the API by name and labels."""
     answer = api.client.get("/metrics")
     assert answer.status_code == 200
@@ -67,18 +67,18 @@ def test_request_is_counted_by_its_rule(sqlite_api: Api) -> None:
     sqlite_api.harness.tick(70_000)
     rule = "/api/v1/trading/realtime/stock/<stock_code>"
     with (
-        raised("http_request_duration_seconds_count", 2, **counted_requests(rule, "200")),
-        raised("http_request_duration_seconds_count", 1, **counted_requests(rule, "404")),
+        sample_raised("http_request_duration_seconds_count", 2, **counted_requests(rule, "200")),
+        sample_raised("http_request_duration_seconds_count", 1, **counted_requests(rule, "404")),
     ):
         for code in ("A005930", "005930", "A999999"):
             sqlite_api.get(f"/trading/realtime/stock/{code}", person)
 
 
 def test_unknown_paths_and_methods_have_bounded_labels(sqlite_api: Api) -> None:
-    with raised("http_request_duration_seconds_count", 2, **counted_requests("none", "404")):
+    with sample_raised("http_request_duration_seconds_count", 2, **counted_requests("none", "404")):
         sqlite_api.client.get("/nothing/here")
         sqlite_api.client.get("/%ff/../x")
-    with raised(
+    with sample_raised(
         "http_request_duration_seconds_count", 2, **counted_requests("none", "405", "other")
     ):
         for method in ("BREW", "MAKE"):
@@ -89,8 +89,8 @@ def test_requests_in_flight_return_to_zero(sqlite_api: Api) -> None:
     """After successes, refusals and failures."""
     person = sqlite_api.person()
     with (
-        raised("http_requests_in_flight", 0, method="GET"),
-        raised("http_requests_in_flight", 0, method="POST"),
+        sample_raised("http_requests_in_flight", 0, method="GET"),
+        sample_raised("http_requests_in_flight", 0, method="POST"),
     ):
         sqlite_api.get("/balance", person)
         sqlite_api.get("/balance")
@@ -100,8 +100,8 @@ def test_requests_in_flight_return_to_zero(sqlite_api: Api) -> None:
 
 def test_refusal_is_counted_once_by_its_code(sqlite_api: Api) -> None:
     with (
-        raised("problems_total", 1, code="unauthorized"),
-        raised("problems_total", 1, code="not-found"),
+        sample_raised("problems_total", 1, code="unauthorized"),
+        sample_raised("problems_total", 1, code="not-found"),
     ):
         problem_of(sqlite_api.get("/balance"), "unauthorized")
         problem_of(sqlite_api.get("/nothing"), "not-found")
@@ -112,16 +112,16 @@ def test_order_is_counted_when_accepted_and_when_cancelled(sqlite_api: Api) -> N
     person = sqlite_api.person()
     sqlite_api.harness.tick(70_000)
     cancelled = {"status": "CANCELLED", "reason": "cancelled-by-user"}
-    with raised("orders_accepted_total", 3, side="BUY", order_type="LIMIT"):
+    with sample_raised("orders_accepted_total", 3, side="BUY", order_type="LIMIT"):
         first = sqlite_api.limit_order(person, headers={"Idempotency-Key": "one"})
         assert sqlite_api.limit_order(person, headers={"Idempotency-Key": "one"}) == first
         sqlite_api.limit_order(person)
         sqlite_api.limit_order(person)
         sqlite_api.order(person, "BUY", 10**6, order_type="LIMIT", price=60_000)
-    with raised("orders_ended_total", 1, **cancelled):
+    with sample_raised("orders_ended_total", 1, **cancelled):
         data_of(sqlite_api.ask("DELETE", f"/trading/orders/{first['id']}", person))
         assert sqlite_api.ask("DELETE", f"/trading/orders/{first['id']}", person).status_code == 409
-    with raised("orders_ended_total", 2, **cancelled):
+    with sample_raised("orders_ended_total", 2, **cancelled):
         for _ in range(2):
             data_of(
                 sqlite_api.ask(
@@ -139,7 +139,7 @@ def test_every_family_of_the_api_is_exposed(sqlite_api: Api) -> None:
         keys.ACCOUNT_EVENTS_SWEPT_AT, sqlite_api.harness.clock().isoformat()
     )
 
-    names = {name for name, _ in told(sqlite_api)}
+    names = {name for name, _ in exposed_samples(sqlite_api)}
     of_api = [family for family in FAMILIES if Process.API in family.exposed_by]
     missing = {
         family.name
@@ -154,7 +154,7 @@ def test_every_family_of_the_api_is_exposed(sqlite_api: Api) -> None:
         "stocking_transactions_retried_total",
         "stocking_feed_last_tick_age_seconds",
     }
-    assert ("metrics_source_up", (("source", "database"),)) in told(sqlite_api)
+    assert ("metrics_source_up", (("source", "database"),)) in exposed_samples(sqlite_api)
 
 
 def test_system_status_is_exposed(sqlite_api: Api) -> None:
@@ -166,7 +166,7 @@ def test_system_status_is_exposed(sqlite_api: Api) -> None:
     harness.core.redis.lpush("orders.execute", "a message")
     harness.clock.advance(seconds=30)
 
-    found = told(sqlite_api)
+    found = exposed_samples(sqlite_api)
 
     assert found["stage_due_rows", (("stage", "execute"),)] == 1
     assert found["stage_oldest_age_seconds", (("stage", "execute"),)] == 30
@@ -207,7 +207,7 @@ def test_other_sources_are_exposed_without_redis(
         api = api_on(harness)
         getattr(valkey_server, way)()
         try:
-            found = told(api)
+            found = exposed_samples(api)
         finally:
             {"stop": valkey_server.start, "pause": valkey_server.resume}[way]()
 
@@ -228,7 +228,7 @@ def test_other_sources_are_exposed_without_redis(
 def test_other_sources_are_exposed_without_the_database(valkey_url: str) -> None:
     nowhere = f"mysql+pymysql://root@127.0.0.1:{free_port()}/none"
     with opened_without_rows(nowhere, valkey_url) as api:
-        found = told(api)
+        found = exposed_samples(api)
 
     assert found["metrics_source_up", (("source", "database"),)] == 0
     assert found["metrics_source_up", (("source", "broker"),)] == 1
@@ -243,7 +243,7 @@ def test_hanging_database_delays_no_other_source(valkey_url: str) -> None:
         core = trading_core.build(settings_for(nowhere, valkey_url, hours_rule="krx"))
         try:
             api = api_on(TradingHarness(core, TestClock(), []))
-            found = told(api)
+            found = exposed_samples(api)
         finally:
             core.close()
 
@@ -330,7 +330,7 @@ def test_database_is_probed_once_per_interval(sqlite_api: Api) -> None:
     began = time.monotonic()
     with statements_counted(sqlite_api.harness.core.database.engine) as sent:
         for _ in range(100):
-            told(sqlite_api)
+            exposed_samples(sqlite_api)
 
     looks = sum("match_cursors" in statement for statement in sent)
     assert 1 <= looks <= 1 + (time.monotonic() - began) / KEEP_S
@@ -338,7 +338,7 @@ def test_database_is_probed_once_per_interval(sqlite_api: Api) -> None:
 
 def test_database_without_tables_is_a_failed_source(tmp_path: Any, valkey_url: str) -> None:
     with opened_without_rows(f"sqlite:///{tmp_path}/empty.db", valkey_url) as api:
-        assert told(api)["metrics_source_up", (("source", "database"),)] == 0
+        assert exposed_samples(api)["metrics_source_up", (("source", "database"),)] == 0
     migrate(f"sqlite:///{tmp_path}/empty.db")
     with opened_without_rows(f"sqlite:///{tmp_path}/empty.db", valkey_url) as api:
-        assert told(api)["metrics_source_up", (("source", "database"),)] == 1
+        assert exposed_samples(api)["metrics_source_up", (("source", "database"),)] == 1

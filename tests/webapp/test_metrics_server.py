@@ -17,7 +17,7 @@ from tests.support.servers import start_gunicorn, wait_until
 ASKED_AT_ONCE = 10
 
 
-class Served:
+class GunicornServer:
     """gunicorn. `answered` counts responses; a request that was cut off may or may not have been
     counted.
     """
@@ -99,8 +99,8 @@ def slots(files: Iterable[Path]) -> set[str]:
 @pytest.fixture
 def served(
     migrated_sqlite: str, valkey_url: str, request: pytest.FixtureRequest
-) -> Iterator[Served]:
-    server = Served(migrated_sqlite, valkey_url, **getattr(request, "param", {}))
+) -> Iterator[GunicornServer]:
+    server = GunicornServer(migrated_sqlite, valkey_url, **getattr(request, "param", {}))
     try:
         wait_until(server.ask, what="gunicorn is up")
         yield server
@@ -109,7 +109,7 @@ def served(
         server.process.wait()
 
 
-def all_is_counted(server: Served) -> None:
+def all_is_counted(server: GunicornServer) -> None:
     def is_so() -> bool:
         return server.answered <= server.counted() <= server.answered + server.cut_off
 
@@ -117,7 +117,7 @@ def all_is_counted(server: Served) -> None:
     wait_until(is_so, what=f"{server.answered} requests are counted")
 
 
-def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
+def test_killed_and_reloaded_workers_lose_no_count(served: GunicornServer) -> None:
     """Every response is counted once, in few files."""
     served.ask_many()
     wait_until(served.is_whole, what="both workers")
@@ -148,8 +148,8 @@ def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("served", [{"workers": 1, "max_requests": 4}], indirect=True)
-def test_recycled_workers_keep_counting(served: Served) -> None:
+@pytest.mark.parametrize("server", [{"workers": 1, "max_requests": 4}], indirect=True)
+def test_recycled_workers_keep_counting(served: GunicornServer) -> None:
     """Workers end after four requests, and their successors need no more files."""
     workers = set()
     for _ in range(ASKED_AT_ONCE):

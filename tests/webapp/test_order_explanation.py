@@ -38,7 +38,7 @@ WAITING_MEMBERS = [
 ]  # fmt: skip
 
 
-def explained(api: Api, who: Person, order_id: str) -> dict[str, Any]:
+def explanation_of(api: Api, who: Person, order_id: str) -> dict[str, Any]:
     explanation: dict[str, Any] = data_of(api.get(f"/trading/orders/{order_id}/explain", who))
     assert list(explanation) == MEMBERS
     assert (explanation["waiting"] is None) != (explanation["ending"] is None)
@@ -83,7 +83,7 @@ def test_fill_is_explained(api: Api, person: Person) -> None:
     api.harness.clock.advance(seconds=2)
     api.harness.run_all()
 
-    explanation = explained(api, person, sale["id"])
+    explanation = explanation_of(api, person, sale["id"])
 
     (fill,) = explanation["executions"]
     assert list(fill) == FILL_MEMBERS
@@ -127,7 +127,7 @@ def test_limit_order_fills_at_its_limit(api: Api, person: Person) -> None:
     api.harness.match()
     api.harness.run_all()
 
-    (fill,) = explained(api, person, order["id"])["executions"]
+    (fill,) = explanation_of(api, person, order["id"])["executions"]
 
     assert (fill["price"], fill["tick"]["price"], fill["rule"]["code"]) == (
         69_000,
@@ -141,7 +141,7 @@ def test_waiting_order_has_its_distance(api: Api, person: Person) -> None:
     order = api.limit_order(person, price=69_000)
     api.harness.clock.advance(seconds=3)
 
-    explanation = explained(api, person, order["id"])
+    explanation = explanation_of(api, person, order["id"])
 
     waiting = explanation["waiting"]
     assert list(waiting) == WAITING_MEMBERS
@@ -172,7 +172,7 @@ def test_order_outside_market_hours_has_the_next_opening(krx_api: Api) -> None:
     api.harness.clock.now = datetime.fromisoformat("2026-11-20T21:00:00+09:00")
     order = api.limit_order(person)
 
-    explanation = explained(api, person, order["id"])
+    explanation = explanation_of(api, person, order["id"])
 
     assert codes(explanation) == ["closed-session", "no-tick"]
     opening = datetime.fromisoformat(explanation["waiting"]["next_opening"])
@@ -187,7 +187,7 @@ def test_order_is_explained_without_redis(api: Api, person: Person) -> None:
     )
     core = trading_core.build(settings, clock=api.harness.clock)
     try:
-        explanation = explained(
+        explanation = explanation_of(
             api_on(TradingHarness(core, api.harness.clock)), person, order["id"]
         )
     finally:
@@ -221,7 +221,7 @@ def test_every_ending_is_explained(api: Api, person: Person) -> None:
     api.harness.expire()
 
     for reason, order_id in ended.items():
-        ending = explained(api, person, order_id)["ending"]
+        ending = explanation_of(api, person, order_id)["ending"]
         order = data_of(api.get(f"/trading/orders/{order_id}", person))
         assert (ending["reason"], ending["status"], ending["at"]) == (
             reason,
@@ -239,7 +239,7 @@ def test_partially_filled_order_has_fills_and_waiting(volume_api: Api) -> None:
     api.harness.match()
     api.harness.run_all()
 
-    explanation = explained(api, person, order["id"])
+    explanation = explanation_of(api, person, order["id"])
 
     assert [fill["quantity"] for fill in explanation["executions"]] == [4]
     assert (explanation["status"], explanation["waiting"]["quantity"]) == ("PARTIALLY_FILLED", 6)

@@ -178,7 +178,7 @@ def test_pooled_connections_of_a_stopped_database_cause_no_server_error(
 
 
 @contextmanager
-def frozen(server: DatabaseServer) -> Iterator[None]:
+def paused(server: DatabaseServer) -> Iterator[None]:
     """Pause the database in the block: connections are accepted, but nothing is answered."""
     assert server.pid is not None
     os.kill(server.pid, signal.SIGSTOP)
@@ -198,7 +198,7 @@ def test_paused_database_is_waited_for_once(
             api = api_on(TradingHarness(core, harness.clock))
             person = api_on(harness).person()
             harness.tick(70_000)
-            with frozen(database_server):
+            with paused(database_server):
                 for headers in ({}, {"Idempotency-Key": "key"}):
                     problem_of(api.order(person, headers=headers), "service-unavailable")
                 problem_of(api.get("/portfolio", person), "service-unavailable")

@@ -64,7 +64,7 @@ def webhook(
     return stack.api.post(WEBHOOK, data=octets, headers=sent)
 
 
-def hints(stack: PaymentsStack) -> int:
+def notification_count(stack: PaymentsStack) -> int:
     return int(
         rows(stack.harness, "SELECT SUM(notification_count) AS notifications FROM payments")[0][
             "notifications"
@@ -326,7 +326,7 @@ def test_invalid_webhook_is_refused(
     """400 with the reason, and nothing is recorded."""
     payment_id = stack.prepare(stack.api.person())
     assert problem_of(webhook(stack, payment_id, **more), "webhook-refused")["reason"] == reason
-    assert (hints(stack), stack.harness.sent) == (0, [])
+    assert (notification_count(stack), stack.harness.sent) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -348,13 +348,13 @@ def test_unrelated_webhook_is_accepted_and_ignored(
     assert webhook(stack, payment_id, **more).status_code == 200
     assert webhook(stack, "z" * 32).status_code == 200
     assert webhook(stack, uuid4().hex).status_code == 200
-    assert (hints(stack), stack.harness.sent) == (0, [])
+    assert (notification_count(stack), stack.harness.sent) == (0, [])
 
 
 def test_unknown_transaction_event_causes_a_check(stack: PaymentsStack) -> None:
     payment_id = stack.prepare(stack.api.person())
     assert webhook(stack, payment_id, kind="Transaction.Reconsidered").status_code == 200
-    assert hints(stack) == 1
+    assert notification_count(stack) == 1
 
 
 def test_webhook_of_another_size_or_type_is_not_read(stack: PaymentsStack) -> None:
@@ -364,35 +364,35 @@ def test_webhook_of_another_size_or_type_is_not_read(stack: PaymentsStack) -> No
         webhook(stack, payment_id, Content_Type="application/x-www-form-urlencoded"),
         "unsupported-media-type",
     )
-    assert hints(stack) == 0
+    assert notification_count(stack) == 0
 
 
 def test_two_webhook_secrets_are_valid_during_rotation(stack: PaymentsStack) -> None:
     payment_id = stack.prepare(stack.api.person())
     secrets = f"{OTHER_SECRET},{PORTONE_DEVELOPMENT_WEBHOOK_SECRET}"
-    change_to(stack, portone_webhook_secrets=secrets)
+    restart_with(stack, portone_webhook_secrets=secrets)
     assert webhook(stack, payment_id).status_code == 200
     assert webhook(stack, payment_id, secret=OTHER_SECRET).status_code == 200
-    assert hints(stack) == 2
+    assert notification_count(stack) == 2
 
 
 def test_webhook_without_a_secret_is_refused(stack: PaymentsStack) -> None:
     """PortOne sends it again later."""
     payment_id = stack.prepare(stack.api.person())
-    change_to(stack, portone_webhook_secrets=",")
+    restart_with(stack, portone_webhook_secrets=",")
     problem_of(webhook(stack, payment_id), "payment-webhooks-off")
-    assert hints(stack) == 0
+    assert notification_count(stack) == 0
 
 
 def test_webhook_address_list(stack: PaymentsStack) -> None:
     payment_id = stack.prepare(stack.api.person())
-    change_to(stack, portone_webhook_allowed_ips="52.78.5.241")
+    restart_with(stack, portone_webhook_allowed_ips="52.78.5.241")
     problem_of(webhook(stack, payment_id), "forbidden")
-    change_to(stack, portone_webhook_allowed_ips="52.78.5.241, 127.0.0.1")
+    restart_with(stack, portone_webhook_allowed_ips="52.78.5.241, 127.0.0.1")
     assert webhook(stack, payment_id).status_code == 200
 
 
-def change_to(stack: PaymentsStack, **changed: Any) -> None:
+def restart_with(stack: PaymentsStack, **changed: Any) -> None:
     """Restart the API with other settings."""
     settings = type(stack.harness.settings).model_validate(
         {

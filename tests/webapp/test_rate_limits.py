@@ -41,20 +41,20 @@ _addresses = (f"198.51.{number // 250}.{number % 250 + 1}" for number in count()
 
 
 @contextmanager
-def limited(uri: str, redis_url: str, **changed: object) -> Iterator[Api]:
+def limited_api(uri: str, redis_url: str, **changed: object) -> Iterator[Api]:
     """Yield the API with these limits, or with the settings' limits."""
     with opened(settings_for(uri, redis_url, rate_limits=True, **changed)) as harness:
         yield api_on(harness)
 
 
-def from_somewhere() -> dict[str, dict[str, str]]:
+def new_address() -> dict[str, dict[str, str]]:
     """Return request arguments for a client with an address of its own."""
     return {"environ_overrides": {"REMOTE_ADDR": next(_addresses)}}
 
 
-def newcomer(api: Api) -> Person:
+def new_user(api: Api) -> Person:
     """Register and sign in a user from a new address, with no other requests."""
-    place = from_somewhere()
+    place = new_address()
     email = f"{uuid4().hex}@example.com"
     account = {"email": email, "password": PASSWORD}
     data_of(api.post("/users", json={**account, "name": "새 사람"}, **place), 201)
@@ -64,7 +64,7 @@ def newcomer(api: Api) -> Person:
     )
 
 
-def refused(answer: TestResponse) -> bool:
+def is_refused(answer: TestResponse) -> bool:
     """Return True if the response is a complete rate-limit refusal."""
     if answer.status_code != 429:
         return False
@@ -92,39 +92,39 @@ def every_route(api: Api) -> list[tuple[str, str, str]]:
 
 def test_every_route_has_a_limit_or_a_reason(migrated_sqlite: str, valkey_url: str) -> None:
     """With one request allowed, the second is refused, except on routes with a stated reason."""
-    with limited(migrated_sqlite, valkey_url, **ONCE) as api:
+    with limited_api(migrated_sqlite, valkey_url, **ONCE) as api:
         asked = every_route(api)
         assert len(asked) > 70
         assert {(method, rule) for method, rule, _ in asked} >= set(BY_ROUTE)
         for method, rule, path in asked:
-            who, place = newcomer(api), from_somewhere()
+            who, place = new_user(api), new_address()
             first, second = (
                 api.client.open(path, method=method, headers=who.headers, **place) for _ in range(2)
             )
             with first, second:
-                assert not refused(first), (method, rule)
-                assert refused(second) == (rule not in EXEMPT), (method, rule)
+                assert not is_refused(first), (method, rule)
+                assert is_refused(second) == (rule not in EXEMPT), (method, rule)
     assert all(len(reason) > 20 for reason in EXEMPT.values())
     assert set(EXEMPT) <= {"/healthz", "/readyz", "/metrics"}
 
 
 def test_unknown_paths_are_limited(migrated_sqlite: str, valkey_url: str) -> None:
     """Also unknown methods and assets."""
-    with limited(migrated_sqlite, valkey_url, **ONCE) as api:
+    with limited_api(migrated_sqlite, valkey_url, **ONCE) as api:
         for path, method in (
             ("/nothing/here", "GET"),
             ("/api/v1/users/login", "PUT"),
             ("/demo/payment/assets/x", "GET"),
         ):
-            place = from_somewhere()
-            assert not refused(api.client.open(path, method=method, **place))
-            assert refused(api.client.open(path, method=method, **place)), path
+            place = new_address()
+            assert not is_refused(api.client.open(path, method=method, **place))
+            assert is_refused(api.client.open(path, method=method, **place)), path
 
 
 def test_orders_and_reads_have_separate_budgets(migrated_sqlite: str, valkey_url: str) -> None:
     """Placing, amending and cancelling share a budget; the refused order is not placed."""
-    with limited(migrated_sqlite, valkey_url, rate_limit_orders="10 per hour") as api:
-        person = newcomer(api)
+    with limited_api(migrated_sqlite, valkey_url, rate_limit_orders="10 per hour") as api:
+        person = new_user(api)
         api.harness.tick(70_000)
         path = f"/trading/orders/{uuid4()}"
         ways: list[Callable[[], TestResponse]] = [
@@ -139,16 +139,16 @@ def test_orders_and_reads_have_separate_budgets(migrated_sqlite: str, valkey_url
         assert [answer.headers[REMAINING_HEADER] for answer in answers] == [
             str(left) for left in range(9, -1, -1)
         ]
-        assert all(refused(way()) for way in ways)
+        assert all(is_refused(way()) for way in ways)
         assert len(data_of(api.get("/trading/orders", person))["items"]) == 4
 
 
 def test_request_is_allowed_again_after_the_window(migrated_sqlite: str, valkey_url: str) -> None:
     """At the time that the response names."""
-    with limited(migrated_sqlite, valkey_url, rate_limit_orders="1 per second") as api:
-        person = newcomer(api)
+    with limited_api(migrated_sqlite, valkey_url, rate_limit_orders="1 per second") as api:
+        person = new_user(api)
         api.harness.tick(70_000)
-        wait_until(lambda: refused(api.order(person)), what="an order too many")
+        wait_until(lambda: is_refused(api.order(person)), what="an order too many")
         until = time.monotonic() + api.answers[-1].get_json()["retry_after_s"]
 
         wait_until(lambda: time.monotonic() > until, what="the time to try again")
@@ -158,7 +158,7 @@ def test_request_is_allowed_again_after_the_window(migrated_sqlite: str, valkey_
 
 def test_default_limits_of_orders_and_reads(counting_api: Api) -> None:
     """Ten orders per second, two hundred reads in ten seconds."""
-    person = newcomer(counting_api)
+    person = new_user(counting_api)
 
     limits = [
         counting_api.order(person).headers[LIMIT_HEADER],
@@ -171,7 +171,7 @@ def test_default_limits_of_orders_and_reads(counting_api: Api) -> None:
 
 def test_responses_have_the_remaining_requests(counting_api: Api) -> None:
     """Refused or not; uncounted responses have no headers."""
-    person = newcomer(counting_api)
+    person = new_user(counting_api)
 
     first, second = (
         counting_api.get("/balance", person),
@@ -188,17 +188,17 @@ def test_responses_have_the_remaining_requests(counting_api: Api) -> None:
 
 def test_each_user_has_a_separate_limit(migrated_sqlite: str, valkey_url: str) -> None:
     """Over all addresses and sessions; other users at the same address are not affected."""
-    with limited(
+    with limited_api(
         migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "2 per hour"})
     ) as api:
         one, other = api.person(), api.person()
         session = api.signed_in(one.email)
 
-        assert not refused(api.get("/balance", one, **from_somewhere()))
-        assert not refused(api.get("/balance", session, **from_somewhere()))
-        assert refused(api.get("/balance", one, **from_somewhere()))
-        assert refused(api.get("/balance", session, **from_somewhere()))
-        assert not refused(api.get("/balance", other))
+        assert not is_refused(api.get("/balance", one, **new_address()))
+        assert not is_refused(api.get("/balance", session, **new_address()))
+        assert is_refused(api.get("/balance", one, **new_address()))
+        assert is_refused(api.get("/balance", session, **new_address()))
+        assert not is_refused(api.get("/balance", other))
 
 
 # Excluded: a token signed for an unknown session is like one of an ended session (next test).
@@ -207,7 +207,7 @@ def test_invalid_token_does_not_use_up_a_users_limit(
     migrated_sqlite: str, valkey_url: str, forgery: str
 ) -> None:
     """Its sender is counted by address."""
-    with limited(
+    with limited_api(
         migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "1 per hour"})
     ) as api:
         victim = api.person()
@@ -222,7 +222,7 @@ def test_token_of_an_ended_session_does_not_use_up_the_users_limit(
     migrated_sqlite: str, valkey_url: str
 ) -> None:
     """Only its first request is counted as the user."""
-    with limited(
+    with limited_api(
         migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "2 per hour"})
     ) as api:
         person = api.person()
@@ -237,21 +237,21 @@ def test_token_of_an_ended_session_does_not_use_up_the_users_limit(
 
 def test_ipv6_network_is_one_client(migrated_sqlite: str, valkey_url: str) -> None:
     """A subscriber has a whole /64."""
-    with limited(migrated_sqlite, valkey_url, rate_limit_strangers="2 per hour") as api:
+    with limited_api(migrated_sqlite, valkey_url, rate_limit_strangers="2 per hour") as api:
 
         def clock(address: str) -> TestResponse:
             return api.get("/market/clock", environ_overrides={"REMOTE_ADDR": address})
 
-        assert not refused(clock("2001:db8::1"))
-        assert not refused(clock("2001:db8::2"))
-        assert refused(clock("2001:db8::ffff:3"))
-        assert not refused(clock("2001:db8:0:1::1"))
+        assert not is_refused(clock("2001:db8::1"))
+        assert not is_refused(clock("2001:db8::2"))
+        assert is_refused(clock("2001:db8::ffff:3"))
+        assert not is_refused(clock("2001:db8:0:1::1"))
 
 
 def test_refused_request_is_not_processed(migrated_sqlite: str, valkey_url: str) -> None:
     """Its body is not read, no password is hashed, and the database is not asked."""
-    with limited(migrated_sqlite, valkey_url, **ONCE) as api:
-        place = from_somewhere()
+    with limited_api(migrated_sqlite, valkey_url, **ONCE) as api:
+        place = new_address()
         api.post("/users/login", json={}, **place)
         with statements_counted(api.harness.core.database.engine) as statements:
             for body in (
@@ -262,7 +262,7 @@ def test_refused_request_is_not_processed(migrated_sqlite: str, valkey_url: str)
                 answer = api.post(
                     "/users/login", data=body, headers={"Content-Type": "application/json"}, **place
                 )
-                assert refused(answer)
+                assert is_refused(answer)
         assert statements == []
 
 
@@ -273,7 +273,7 @@ def test_counting_takes_one_round_trip(
     port = urlsplit(valkey_url).port or 0
     with (
         counting_proxy(port) as proxy,
-        limited(migrated_sqlite, f"redis://127.0.0.1:{proxy.port}/0", **COUNTED) as api,
+        limited_api(migrated_sqlite, f"redis://127.0.0.1:{proxy.port}/0", **COUNTED) as api,
     ):
         person = api.person()
         data_of(api.get("/users/me", person))
@@ -288,14 +288,14 @@ def test_counting_takes_one_round_trip(
 def test_counters_are_shared_and_expire(migrated_sqlite: str, valkey_url: str) -> None:
     """Between processes; key names contain no address."""
     with (
-        limited(migrated_sqlite, valkey_url, rate_limit_strangers="3 per hour") as api,
+        limited_api(migrated_sqlite, valkey_url, rate_limit_strangers="3 per hour") as api,
     ):
         other = api_on(api.harness)
-        place = from_somewhere()
+        place = new_address()
         for process in (api, other, api):
-            assert not refused(process.get("/market/clock", **place))
+            assert not is_refused(process.get("/market/clock", **place))
         for process in (other, api):
-            assert refused(process.get("/market/clock", **place))
+            assert is_refused(process.get("/market/clock", **place))
         redis = api.harness.core.redis
         names = redis.keys("rate*")
         assert names
@@ -315,7 +315,7 @@ def test_without_redis_only_password_routes_are_refused(
     counting_api: Api, redis_away: Callable[[], None]
 ) -> None:
     """Reads, orders and token refresh are served uncounted; login and registration are 503."""
-    api, person = counting_api, newcomer(counting_api)
+    api, person = counting_api, new_user(counting_api)
     api.harness.tick(70_000)
     api.bought(person)
     change = {"current_password": PASSWORD, "new_password": "another good one"}
@@ -349,13 +349,13 @@ def test_without_redis_only_password_routes_are_refused(
 
 def test_webhooks_are_counted_by_address(migrated_sqlite: str, valkey_url: str) -> None:
     """A flood affects neither PortOne nor logins."""
-    with limited(migrated_sqlite, valkey_url, rate_limit_webhook="1 per hour") as api:
-        flood, portone = from_somewhere(), from_somewhere()
+    with limited_api(migrated_sqlite, valkey_url, rate_limit_webhook="1 per hour") as api:
+        flood, portone = new_address(), new_address()
 
         def told(place: dict[str, dict[str, str]]) -> TestResponse:
             return api.post("/payments/portone/webhook", json={}, **place)
 
         problem_of(told(flood), "webhook-refused")
-        assert refused(told(flood))
+        assert is_refused(told(flood))
         problem_of(told(portone), "webhook-refused")
         problem_of(api.post("/users/login", json={}, **flood), "validation-failed")

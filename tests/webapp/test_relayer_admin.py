@@ -25,7 +25,7 @@ BEAT_MS = 30_000
 
 
 @dataclass(frozen=True)
-class Office:
+class RelayerSetup:
     """An administrator at the API, and the feed of the relayer."""
 
     api: Api
@@ -45,7 +45,7 @@ class Office:
 
 
 @pytest.fixture
-def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
+def setup(sqlite_api: Api, valkey_url: str) -> Iterator[RelayerSetup]:
     """With a connected relayer that has room for two subscriptions."""
     redis = sqlite_api.harness.core.redis
     leave = threading.Event()
@@ -71,15 +71,15 @@ def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
             ),
             what="the relayer is connected and listens",
         )
-        yield Office(sqlite_api, sqlite_api.administrator(), stand_ins[0])
+        yield RelayerSetup(sqlite_api, sqlite_api.administrator(), stand_ins[0])
     finally:
         leave.set()
         thread.join()
 
 
-def test_subscription_is_added_listed_and_removed(office: Office) -> None:
+def test_subscription_is_added_listed_and_removed(setup: RelayerSetup) -> None:
     """By code or in full; repeating a command is no failure."""
-    added = office.subscribe("000660")
+    added = setup.subscribe("000660")
     assert data_of(added) | {"command_id": ""} == {
         "command_id": "",
         "outcome": "subscribed",
@@ -88,9 +88,9 @@ def test_subscription_is_added_listed_and_removed(office: Office) -> None:
         "source": "commands",
     }
     assert added.get_json()["message"] == "구독 추가 성공"
-    assert data_of(office.subscribe(trade_topic(HYNIX)))["outcome"] == "already-subscribed"
+    assert data_of(setup.subscribe(trade_topic(HYNIX)))["outcome"] == "already-subscribed"
 
-    listed = data_of(office.api.get(SUBSCRIPTIONS, office.administrator))
+    listed = data_of(setup.api.get(SUBSCRIPTIONS, setup.administrator))
     assert (listed["total_count"], listed["connected"], listed["budget"]) == (1, True, 2)
     assert listed["subscriptions"] == [
         {
@@ -102,44 +102,44 @@ def test_subscription_is_added_listed_and_removed(office: Office) -> None:
         }
     ]
 
-    assert data_of(office.unsubscribe("A000660"))["outcome"] == "unsubscribed"
-    assert office.toss.server.destinations() == set()
-    assert data_of(office.unsubscribe("A000660"))["outcome"] == "not-subscribed"
+    assert data_of(setup.unsubscribe("A000660"))["outcome"] == "unsubscribed"
+    assert setup.toss.server.destinations() == set()
+    assert data_of(setup.unsubscribe("A000660"))["outcome"] == "not-subscribed"
 
 
-def test_required_subscription_stays_with_its_source(office: Office) -> None:
-    publish_subscriptions(office.api.harness.core.redis, {SAMSUNG: Source.HOLDINGS})
-    data_of(office.subscribe(SAMSUNG))
+def test_required_subscription_stays_with_its_source(setup: RelayerSetup) -> None:
+    publish_subscriptions(setup.api.harness.core.redis, {SAMSUNG: Source.HOLDINGS})
+    data_of(setup.subscribe(SAMSUNG))
 
-    kept = office.unsubscribe(SAMSUNG)
+    kept = setup.unsubscribe(SAMSUNG)
 
     assert (data_of(kept)["outcome"], data_of(kept)["source"]) == ("still-subscribed", "holdings")
-    assert office.toss.server.destinations() == {trade_topic(SAMSUNG)}
+    assert setup.toss.server.destinations() == {trade_topic(SAMSUNG)}
 
 
-def test_failures_are_problems_with_facts(office: Office) -> None:
+def test_failures_are_problems_with_facts(setup: RelayerSetup) -> None:
     """A refusal of the feed, an exceeded budget, and a failed reconnect."""
-    office.toss.server.faults.refused_destinations = {trade_topic(HYNIX)}
-    refused = problem_of(office.subscribe(HYNIX), "subscription-refused")
+    setup.toss.server.faults.refused_destinations = {trade_topic(HYNIX)}
+    refused = problem_of(setup.subscribe(HYNIX), "subscription-refused")
     assert (refused["status"], refused["reason"]) == (502, "the destination is unknown")
     wait_until(
-        lambda: office.toss.server.connections_total == 2,
+        lambda: setup.toss.server.connections_total == 2,
         what="the relayer is connected again",
     )
     for code in ("A000001", "A000002"):
-        assert office.subscribe(code).status_code == 200
-    assert problem_of(office.subscribe("A000003"), "subscription-budget-exceeded")["budget"] == 2
+        assert setup.subscribe(code).status_code == 200
+    assert problem_of(setup.subscribe("A000003"), "subscription-budget-exceeded")["budget"] == 2
 
-    office.toss.server.faults.token_status = 503
-    failed = problem_of(office.api.post(RECONNECT, office.administrator), "reconnect-failed")
+    setup.toss.server.faults.token_status = 503
+    failed = problem_of(setup.api.post(RECONNECT, setup.administrator), "reconnect-failed")
     assert failed["reason"] == "the token endpoint answered 503"
 
 
-def test_reconnect_is_answered_when_connected(office: Office) -> None:
-    made = data_of(office.api.post(RECONNECT, office.administrator))
+def test_reconnect_is_answered_when_connected(setup: RelayerSetup) -> None:
+    made = data_of(setup.api.post(RECONNECT, setup.administrator))
 
     assert (made["outcome"], made["connections_total"]) == ("reconnected", 2)
-    assert office.toss.server.connections_total == 2
+    assert setup.toss.server.connections_total == 2
 
 
 @pytest.mark.parametrize(
@@ -209,30 +209,30 @@ def test_without_redis_the_response_is_503(sqlite_api: Api, valkey_server: Valke
         valkey_server.start()
 
 
-def test_waiting_administrators_do_not_take_all_threads(office: Office) -> None:
+def test_waiting_administrators_do_not_take_all_threads(setup: RelayerSetup) -> None:
     """Beyond the allowed number, the response is 503."""
-    office.toss.server.faults.receipts = False
+    setup.toss.server.faults.receipts = False
     answers: list[Any] = []
 
     def wait_for(code: str) -> None:
-        another = Office(office.api.another_client(), office.administrator, office.toss)
+        another = RelayerSetup(setup.api.another_client(), setup.administrator, setup.toss)
         answers.append(another.subscribe(code))
 
     waiting = [threading.Thread(target=wait_for, args=(code,)) for code in (SAMSUNG, HYNIX)]
     for thread in waiting:
         thread.start()
     wait_until(
-        lambda: len(office.toss.server.destinations()) == 2,
+        lambda: len(setup.toss.server.destinations()) == 2,
         what="both are asked for",
     )
 
-    problem_of(office.api.get(SUBSCRIPTIONS, office.administrator), "relayer-busy")
+    problem_of(setup.api.get(SUBSCRIPTIONS, setup.administrator), "relayer-busy")
 
     for thread in waiting:
         thread.join()
     for answer in answers:
         problem_of(answer, "subscription-unconfirmed")
-    assert data_of(office.api.get(SUBSCRIPTIONS, office.administrator))["total_count"] == 0
+    assert data_of(setup.api.get(SUBSCRIPTIONS, setup.administrator))["total_count"] == 0
 
 
 def test_commands_are_logged_with_their_user(sqlite_api: Api) -> None:

@@ -31,13 +31,13 @@ from trading.redis import keys
 from webapp import create_app
 
 
-def asked(app: Any, *arguments: str) -> Result:
+def run_status(app: Any, *arguments: str) -> Result:
     return CliRunner().invoke(FlaskGroup(create_app=lambda: app), ["status", *arguments])
 
 
 def facts(app: Any, *, exit_code: int = 0) -> dict[str, Any]:
     """Return the JSON output of the command."""
-    result = asked(app, "--json")
+    result = run_status(app, "--json")
     assert result.exit_code == exit_code, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -83,7 +83,7 @@ def test_status_shows_due_work_queues_halts_and_alerts(api: Api) -> None:
     assert datetime.fromisoformat(found["trading"]["halted_since"]) == harness.clock()
     assert found["payments"]["open_alerts"] == 0
     assert found["settings"]["fill_profile"] == "simple"
-    on_screen = asked(api.app)
+    on_screen = run_status(api.app)
     assert on_screen.exit_code == 0
     for told in (
         "2026-11-20 10:00:07 KST",
@@ -119,7 +119,7 @@ def test_no_secret_is_shown(database_server: Any, valkey_url: str) -> None:
         }
     )
     with app_on(settings) as app:
-        told = asked(app).output + asked(app, "--json").output
+        told = run_status(app).output + run_status(app, "--json").output
         shown = [getattr(settings, name) for name in Settings.model_fields]
 
     secrets += [one.get_secret_value() for one in shown if hasattr(one, "get_secret_value")]
@@ -132,7 +132,7 @@ def test_status_without_redis(sqlite_harness: TradingHarness) -> None:
     away = sqlite_harness.settings.database_uri.get_secret_value()
     with app_on(settings_for(away, f"redis://127.0.0.1:{free_port()}/0")) as app:
         found = facts(app, exit_code=1)
-        on_screen = asked(app)
+        on_screen = run_status(app)
 
     (fault,) = found["faults"]
     assert fault.startswith("The Redis server 127.0.0.1:")
@@ -222,7 +222,7 @@ def test_control_characters_are_escaped(sqlite_harness: TradingHarness) -> None:
     harness.core.redis.set(keys.RELAYER_HEALTH, health.to_json())
     harness.core.redis.set(keys.BEAT_LOCK, HOSTILE.encode(errors="replace"))
 
-    told = asked(api_on(harness).app).output
+    told = run_status(api_on(harness).app).output
 
     assert "forged" in told
     assert unsafe_characters(told) == set()

@@ -84,7 +84,7 @@ def me(api: Api) -> Person:
     return api.person()
 
 
-def found(api: Api, me: Person, query: str, **more: str) -> list[str]:
+def search(api: Api, me: Person, query: str, **more: str) -> list[str]:
     arguments = "".join(f"&{name}={value}" for name, value in more.items())
     stocks = data_of(api.get(f"/stocks/search?q={quote(query)}{arguments}", me))["stocks"]
     return [stock["name"] for stock in stocks]
@@ -120,20 +120,20 @@ def test_invalid_query_is_refused(api: Api, me: Person) -> None:
 def test_odd_queries_are_literal(api: Api, me: Person) -> None:
     """They find only what contains them, which is nothing."""
     for query in ["%", "_", "'; DROP TABLE stocks; --", ".*", "[ㄱ-ㅎ]", "💹", "\\"]:
-        assert found(api, me, query) == []
+        assert search(api, me, query) == []
     assert data_of(api.get("/stocks/search?q=%ed%a0%80%ff", me))["stocks"] == []
 
 
 def test_limit_is_from_one_to_fifty(api: Api, me: Person) -> None:
     for limit in ["0", "51", "-1", "x", "1e9", "9" * 400]:
         problem_of(api.get(f"/stocks/search?q=삼성&limit={limit}", me), "validation-failed")
-        assert len(found(api, me, "ㅅ", limit="2")) == 2
+        assert len(search(api, me, "ㅅ", limit="2")) == 2
 
 
 def test_search_follows_the_master_data(any_api: Api) -> None:
     """A delisted stock is ranked last within two seconds."""
     api, me = any_api, any_api.person()
-    assert found(api, me, "SK")[0] == "SK"
+    assert search(api, me, "SK")[0] == "SK"
     api.harness.do(
         lambda session: session.execute(
             update(STOCKS).where(STOCKS.c.name == "SK하이닉스").values(status="DELISTED")
@@ -141,17 +141,17 @@ def test_search_follows_the_master_data(any_api: Api) -> None:
     )
     api.harness.clock.advance(seconds=2)
 
-    assert found(api, me, "SKㅎ") == ["SK하이닉스"]
+    assert search(api, me, "SKㅎ") == ["SK하이닉스"]
     assert data_of(api.get("/stocks/search?q=SKㅎ", me))["stocks"][0]["status"] == "DELISTED"
 
 
 def test_search_needs_no_statement_while_the_listing_is_cached(any_api: Api) -> None:
     api, me = any_api, any_api.person()
-    found(api, me, "삼성")
+    search(api, me, "삼성")
     with statements_counted(api.harness.core.database.engine) as first:
-        found(api, me, "삼성")
+        search(api, me, "삼성")
     with statements_counted(api.harness.core.database.engine) as second:
-        found(api, me, "ㅅ", limit="50")
+        search(api, me, "ㅅ", limit="50")
     assert len(first) == len(second)
     assert not any("stocks" in statement for statement in (*first, *second))
 
@@ -282,7 +282,7 @@ def test_ranking_has_own_names_and_prices(any_api: Api) -> None:
     ]
 
 
-def chart(number: int) -> dict[str, Any]:
+def candle_page(number: int) -> dict[str, Any]:
     """Return a page of `number` minute candles, newest first, with more before them."""
     candle = {"open": 10, "high": 12, "low": 9, "close": 11, "volume": 5, "amount": 50}
     stamps = [
@@ -297,7 +297,7 @@ def chart(number: int) -> dict[str, Any]:
 
 def test_candles_are_paged(api: Api, me: Person, toss: Server) -> None:
     """A second user with a shorter page causes no request to Toss."""
-    toss.reply = lambda _: answer(200, {"result": chart(120)})
+    toss.reply = lambda _: answer(200, {"result": candle_page(120)})
     path = f"/stocks/{SAMSUNG}/candles?interval=min:1&count="
 
     first = data_of(api.get(f"{path}50", me))
@@ -331,7 +331,7 @@ def test_invalid_candle_query_is_refused(api: Api, me: Person, toss: Server) -> 
         assert toss.requests == []
 
 
-def own_candles(api: Api, minutes: int) -> None:
+def store_candles(api: Api, minutes: int) -> None:
     """Store our own candles of the last minutes."""
     newest = api.harness.clock().replace(second=0, microsecond=0)
     rows = []
@@ -350,7 +350,7 @@ def test_own_candles_are_used_without_toss(any_api: Api, toss: Server) -> None:
     toss.reply = lambda _: answer(500)
     path = f"/stocks/{SAMSUNG}/candles?interval=min:5&count=2"
     problem_of(api.get(path, me), "upstream-failed")
-    own_candles(api, 15)
+    store_candles(api, 15)
 
     page = data_of(api.get(path, me))
 

@@ -46,7 +46,7 @@ QUOTE_MEMBERS = [
 START = 10_000_000
 
 
-def _walk(api: Api, path: str, who: Person, limit: int) -> list[dict[str, Any]]:
+def _all_items(api: Api, path: str, who: Person, limit: int) -> list[dict[str, Any]]:
     """Return all items of a list, page by page."""
     items: list[dict[str, Any]] = []
     cursor = ""
@@ -128,20 +128,20 @@ def test_orders_are_filtered_and_paged(api: Api) -> None:
     api.bought(other, 5)
     api.order(person, "SELL", 2)
 
-    everything = _walk(api, "/trading/orders", person, 100)
+    everything = _all_items(api, "/trading/orders", person, 100)
 
     assert len(everything) == 7
     assert [one["id"] for one in everything] == sorted(
         (one["id"] for one in everything), reverse=True
     )
     for limit in (1, 2, 7):
-        assert _walk(api, "/trading/orders", person, limit) == everything
+        assert _all_items(api, "/trading/orders", person, limit) == everything
     for query, expected in {
         "status=PENDING": 1, "status=FILLED": 6, "side=SELL": 1, "stock_code=A000660": 3,
         "stock_code=000660&side=SELL": 0,
         "from=2026-11-20": 7, "to=2026-11-20": 7, "to=2026-11-19": 0, "from=2026-11-21": 0,
     }.items():  # fmt: skip
-        assert len(_walk(api, f"/trading/orders?{query}", person, 2)) == expected, query
+        assert len(_all_items(api, f"/trading/orders?{query}", person, 2)) == expected, query
 
 
 def test_order_day_is_the_korean_day(api: Api) -> None:
@@ -217,7 +217,7 @@ def test_ledger_is_filtered_and_paged(api: Api) -> None:
     api.harness.run_all()
     api.post("/balance/withdraw", person, {"amount": 1})
 
-    ledger = _walk(api, "/trading/transactions", person, 100)
+    ledger = _all_items(api, "/trading/transactions", person, 100)
 
     assert [one["transaction_type"] for one in ledger] == ["WITHDRAW", "SELL", "BUY", "DEPOSIT"]
     assert all(list(one) == TRANSACTION_MEMBERS for one in ledger)
@@ -233,13 +233,13 @@ def test_ledger_is_filtered_and_paged(api: Api) -> None:
         70_000,
     )
     assert sale["realized_profit"] is not None
-    assert _walk(api, "/trading/transactions", person, 3) == ledger
+    assert _all_items(api, "/trading/transactions", person, 3) == ledger
     for query, expected in {
         "transaction_type=BUY": 1, "transaction_type=FEE": 0, "stock_code=005930": 2,
         f"order_id={order['id']}": 1,
         "from=2026-11-20&to=2026-11-20": 4, "from=2026-11-21": 0,
     }.items():  # fmt: skip
-        assert len(_walk(api, f"/trading/transactions?{query}", person, 2)) == expected, query
+        assert len(_all_items(api, f"/trading/transactions?{query}", person, 2)) == expected, query
     assert data_of(api.get(f"/trading/transactions/{sale['id']}", person)) == sale
 
 

@@ -18,24 +18,24 @@ from trading.watchlists.queries import directories_of
 NAVER, KAKAO = "A035420", "A035720"
 
 
-def directory(api: Api, who: Person, name: str) -> dict[str, Any]:
+def create_directory(api: Api, who: Person, name: str) -> dict[str, Any]:
     """Create a directory."""
     opened: dict[str, Any] = data_of(api.post("/watchlist/directories", who, {"name": name}), 201)
     return opened
 
 
-def added(api: Api, who: Person, code: str = SAMSUNG, **more: Any) -> dict[str, Any]:
+def add_stock(api: Api, who: Person, code: str = SAMSUNG, **more: Any) -> dict[str, Any]:
     """Add a stock."""
     item: dict[str, Any] = data_of(api.post("/watchlist", who, {"stock_code": code, **more}), 201)
     return item
 
 
-def listed(api: Api, who: Person, query: str = "limit=100") -> list[dict[str, Any]]:
+def list_items(api: Api, who: Person, query: str = "limit=100") -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = data_of(api.get(f"/watchlist?{query}", who))["items"]
     return items
 
 
-def names(api: Api, who: Person) -> list[str]:
+def directory_names(api: Api, who: Person) -> list[str]:
     return [one["name"] for one in data_of(api.get("/watchlist/directories", who))["items"]]
 
 
@@ -50,7 +50,7 @@ def test_new_user_has_an_empty_default_directory(api: Api, person: Person) -> No
     """It can be renamed but not deleted."""
     (default,) = data_of(api.get("/watchlist/directories", person))["items"]
     assert (default["name"], default["is_default"], default["item_count"]) == ("관심 종목", True, 0)
-    assert listed(api, person) == []
+    assert list_items(api, person) == []
     path = f"/watchlist/directories/{default['id']}"
 
     renamed = data_of(api.ask("PATCH", path, person, json={"name": "내 종목"}))
@@ -69,9 +69,9 @@ def test_older_user_gets_the_default_directory_with_the_first_stock(
         lambda session: session.connection().exec_driver_sql("DELETE FROM watchlist_directories"),
     )
 
-    item = added(api, person)
+    item = add_stock(api, person)
 
-    assert names(api, person) == ["관심 종목"]
+    assert directory_names(api, person) == ["관심 종목"]
     assert (
         item["directory_id"] == data_of(api.get("/watchlist/directories", person))["items"][0]["id"]
     )
@@ -79,13 +79,13 @@ def test_older_user_gets_the_default_directory_with_the_first_stock(
 
 def test_directories_are_created_renamed_and_moved(api: Api, person: Person) -> None:
     """A new one is last; a position beyond the end is the end."""
-    chips, cars = (directory(api, person, name) for name in ("반도체", "자동차"))
+    chips, cars = (create_directory(api, person, name) for name in ("반도체", "자동차"))
     assert (chips["is_default"], chips["position"], cars["position"]) == (False, 1, 2)
     assert api.answers[-1].headers["Location"] == f"/api/v1/watchlist/directories/{cars['id']}"
 
     def move(one: dict[str, Any], **changes: Any) -> list[str]:
         data_of(api.ask("PATCH", f"/watchlist/directories/{one['id']}", person, json=changes))
-        return names(api, person)
+        return directory_names(api, person)
 
     assert move(cars, position=0) == ["자동차", "관심 종목", "반도체"]
     assert move(cars, position=999_999, name="차") == ["관심 종목", "반도체", "차"]
@@ -95,27 +95,27 @@ def test_directories_are_created_renamed_and_moved(api: Api, person: Person) -> 
 
 def test_directory_name_is_unique_per_user(api: Api, person: Person) -> None:
     """In every Unicode spelling."""
-    chips = directory(api, person, "반도체")
+    chips = create_directory(api, person, "반도체")
     apart = normalize("NFD", "반도체")
     for name in ("반도체", apart, " 반도체 ", "관심 종목"):
         problem_of(
             api.post("/watchlist/directories", person, {"name": name}), "watchlist-name-taken"
         )
-    cars = directory(api, person, "자동차")
+    cars = create_directory(api, person, "자동차")
     path = f"/watchlist/directories/{cars['id']}"
     problem_of(api.ask("PATCH", path, person, json={"name": "반도체"}), "watchlist-name-taken")
     assert data_of(api.ask("PATCH", path, person, json={"name": "자동차"})) == cars
 
-    other = directory(api, api.person(), apart)
+    other = create_directory(api, api.person(), apart)
 
     assert other["name"] == chips["name"]
 
 
 def test_directory_with_stocks_is_deleted_only_with_force(api: Api, person: Person) -> None:
     """With its stocks and alerts, and nothing else."""
-    chips = directory(api, person, "반도체")
-    added(api, person, HYNIX)
-    added(api, person, HYNIX, directory_id=chips["id"], target_price=300_000, lower_price=1)
+    chips = create_directory(api, person, "반도체")
+    add_stock(api, person, HYNIX)
+    add_stock(api, person, HYNIX, directory_id=chips["id"], target_price=300_000, lower_price=1)
     path = f"/watchlist/directories/{chips['id']}"
 
     refused = problem_of(api.ask("DELETE", path, person), "watchlist-directory-not-empty")
@@ -124,20 +124,20 @@ def test_directory_with_stocks_is_deleted_only_with_force(api: Api, person: Pers
     assert data_of(api.ask("DELETE", f"{path}?force=true", person)) is None
 
     problem_of(api.get(path, person), "watchlist-directory-not-found")
-    assert [item["directory_id"] for item in listed(api, person)] == [person.id]
+    assert [item["directory_id"] for item in list_items(api, person)] == [person.id]
     assert rows(api.harness, "SELECT * FROM price_alerts") == []
-    empty = directory(api, person, "빈 그룹")
+    empty = create_directory(api, person, "빈 그룹")
     assert data_of(api.ask("DELETE", f"/watchlist/directories/{empty['id']}", person)) is None
-    assert names(api, person) == ["관심 종목"]
+    assert directory_names(api, person) == ["관심 종목"]
 
 
 def test_item_has_its_last_trade(api: Api, person: Person) -> None:
     """STALE when it is old, null without one."""
     api.harness.tick(300_000, HYNIX, age_ms=60_000)
     for code in (SAMSUNG, "000660", "035420"):
-        added(api, person, code)
+        add_stock(api, person, code)
 
-    samsung, hynix, naver = listed(api, person)
+    samsung, hynix, naver = list_items(api, person)
 
     assert [one["stock_code"] for one in (samsung, hynix, naver)] == [SAMSUNG, HYNIX, NAVER]
     assert (samsung["stock_name"], samsung["market"], samsung["memo"]) == (
@@ -164,7 +164,7 @@ def test_item_has_its_last_trade(api: Api, person: Person) -> None:
 
 def test_alerts_have_their_distance(api: Api, person: Person) -> None:
     """In basis points of the price, signed; null without a price."""
-    item = added(
+    item = add_stock(
         api, person, target_price=72_000, upper_price=77_000, lower_price=69_999, memo="배당"
     )
 
@@ -181,8 +181,8 @@ def test_alerts_have_their_distance(api: Api, person: Person) -> None:
         ("lower_price", 69_999, "ARMED", 0),
     ]
     assert api.answers[-1].headers["Location"] == f"/api/v1/watchlist/{item['id']}"
-    assert listed(api, person) == [item]
-    unknown = added(api, person, KAKAO, lower_price=30_000)
+    assert list_items(api, person) == [item]
+    unknown = add_stock(api, person, KAKAO, lower_price=30_000)
     assert [one["distance_bp"] for one in unknown["alerts"]] == [None]
 
 
@@ -195,13 +195,13 @@ def test_list_has_constant_cost(api: Api, person: Person) -> None:
             data_of(api.get(path, person))
         return len(sent), api.harness.core.redis.info("stats")["total_commands_processed"] - before
 
-    added(api, person, target_price=1)
+    add_stock(api, person, target_price=1)
     paths = ("/watchlist", f"/watchlist?directory_id={person.id}", "/watchlist/directories")
     few = [costs(path) for path in paths]
-    more = directory(api, person, "더")
+    more = create_directory(api, person, "더")
     for code in (HYNIX, NAVER, KAKAO):
         for where in (person.id, more["id"]):
-            added(api, person, code, directory_id=where, upper_price=10**9, lower_price=1)
+            add_stock(api, person, code, directory_id=where, upper_price=10**9, lower_price=1)
 
     assert [costs(path) for path in paths] == few
     # Reading the command count is itself a command.
@@ -214,20 +214,20 @@ def test_list_works_without_redis(
     """Without prices; alerts can still be set."""
     valkey_server.stop()
     try:
-        item = added(api, person, target_price=72_000)
+        item = add_stock(api, person, target_price=72_000)
         assert (item["quote"], item["alerts"][0]["distance_bp"]) == (None, None)
-        assert listed(api, person) == [item]
+        assert list_items(api, person) == [item]
     finally:
         valkey_server.start()
 
 
 def test_pages_continue_after_the_last_item(api: Api, person: Person) -> None:
     """Each stock once, also if the last item of a page was deleted meanwhile."""
-    second = directory(api, person, "둘째")
+    second = create_directory(api, person, "둘째")
     for where in (None, second["id"]):
         for code in (SAMSUNG, HYNIX, NAVER):
-            added(api, person, code, **({"directory_id": where} if where else {}))
-    all_ids = [item["id"] for item in listed(api, person)]
+            add_stock(api, person, code, **({"directory_id": where} if where else {}))
+    all_ids = [item["id"] for item in list_items(api, person)]
     assert len(set(all_ids)) == 6
 
     seen, cursor = [], ""
@@ -241,25 +241,25 @@ def test_pages_continue_after_the_last_item(api: Api, person: Person) -> None:
         cursor = f"&cursor={page['next_cursor']}"
 
     assert seen == all_ids
-    assert [item["id"] for item in listed(api, person, f"directory_id={second['id']}")] == all_ids[
-        3:
-    ]
+    assert [
+        item["id"] for item in list_items(api, person, f"directory_id={second['id']}")
+    ] == all_ids[3:]
 
 
 def test_stock_is_unique_in_a_directory(api: Api, person: Person) -> None:
     """By either code; another directory may have it too."""
-    added(api, person, "005930")
+    add_stock(api, person, "005930")
     refused = problem_of(
         api.post("/watchlist", person, {"stock_code": SAMSUNG}), "watchlist-duplicate"
     )
     assert (refused["stock_code"], refused["directory_id"]) == (SAMSUNG, person.id)
-    second = directory(api, person, "둘째")
-    there = added(api, person, directory_id=second["id"])
+    second = create_directory(api, person, "둘째")
+    there = add_stock(api, person, directory_id=second["id"])
 
     moved = api.ask("PATCH", f"/watchlist/{there['id']}", person, json={"directory_id": person.id})
 
     problem_of(moved, "watchlist-duplicate")
-    assert len(listed(api, person)) == 2
+    assert len(list_items(api, person)) == 2
 
 
 def test_unlisted_stocks_are_refused(api: Api, person: Person) -> None:
@@ -268,12 +268,12 @@ def test_unlisted_stocks_are_refused(api: Api, person: Person) -> None:
     set_status(api.harness, "DELISTED")
     problem_of(api.post("/watchlist", person, {"stock_code": SAMSUNG}), "stock-not-tradable")
     set_status(api.harness, "HALTED")
-    added(api, person)
+    add_stock(api, person)
 
 
 def test_change_affects_only_given_members(api: Api, person: Person) -> None:
     """null removes a value."""
-    item = added(api, person, memo="첫 메모", target_price=72_000, upper_price=80_000)
+    item = add_stock(api, person, memo="첫 메모", target_price=72_000, upper_price=80_000)
     path = f"/watchlist/{item['id']}"
 
     assert data_of(api.ask("PATCH", path, person, json={"memo": "새 메모"})) == {
@@ -300,8 +300,8 @@ def test_crossing_alert_prices_are_refused(api: Api, person: Person) -> None:
     body = {"stock_code": SAMSUNG, "upper_price": 70_000, "lower_price": 70_000}
     refused = problem_of(api.post("/watchlist", person, body), "validation-failed")
     assert (refused["field"], refused["limit"]) == ("lower_price", 69_999)
-    assert listed(api, person) == []
-    item = added(api, person, upper_price=70_000)
+    assert list_items(api, person) == []
+    item = add_stock(api, person, upper_price=70_000)
     path = f"/watchlist/{item['id']}"
     problem_of(
         api.ask("PATCH", path, person, json={"lower_price": 71_000, "memo": "x"}),
@@ -316,11 +316,11 @@ def test_crossing_alert_prices_are_refused(api: Api, person: Person) -> None:
 
 def test_item_moves_to_another_directory_with_its_alerts(api: Api, person: Person) -> None:
     """Only to an own directory; moving to its own has no effect."""
-    second = directory(api, person, "둘째")
-    added(api, person, HYNIX, directory_id=second["id"])
-    item = added(api, person, target_price=72_000)
+    second = create_directory(api, person, "둘째")
+    add_stock(api, person, HYNIX, directory_id=second["id"])
+    item = add_stock(api, person, target_price=72_000)
     path = f"/watchlist/{item['id']}"
-    strange = directory(api, api.person(), "남의 것")
+    strange = create_directory(api, api.person(), "남의 것")
     for where in (strange["id"], str(uuid4())):
         refused = api.ask("PATCH", path, person, json={"directory_id": where})
         problem_of(refused, "watchlist-directory-not-found")
@@ -328,7 +328,9 @@ def test_item_moves_to_another_directory_with_its_alerts(api: Api, person: Perso
     moved = data_of(api.ask("PATCH", path, person, json={"directory_id": second["id"]}))
 
     assert moved == {**item, "directory_id": second["id"]}
-    assert [one["stock_code"] for one in listed(api, person, f"directory_id={second['id']}")] == [
+    assert [
+        one["stock_code"] for one in list_items(api, person, f"directory_id={second['id']}")
+    ] == [
         HYNIX,
         SAMSUNG,
     ]
@@ -337,7 +339,7 @@ def test_item_moves_to_another_directory_with_its_alerts(api: Api, person: Perso
 
 def test_items_are_sorted_in_one_statement(api: Api, person: Person) -> None:
     """A list that does not contain exactly the directory's items is refused."""
-    ids = [added(api, person, code)["id"] for code in (SAMSUNG, HYNIX, NAVER, KAKAO)]
+    ids = [add_stock(api, person, code)["id"] for code in (SAMSUNG, HYNIX, NAVER, KAKAO)]
     wanted = [ids[2], ids[0], ids[3], ids[1]]
 
     def put(item_ids: list[str]) -> Any:
@@ -352,16 +354,16 @@ def test_items_are_sorted_in_one_statement(api: Api, person: Person) -> None:
         assert data_of(put(wanted)) == {"directory_id": person.id, "item_ids": wanted}
 
     assert sum(statement.startswith("UPDATE watchlist_items") for statement in sent) == 1
-    assert [item["id"] for item in listed(api, person)] == wanted
-    stranger = added(api, api.person())["id"]
+    assert [item["id"] for item in list_items(api, person)] == wanted
+    stranger = add_stock(api, api.person())["id"]
     refused = problem_of(put([*wanted[1:], stranger]), "watchlist-order-mismatch")
     assert (refused["missing"], refused["unknown"]) == ([wanted[0]], [stranger])
     problem_of(put([*wanted, wanted[0]]), "validation-failed")
     problem_of(put([]), "watchlist-order-mismatch")
-    assert [item["id"] for item in listed(api, person)] == wanted
-    added(api, person, "A005380")
-    assert listed(api, person)[-1]["stock_code"] == "A005380"
-    empty = directory(api, person, "빈 그룹")
+    assert [item["id"] for item in list_items(api, person)] == wanted
+    add_stock(api, person, "A005380")
+    assert list_items(api, person)[-1]["stock_code"] == "A005380"
+    empty = create_directory(api, person, "빈 그룹")
     assert data_of(
         api.ask(
             "PUT", "/watchlist/order", person, json={"directory_id": empty["id"], "item_ids": []}
@@ -371,27 +373,30 @@ def test_items_are_sorted_in_one_statement(api: Api, person: Person) -> None:
 
 def test_removed_item_loses_its_alerts(api: Api, person: Person) -> None:
     """Other items stay, and the stock can be added again."""
-    first, second = added(api, person, target_price=1), added(api, person, HYNIX, target_price=1)
+    first, second = (
+        add_stock(api, person, target_price=1),
+        add_stock(api, person, HYNIX, target_price=1),
+    )
 
     assert data_of(api.ask("DELETE", f"/watchlist/{first['id']}", person)) is None
 
     problem_of(api.ask("DELETE", f"/watchlist/{first['id']}", person), "watchlist-item-not-found")
-    assert [item["id"] for item in listed(api, person)] == [second["id"]]
+    assert [item["id"] for item in list_items(api, person)] == [second["id"]]
     assert len(rows(api.harness, "SELECT * FROM price_alerts")) == 1
-    added(api, person)
+    add_stock(api, person)
 
 
 def test_limits_are_those_of_the_settings(api: Api, person: Person) -> None:
     """Also when items are moved."""
     change_settings(api.harness, watchlist_directories_max=2, watchlist_items_max=1)
     api.app.extensions["stocking"] = api.harness.core
-    second = directory(api, person, "둘째")
+    second = create_directory(api, person, "둘째")
     refused = problem_of(
         api.post("/watchlist/directories", person, {"name": "셋째"}), "watchlist-limit-reached"
     )
     assert (refused["limited"], refused["limit"]) == ("directories", 2)
-    added(api, person)
-    there = added(api, person, HYNIX, directory_id=second["id"])
+    add_stock(api, person)
+    there = add_stock(api, person, HYNIX, directory_id=second["id"])
     refused = problem_of(
         api.post("/watchlist", person, {"stock_code": NAVER}), "watchlist-limit-reached"
     )
@@ -433,7 +438,7 @@ def test_concurrent_requests_respect_uniqueness_and_limits(server_api: Api) -> N
         409,
         409,
     ]
-    assert len(listed(api, person)) == 3
+    assert len(list_items(api, person)) == 3
     positions = rows(api.harness, "SELECT position FROM watchlist_items ORDER BY position")
     assert [row["position"] for row in positions] == [0, 1, 2]
     assert api.harness.breaches() == []
@@ -446,14 +451,14 @@ def test_repeated_key_adds_once(api: Api, person: Person) -> None:
 
     assert second.get_json() == first.get_json()
     assert second.headers["Idempotency-Replayed"] == "true"
-    assert len(listed(api, person)) == 1
+    assert len(list_items(api, person)) == 1
 
 
 def test_closed_account_has_no_watchlist(api: Api, person: Person) -> None:
     """Memos are personal data."""
-    second = directory(api, person, "둘째")
+    second = create_directory(api, person, "둘째")
     for where in (person.id, second["id"]):
-        added(api, person, directory_id=where, memo="비밀", target_price=72_000)
+        add_stock(api, person, directory_id=where, memo="비밀", target_price=72_000)
 
     api.harness.core.run(close_account, user_id=UUID(person.id))
 
@@ -463,7 +468,7 @@ def test_closed_account_has_no_watchlist(api: Api, person: Person) -> None:
 
 def test_watchlists_are_separate_per_user(api: Api, person: Person) -> None:
     """Another user's ids are not found anywhere, and nothing is changed."""
-    mine, other = added(api, person), api.person()
+    mine, other = add_stock(api, person), api.person()
     for path in ("/watchlist?directory_id={}", "/watchlist/directories/{}"):
         problem_of(api.get(path.format(person.id), other), "watchlist-directory-not-found")
     body = {"directory_id": person.id, "stock_code": HYNIX}
@@ -473,7 +478,7 @@ def test_watchlists_are_separate_per_user(api: Api, person: Person) -> None:
         api.ask("PUT", "/watchlist/order", other, json=order), "watchlist-directory-not-found"
     )
     problem_of(api.ask("DELETE", f"/watchlist/{mine['id']}", other), "watchlist-item-not-found")
-    assert listed(api, other) == []
-    assert listed(api, person) == [mine]
+    assert list_items(api, other) == []
+    assert list_items(api, person) == [mine]
     (default,) = api.harness.core.read(directories_of, UUID(other.id))
     assert default.item_count == 0

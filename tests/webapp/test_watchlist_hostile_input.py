@@ -126,8 +126,8 @@ def test_item_order_is_a_bounded_list_of_ids(target: Target) -> None:
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=1", "cursor=1-2-3",
-     "cursor=-1-2", "cursor=1-" + "9" * 16, "cursor=%ED%A0%80", "cursor=", "directory_id=x", "directory_id=", "directory_id=%00",
-     "cursor=１-２"],
+     "cursor=-1-2", "cursor=1-" + "9" * 16, "cursor=%ED%A0%80", "cursor=", "directory_id=x",
+     "directory_id=", "directory_id=%00", "cursor=１-２"],
 )  # fmt: skip
 def test_invalid_queries_are_refused(target: Target, query: str) -> None:
     assert target.refused("GET", f"/watchlist?{query}") == 422
