@@ -253,12 +253,12 @@ class Settings(HttpSettings, BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _drop_development_defaults_in_production(
-        cls, given: dict[str, object]
+        cls, values: dict[str, object]
     ) -> dict[str, object]:
         return (
-            {**dict.fromkeys(PRODUCTION_NEEDS), **given}
-            if given.get("environment") == "production"
-            else given
+            {**dict.fromkeys(PRODUCTION_NEEDS), **values}
+            if values.get("environment") == "production"
+            else values
         )
 
     @model_validator(mode="after")
@@ -389,14 +389,14 @@ class Settings(HttpSettings, BaseSettings):
 
 def is_production(environment: Mapping[str, str] | None = None) -> bool:
     """Return True if the environment is production, even if other settings are invalid."""
-    given = os.environ if environment is None else environment
-    return given.get("ENVIRONMENT", "").lower() == "production"
+    environ = os.environ if environment is None else environment
+    return environ.get("ENVIRONMENT", "").lower() == "production"
 
 
 def is_json_logging(environment: Mapping[str, str] | None = None) -> bool:
     """Return True if logs must be JSON, even if the settings are invalid, to report that."""
-    given = os.environ if environment is None else environment
-    return given.get("LOG_FORMAT") == "json"
+    environ = os.environ if environment is None else environment
+    return environ.get("LOG_FORMAT") == "json"
 
 
 def load(
@@ -407,17 +407,17 @@ def load(
     Without a process, return the settings of a machine that runs all of them. Raises SettingsError
     with all faults.
     """
-    given = os.environ if environment is None else environment
+    environ = os.environ if environment is None else environment
     unread, needed = (
         (process.unread, process.needs) if process else (frozenset[str](), Process.API.needs)
     )
     fields: dict[str, str | None] = {
         name.lower(): value
-        for name, value in given.items()
+        for name, value in environ.items()
         if value != "" and name.lower() not in unread
     }
     lines = []
-    if is_production(given):
+    if is_production(environ):
         lines = [
             f"  {name.upper()}: {PRODUCTION_NEEDS[name]}" for name in sorted(needed - fields.keys())
         ]

@@ -47,16 +47,16 @@ class QuoteStore:
 
     def last_ticks(self, codes: Iterable[str]) -> dict[str, Tick]:
         """Return the last ticks by code, without stocks that have none."""
-        wanted = list(dict.fromkeys(codes))
-        if not wanted:
+        unique_codes = list(dict.fromkeys(codes))
+        if not unique_codes:
             return {}
         try:
-            values = self._redis.mget([keys.last_tick(code) for code in wanted])
+            values = self._redis.mget([keys.last_tick(code) for code in unique_codes])
         except RedisError as fault:
             raise MarketUnavailable from fault
         return {
             code: tick
-            for code, value in zip(wanted, values, strict=True)
+            for code, value in zip(unique_codes, values, strict=True)
             if (tick := _read(code, value))
         }
 

@@ -63,12 +63,12 @@ class Subscription:
     reason: str | None
 
 
-def publish_subscriptions(redis: Redis, wanted: Mapping[str, Source]) -> None:
+def publish_subscriptions(redis: Redis, subscriptions: Mapping[str, Source]) -> None:
     """Replace the product's subscriptions by these stocks (product codes).
 
     Raises MarketUnavailable.
     """
-    if not wanted:
+    if not subscriptions:
         # An empty hash would not exist, which the relayer reads as lost.
         return
     try:
@@ -76,7 +76,7 @@ def publish_subscriptions(redis: Redis, wanted: Mapping[str, Source]) -> None:
             pipeline.delete(keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS)
             pipeline.hset(
                 keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS,
-                mapping={trade_topic(code): str(source) for code, source in wanted.items()},
+                mapping={trade_topic(code): str(source) for code, source in subscriptions.items()},
             )
             pipeline.execute()
     except RedisError as fault:

@@ -70,12 +70,12 @@ def search_pattern(query: str) -> re.Pattern[str]:
     consonant also matches those with one: 삼서 may become 삼성. Any other character matches itself.
     The pattern needs no backtracking, so no query can make it slow.
     """
-    wanted = normalize_hangul(query)
-    last = len(wanted) - 1
+    normalized = normalize_hangul(query)
+    last = len(normalized) - 1
     return re.compile(
         "".join(
             _character_class(character, last=index == last)
-            for index, character in enumerate(wanted)
+            for index, character in enumerate(normalized)
         )
     )
 

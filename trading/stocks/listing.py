@@ -136,9 +136,9 @@ def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
 
 def _text(row: Mapping[str, str | None], field: str, *, line: int) -> str | None:
     """Return the first non-empty column of a field; None if there is none."""
-    given = (row.get(column) for column in _COLUMNS[field])
+    values = (row.get(column) for column in _COLUMNS[field])
     found = next(
-        (value.strip() for value in given if isinstance(value, str) and value.strip()), None
+        (value.strip() for value in values if isinstance(value, str) and value.strip()), None
     )
     if found is not None and len(found) > (limit := _LONGEST.get(field, 40)):
         raise MalformedListing(f"line {line}: {field} is longer than {limit} characters")

@@ -58,17 +58,17 @@ class StockIndex:
         Searches the Korean name, its initial consonants, the English name, and the code with and
         without its A. Ignores case, width and spaces. A query of spaces finds nothing.
         """
-        wanted = normalize_hangul(query)
-        if not wanted:
+        normalized = normalize_hangul(query)
+        if not normalized:
             return []
-        code = product_code(wanted)
+        code = product_code(normalized)
         matches: dict[int, _Match] = {}
         for found in search_pattern(query).finditer(self._text):
             line = bisect_right(self._starts, found.start()) - 1
             rank, text = self._lines[line]
             if self._stocks[rank].code == code:
                 match = _Match.CODE
-            elif text == wanted:
+            elif text == normalized:
                 match = _Match.NAME
             else:
                 match = _Match.PREFIX if found.start() == self._starts[line] else _Match.PART

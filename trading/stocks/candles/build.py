@@ -125,11 +125,11 @@ def purge_minutes(uow: UnitOfWork, *, keep_days: int) -> int:
 
 def _lock_cursor(session: Session, *, now: datetime) -> _Cursor | None:
     """Return the cursor, locked and created if missing; None if another process holds it."""
-    wanted = select(CANDLE_CURSORS.c.position, CANDLE_CURSORS.c.read_at)
-    row = session.execute(wanted.with_for_update(skip_locked=True)).one_or_none()
+    statement = select(CANDLE_CURSORS.c.position, CANDLE_CURSORS.c.read_at)
+    row = session.execute(statement.with_for_update(skip_locked=True)).one_or_none()
     if row is not None:
         return _Cursor(*row)
-    if session.execute(wanted).one_or_none() is not None:
+    if session.execute(statement).one_or_none() is not None:
         return None
     # Candles without a cursor: an operator deleted it, so continue after the newest candle. The
     # upsert lets the second of two concurrent first runs find the cursor of the first.
@@ -140,7 +140,7 @@ def _lock_cursor(session: Session, *, now: datetime) -> _Cursor | None:
         [{"id": 1, "position": built, "read_at": now - timedelta(days=1)}],
         update=("id",),
     )
-    return _Cursor(*session.execute(wanted.with_for_update()).one())
+    return _Cursor(*session.execute(statement.with_for_update()).one())
 
 
 def _only_listed(session: Session, ticks: Sequence[Tick]) -> list[Tick]:

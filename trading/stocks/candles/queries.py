@@ -48,17 +48,17 @@ def list_candles(
     At most COUNT_MAX candles. Spans without trades have none. Runs two statements for any interval.
     """
     count = min(count, COUNT_MAX)
-    wanted = select(*_CANDLE_COLUMNS).where(
+    statement = select(*_CANDLE_COLUMNS).where(
         CANDLES.c.stock_code == stock_code, CANDLES.c.candle_interval == interval.stored
     )
     if before is not None:
         start = interval.start(before)
-        wanted = wanted.where(
+        statement = statement.where(
             CANDLES.c.starts_at < (start if start == before else interval.end(start))
         )
     # The maximum number of parts per candle, so that the last candle is complete too.
     rows = session.execute(
-        wanted.order_by(CANDLES.c.starts_at.desc()).limit(count * interval.parts_max)
+        statement.order_by(CANDLES.c.starts_at.desc()).limit(count * interval.parts_max)
     ).mappings()
     stored = (Candle(**row) for row in rows)
     candles = list(islice(aggregate_candles(stored, interval), count))

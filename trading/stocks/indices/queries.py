@@ -22,14 +22,14 @@ def index_closes(
     session: Session, index_code: str, *, since: date | None = None, until: date | None = None
 ) -> dict[date, int]:
     """Return the closes from ``since`` to ``until`` inclusive, oldest first. One statement."""
-    wanted = select(INDEX_CLOSES.c.day, INDEX_CLOSES.c.close).where(
+    statement = select(INDEX_CLOSES.c.day, INDEX_CLOSES.c.close).where(
         INDEX_CLOSES.c.index_code == index_code
     )
     if since is not None:
-        wanted = wanted.where(INDEX_CLOSES.c.day >= since)
+        statement = statement.where(INDEX_CLOSES.c.day >= since)
     if until is not None:
-        wanted = wanted.where(INDEX_CLOSES.c.day <= until)
-    return {row.day: row.close for row in session.execute(wanted.order_by(INDEX_CLOSES.c.day))}
+        statement = statement.where(INDEX_CLOSES.c.day <= until)
+    return {row.day: row.close for row in session.execute(statement.order_by(INDEX_CLOSES.c.day))}
 
 
 def closes_due(

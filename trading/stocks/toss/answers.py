@@ -181,9 +181,9 @@ def read_trades(result: object) -> tuple[MarketTrade, ...]:
 def read_candles(result: object) -> CandlePage:
     """Return the valid candles, newest first."""
     page = _object(result)
-    given = _objects(page.get("candles"))
-    candles = [candle for item in given if (candle := _candle(item)) is not None]
-    if given and not candles:
+    items = _objects(page.get("candles"))
+    candles = [candle for item in items if (candle := _candle(item)) is not None]
+    if items and not candles:
         raise TossFailed("no candle can be read")
     return CandlePage(
         candles=tuple(sorted(candles, key=lambda candle: candle.time, reverse=True)),
@@ -215,13 +215,13 @@ def read_exchange_rate(result: object) -> ExchangeRate:
 def read_ranking(result: object) -> Ranking:
     """Return the codes of Korean stocks without duplicates."""
     ranking = _object(result)
-    given = _objects(ranking.get("products"))
+    items = _objects(ranking.get("products"))
     codes = [
         code
-        for item in given
+        for item in items
         if (code := product_code(_text(item.get("productCode")) or "")) is not None
     ]
-    if given and not codes:
+    if items and not codes:
         raise TossFailed("no product can be read")
     return Ranking(codes=tuple(dict.fromkeys(codes)), based_at=_instant(ranking.get("basedAt")))
 

@@ -160,7 +160,8 @@ def test_longer_intervals_are_aggregated(harness: TradingHarness) -> None:
     build(harness)
     fives = chart(harness, "min:5")
     assert [
-        (ohlc(one)[:5], (one.starts_at - TEN) // timedelta(minutes=5)) for one in reversed(fives)
+        (ohlc(candle)[:5], (candle.starts_at - TEN) // timedelta(minutes=5))
+        for candle in reversed(fives)
     ] == [
         ((70_000, 70_004, 70_000, 70_004, 2), 0),
         ((70_005, 70_007, 70_005, 70_007, 2), 1),
@@ -168,20 +169,20 @@ def test_longer_intervals_are_aggregated(harness: TradingHarness) -> None:
         ((70_030, 70_030, 70_030, 70_030, 1), 6),
         ((70_061, 70_061, 70_061, 70_061, 1), 12),
     ]
-    assert [one.volume for one in chart(harness, "min:30")] == [1, 1, 5]
+    assert [candle.volume for candle in chart(harness, "min:30")] == [1, 1, 5]
     assert chart(harness, "min:5", count=2) == fives[:2]
     assert chart(harness, "min:5", count=2, before=fives[1].starts_at) == fives[2:4]
     assert chart(harness, "min:5", before=fives[0].starts_at + timedelta(minutes=1)) == fives
     days = [Trade(86_400 * day, 71_000 + day, 1) for day in (1, 3, 10, 11)]
     stream(harness, *days)
     build(harness)
-    assert [one.volume for one in chart(harness, "day:1")] == [1, 1, 1, 1, 7]
-    assert [ohlc(one)[:5] for one in chart(harness, "week:1")] == [
+    assert [candle.volume for candle in chart(harness, "day:1")] == [1, 1, 1, 1, 7]
+    assert [ohlc(candle)[:5] for candle in chart(harness, "week:1")] == [
         (71_010, 71_011, 71_010, 71_011, 2),
         (71_003, 71_003, 71_003, 71_003, 1),
         (70_000, 71_001, 70_000, 71_001, 8),
     ]
-    assert [one.volume for one in chart(harness, "month:1")] == [1, 10]
+    assert [candle.volume for candle in chart(harness, "month:1")] == [1, 10]
 
 
 def test_chart_takes_two_statements(harness: TradingHarness) -> None:
@@ -190,10 +191,10 @@ def test_chart_takes_two_statements(harness: TradingHarness) -> None:
         stream(harness, *(Trade(60 * minute, 70_000) for minute in range(count)))
         with statements_counted(harness.core.database.engine) as built:
             build(harness)
-        assert len([one for one in built if "INSERT INTO candles" in one]) == 1
+        assert len([statement for statement in built if "INSERT INTO candles" in statement]) == 1
         with statements_counted(harness.core.database.engine) as queried:
             assert len(chart(harness, "min:5")) == -(-count // 5)
-        assert len([one for one in queried if one.startswith("SELECT")]) == 2
+        assert len([statement for statement in queried if statement.startswith("SELECT")]) == 2
 
 
 @pytest.mark.parametrize("lost", ["trimmed", "deleted"])
@@ -213,14 +214,16 @@ def test_gap_marks_the_candles_of_its_time(harness: TradingHarness, lost: str) -
     assert build(harness) == CandleReport(ticks=1, candles=2, gap=True)
     stream(harness, Trade(300, 70_400), received_s=300)
     build(harness)
-    candles = {(one.starts_at - TEN) // timedelta(minutes=1): one for one in chart(harness)}
-    assert {minute: one.has_gap for minute, one in candles.items()} == {
+    candles = {
+        (candle.starts_at - TEN) // timedelta(minutes=1): candle for candle in chart(harness)
+    }
+    assert {minute: candle.has_gap for minute, candle in candles.items()} == {
         0: True,
         1: True,
         3: True,
         5: False,
     }
-    assert [one.has_gap for one in chart(harness, "day:1")] == [True]
+    assert [candle.has_gap for candle in chart(harness, "day:1")] == [True]
     assert candles[1].high == 70_100
 
 
@@ -236,7 +239,7 @@ def test_candles_and_cursor_are_committed_together(harness: TradingHarness) -> N
         harness.core.run(build_and_crash)
     assert (chart(harness), rows(harness, "SELECT * FROM candle_cursors")) == ([], [])
     build(harness)
-    assert [one.volume for one in chart(harness)] == [5]
+    assert [candle.volume for candle in chart(harness)] == [5]
 
 
 def test_deleted_cursor_is_restored_from_the_candles(harness: TradingHarness) -> None:
@@ -246,7 +249,7 @@ def test_deleted_cursor_is_restored_from_the_candles(harness: TradingHarness) ->
     harness.do(lambda session: session.execute(CANDLE_CURSORS.delete()))
     stream(harness, Trade(61, 70_000, 1))
     assert build(harness) == CandleReport(ticks=1, candles=2)
-    assert [one.volume for one in chart(harness)] == [6, 5]
+    assert [candle.volume for candle in chart(harness)] == [6, 5]
 
 
 def test_concurrent_builders_add_each_tick_once(server_harness: TradingHarness) -> None:
@@ -256,8 +259,8 @@ def test_concurrent_builders_add_each_tick_once(server_harness: TradingHarness) 
         stream(harness, Trade(number, 70_000, 1), Trade(60 + number, 70_000, 1))
         reports = run_together(*[lambda: build(harness)] * 3)
         assert sum(report.ticks for report in reports) == 2
-    assert [one.volume for one in chart(harness)] == [20, 20]
-    assert [one.volume for one in chart(harness, "day:1")] == [40]
+    assert [candle.volume for candle in chart(harness)] == [20, 20]
+    assert [candle.volume for candle in chart(harness, "day:1")] == [40]
 
 
 def test_builder_returns_if_the_cursor_is_locked(server_harness: TradingHarness) -> None:
@@ -316,7 +319,7 @@ def test_old_minutes_are_purged_in_batches_and_days_are_kept(
 
     assert [purge() for _ in range(6)] == [4, 4, 4, 4, 0, 0]
     for code in (SAMSUNG, HYNIX):
-        assert [one.starts_at - TEN for one in chart(harness, code=code)] == [
+        assert [candle.starts_at - TEN for candle in chart(harness, code=code)] == [
             timedelta(minutes=9),
             timedelta(minutes=8),
         ]
@@ -372,7 +375,8 @@ def test_any_history_yields_the_candles_of_all_trades(
             for trade in of_stock:
                 spans[interval.start(trade.traded_at)].append(trade)
             assert [
-                (one.starts_at, ohlc(one)) for one in reversed(chart(harness, interval, code))
+                (candle.starts_at, ohlc(candle))
+                for candle in reversed(chart(harness, interval, code))
             ] == [
                 (
                     start,
