@@ -1,4 +1,4 @@
-"""The trading core put together: what every edge (API, worker, command line) needs to make its one call. Made once per process."""
+"""Build the `Core` of a process: settings, database, Redis clients and external clients."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,16 +36,16 @@ Clock = Callable[[], datetime]
 Deliver = Callable[[Sequence[TaskRequest]], None]
 Publish = Callable[[Sequence[AccountEvent]], None]
 
-# For a process that answers people: nobody waits a minute for a payment to be prepared, and one that was not is begun anew.
+# For processes that answer users: preparing a payment must not take a minute.
 PORTONE_API_TIMEOUTS = PortoneTimeouts(connect_s=3.0, read_s=8.0, total_s=12.0)
 
 
 def dispatch_nothing(_wakeups: Sequence[TaskRequest]) -> None:
-    """For commands that wake nobody: what they leave due is found by the recovery sweep."""
+    """Dispatch nothing, for commands: the recovery sweep finds the rows."""
 
 
 def publish_directly(publish: Publish) -> Publish:
-    """For a process that nobody waits for: events are published by whoever committed them, right then."""
+    """Publish account events in the calling thread, for processes without waiting clients."""
     return publish
 
 
@@ -81,17 +81,18 @@ def build(
     database_timeout_s: int | None = None,
     clock: Clock | None = None,
 ) -> Core:
-    """A core on the settings' database and Redis.
+    """Build a core on the database and Redis of the settings.
 
-    ``deliver`` sends the wake-ups of committed transactions and must not raise. ``publishing`` is given what publishes their account events, and
-    says how that is called: at once, or from elsewhere. ``portone_timeouts`` are the patient ones when not given, ``database_timeout_s`` is the settings'
-    for processes that nobody waits for, ``clock`` is the database's.
+    `deliver` dispatches the tasks of committed transactions and must not raise. `publishing` wraps
+    the function that publishes their account events, to run it at once or in the background.
+    `portone_timeouts` default to those of background processes, `database_timeout_s` to the
+    setting, `clock` to the database's.
     """
 
     def hand_out(messages: Sequence[Any]) -> None:
         events = [message for message in messages if isinstance(message, AccountEvent)]
         wakeups = [message for message in messages if not isinstance(message, AccountEvent)]
-        # Events first: those that the woken add would have to wait for them.
+        # Events first: the tasks may add events that must follow them.
         if events:
             publish(events)
         if wakeups:

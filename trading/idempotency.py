@@ -1,8 +1,8 @@
-"""Idempotency receipts: a request that carries a key is answered once, and the first answer is given again to every repetition.
+"""Idempotency receipts: answer a request with a key once and repeat that answer.
 
-A claim is committed before the work begins, so that a second request is told at once that the first still runs. The answer is written in the
-same transaction as the work's own rows: either both are there or neither. A claim whose process died expires, and the next request with the
-key takes it over.
+A claim is committed before the work begins, so that a concurrent request with the same key is
+refused. The answer is written in the transaction of the work: both exist or neither. The claim of a
+process that died expires, and the next request with the key takes it over.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ from trading.db.statements import execute_rowcount
 from trading.errors import IdempotencyKeyConflict, RequestInProgress
 from trading.idempotency_table import IDEMPOTENCY_RECEIPTS
 
-# Longer than a request may take that has to wait for PortOne, and as short as that allows: whoever repeats one whose process died waits for the rest of
-# it. One that took longer still finds its claim taken over when it completes, and is undone.
+# Longer than a request that waits for PortOne may take, and no longer than needed: after a crash a
+# repetition waits for the rest of it. A request that took longer finds its claim taken over when it
+# completes, and is rolled back.
 CLAIM_S = 20
 PURGE_BATCH = 1_000
 
@@ -27,7 +28,9 @@ _NO_REQUEST = bytes(32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to answer a request. ``claim_id`` tells this run from one that took the key over later."""
+    """The right to answer a request. `claim_id` distinguishes this run from one that takes the key
+    over.
+    """
 
     scope: str
     key: str
@@ -36,7 +39,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
-    """The first answer to a request: HTTP status, JSON body and Location."""
+    """First answer to a request: HTTP status, JSON body and Location."""
 
     status: int
     body: str
@@ -53,10 +56,11 @@ def claim(
     keep_h: int,
     now: datetime,
 ) -> Claim | StoredAnswer:
-    """Claim a key, or return the answer that it already has.
+    """Claim a key, or return its stored answer.
 
-    ``claim_id`` is made before the transaction, so that a run after a COMMIT of unknown outcome knows the claim as its own.
-    Raises IdempotencyKeyConflict when the key came with another request before, RequestInProgress while the first still runs.
+    The caller creates `claim_id` before the transaction, so that a rerun after a COMMIT of unknown
+    outcome recognizes its own claim. Raises IdempotencyKeyConflict when the key was used for
+    another request, RequestInProgress while the first request is running.
     """
     mine = Claim(scope=scope, key=key, claim_id=claim_id)
     row = session.execute(
@@ -99,13 +103,15 @@ def _insert(session: Session, mine: Claim, *, request_hash: bytes, now: datetime
             )
         )
     except IntegrityError:
-        # Another request with this key was quicker, between our look and our insert.
+        # A concurrent request inserted the key after the SELECT.
         raise RequestInProgress from None
     return mine
 
 
 def complete(session: Session, mine: Claim, answer: StoredAnswer) -> None:
-    """Write the answer beside the work's own rows. Raises RequestInProgress when another run took the claim over meanwhile."""
+    """Store the answer of a claim. Raises RequestInProgress if another run has taken the claim
+    over.
+    """
     met = execute_rowcount(
         session,
         update(IDEMPOTENCY_RECEIPTS)
@@ -142,7 +148,7 @@ def record(session: Session, mine: Claim, answer: StoredAnswer, *, now: datetime
 
 
 def give_up(session: Session, mine: Claim) -> None:
-    """Forget a claim whose work did nothing, so that the same key may try again at once."""
+    """Delete a claim whose work changed nothing, so that the key can be used again at once."""
     session.execute(
         delete(IDEMPOTENCY_RECEIPTS).where(
             *_at(mine),
@@ -153,7 +159,7 @@ def give_up(session: Session, mine: Claim) -> None:
 
 
 def completed(session: Session, mine: Claim) -> StoredAnswer | None:
-    """The answer of this very run, if its transaction landed."""
+    """Return the answer of this run if its transaction was committed, else None."""
     row = session.execute(
         select(IDEMPOTENCY_RECEIPTS).where(
             *_at(mine),
@@ -169,7 +175,7 @@ def completed(session: Session, mine: Claim) -> StoredAnswer | None:
 
 
 def purge(session: Session, *, keep_h: int, now: datetime) -> int:
-    """Delete one batch of receipts older than they need be kept; return how many."""
+    """Delete one batch of receipts older than `keep_h` hours; return their number."""
     old = session.execute(
         select(IDEMPOTENCY_RECEIPTS.c.scope, IDEMPOTENCY_RECEIPTS.c.idempotency_key)
         .where(IDEMPOTENCY_RECEIPTS.c.created_at <= now - timedelta(hours=keep_h))

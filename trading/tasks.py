@@ -1,4 +1,4 @@
-"""The queue as seen from inside: names of tasks, and wake-ups for them. A wake-up carries ids only and may get lost."""
+"""Names of tasks and requests to run them. A request carries ids only and may get lost."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class Task(StrEnum):
-    """Names of tasks as the broker and Flower show them."""
+    """Task names in the broker and Flower."""
 
     EXECUTE_ORDERS = "execute_orders"
     SETTLE_EXECUTIONS = "settle_executions"
@@ -38,9 +38,9 @@ class Task(StrEnum):
     AUDIT_ACCOUNTS = "audit_accounts"
 
 
-# What waits for somebody outside takes one row at a time: together they would outlast a task's time limit.
+# Tasks that wait for PortOne process one row each: several could exceed a task's time limit.
 SINGLE_ID_TASKS = frozenset({Task.VERIFY_PAYMENT, Task.REFUND_PAYMENT})
-# What the ids of a wake-up are of.
+# The kind of row that a task's ids identify.
 _ROWS = {
     Task.EXECUTE_ORDERS: "order",
     Task.SETTLE_EXECUTIONS: "execution",
@@ -49,31 +49,33 @@ _ROWS = {
     Task.REFUND_PAYMENT: "refund",
 }
 
-# How many ids Flower shows: a batch has five hundred.
+# Number of ids that Flower shows; a batch has up to five hundred.
 _SHOWN_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
-    """Asks for a task to look at these rows. Lost, late or doubled it does no harm: the task goes by the rows' state."""
+    """Request to run a task for these rows. It may be lost, late or doubled: tasks check row
+    states.
+    """
 
     task: Task
     ids: tuple[UUID, ...]
 
 
 def log_fields(task: str, ids: Sequence[str]) -> dict[str, list[str]]:
-    """The ids of a wake-up under the name that they have in every line of the log; nothing for a task that is woken without."""
+    """Return a request's ids under their name in log lines; empty for a task without ids."""
     row = _ROWS.get(Task(task))
     if row is None:
         return {}
-    # A payment is called as PortOne's console calls it.
+    # Payments are logged as in PortOne's console.
     return {
         f"{row}_ids": [str(one).replace("-", "") if row == "payment" else str(one) for one in ids]
     }
 
 
 def describe_ids(task: str, ids: Sequence[str]) -> str:
-    """A wake-up's ids as Flower shows them: how many of what, and the first."""
+    """Return a request's ids for Flower: their number and kind, and the first ones."""
     ((name, named),) = log_fields(task, ids).items()
     first = ", ".join(named[:_SHOWN_MAX]) + (", …" if len(named) > _SHOWN_MAX else "")
     row = name.removesuffix("_ids")
@@ -81,7 +83,9 @@ def describe_ids(task: str, ids: Sequence[str]) -> str:
 
 
 def task_requests(task: Task, ids: Sequence[UUID], *, batch_size: int) -> Iterator[TaskRequest]:
-    """Wake-ups for all ``ids``, at most ``batch_size`` in each, and one in each for what waits for somebody outside."""
+    """Yield requests for all `ids`, at most `batch_size` ids each, or one for tasks that wait for
+    PortOne.
+    """
     batch_size = 1 if task in SINGLE_ID_TASKS else batch_size
     for start in range(0, len(ids), batch_size):
         yield TaskRequest(task, tuple(ids[start : start + batch_size]))
@@ -92,10 +96,12 @@ def task_dispatcher(
     *,
     lost: Callable[[str, int], None] = lambda _task, _count: None,
 ) -> Callable[[Sequence[TaskRequest]], None]:
-    """A ``deliver`` for the transaction runner: gives each wake-up to ``send(task name, ids)`` and never raises.
+    """Return a `deliver` function that passes each request to `send(task name, ids)` and never
+    raises.
 
-    A broker that is away must not fail a request whose order is already safe. The first failure ends the round, as every further try would wait
-    for the same broker; the sweep wakes what was not told. ``lost`` is given how many of a task's that were, and must not raise.
+    A broker outage must not fail a request whose order is committed. The first failure stops the
+    round, because every further attempt would wait for the same broker; the recovery sweep
+    dispatches the rest. `lost` receives the number of lost requests per task and must not raise.
     """
 
     def deliver(wakeups_due: Sequence[TaskRequest]) -> None:
@@ -133,7 +139,9 @@ class OrderIds(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffectedIds:
-    """Each id once, in the order of the work. ``request_ids`` are those of the requests that placed the orders, where they are known."""
+    """Ids processed by a task, each once, in processing order. `request_ids` placed the orders, if
+    known.
+    """
 
     order_ids: tuple[UUID, ...] = ()
     execution_ids: tuple[UUID, ...] = ()
@@ -142,7 +150,7 @@ class AffectedIds:
 
     @classmethod
     def of_orders(cls, orders: Iterable[OrderIds], *, execution_ids: Iterable[UUID] = ()) -> Self:
-        """By rows with the columns ``id``, ``user_id`` and ``request_id``."""
+        """Return the ids of these orders and of `execution_ids`."""
         rows = list(orders)
         return cls(
             order_ids=tuple(row.id for row in rows),

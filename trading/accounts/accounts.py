@@ -1,7 +1,7 @@
-"""Accounts: registering, signing in and out, refresh with rotation, password and profile.
+"""Use cases of accounts: register, sign in and out, refresh, change password and profile.
 
-Nothing here tells whether an address has an account, but for registering itself, which has to. An unknown address costs the same
-password hashing as a known one, so that time does not tell either.
+Only registration reveals whether an email address has an account. Signing in with an unknown
+address computes one password hash too, so the response time does not reveal it either.
 """
 
 from dataclasses import dataclass
@@ -32,14 +32,15 @@ from trading.ledger.model import LedgerEntry, TransactionType
 from trading.unit_of_work import UnitOfWork
 from trading.watchlists.directories import delete_watchlist, lock_watchlist
 
-# Below the thousand values of which a MariaDB before 10.5 makes a subquery.
+# Below one thousand values, from which MariaDB before 10.5 makes a subquery.
 _PURGE_BATCH = 500
 
 
 class Passwords:
-    """Argon2id with the parameters of the settings, over passwords in NFKC.
+    """Argon2id hashes with the parameters of the settings, over passwords in NFKC.
 
-    Hashes that were made with other parameters, or of a password as it was typed, still verify and are renewed at sign-in.
+    Hashes with other parameters, or of a password before normalization, still verify and are
+    renewed at sign-in.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,13 +54,15 @@ class Passwords:
         return self._hasher.hash(normalized(password))
 
     def matches(self, password: str, hashed: str | None) -> bool:
-        """Whether the password is the one behind the hash; without a hash False, after the same amount of work."""
+        """Return True if the password matches the hash; False, after the same work, if `hashed` is
+        None.
+        """
         return self._verifies(normalized(password), hashed) or (
             normalized(password) != password and self._verifies(password, hashed)
         )
 
     def outdated(self, hashed: str, password: str) -> bool:
-        """Whether a hash that ``password`` was verified against should be made anew."""
+        """Return True if the hash that `password` matched should be renewed."""
         return self._hasher.check_needs_rehash(hashed) or (
             normalized(password) != password and not self._verifies(normalized(password), hashed)
         )
@@ -77,7 +80,7 @@ class Passwords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """A sign-in session and the id of its only good refresh token."""
+    """A sign-in session and the id of its only valid refresh token."""
 
     session_id: UUID
     refresh_token_id: UUID
@@ -85,14 +88,17 @@ class SignIn:
 
 
 def normalized_email(email: str) -> str:
-    """The address as it is stored and compared: without surrounding space, in lower case."""
+    """Return the address as it is stored and compared: stripped and in lower case."""
     return email.strip().lower()
 
 
 def register(
     uow: UnitOfWork, *, user_id: UUID, email: str, password_hash: str, name: str
 ) -> UserRecord:
-    """Open an account with its balance, of which the starting cash is the first DEPOSIT, and a default watchlist. Raises EmailTaken."""
+    """Create a user, a balance with the starting cash as first DEPOSIT, and a default watchlist.
+
+    Raises EmailTaken.
+    """
     session, now, settings = uow.session, uow.now, uow.settings
     try:
         session.execute(
@@ -129,9 +135,9 @@ def register(
 def sign_in(
     uow: UnitOfWork, *, user_id: UUID, verified_hash: str, passwords: Passwords, password: str
 ) -> SignIn:
-    """Begin a session for a user whose password was just verified against ``verified_hash``.
+    """Begin a session for a user whose password has just matched `verified_hash`.
 
-    Raises Unauthorized when the account or its password changed meanwhile.
+    Raises Unauthorized if the account or the password has changed since.
     """
     session, now, settings = uow.session, uow.now, uow.settings
     row = session.execute(
@@ -163,12 +169,12 @@ def sign_in(
 def refresh(
     uow: UnitOfWork, *, session_id: UUID, refresh_token_id: UUID, renewed_token_id: UUID
 ) -> SignIn | None:
-    """Exchange a refresh token for a new one. None when it is no longer good.
+    """Exchange a refresh token for a new one; return None if it is not valid.
 
-    A token that was exchanged before is in two hands, one of them a thief's: the whole session ends. That must be committed, so the refusal is
-    a return value and not an exception.
-
-    ``renewed_token_id`` is made before the transaction, so that a run after a COMMIT of unknown outcome knows the exchange as its own.
+    Reusing a token means that two parties have it, one of them unauthorized: the session ends. That
+    must be committed, so the refusal is a return value and not an exception. The caller creates
+    `renewed_token_id` before the transaction, so that a rerun after a COMMIT of unknown outcome
+    recognizes its own exchange.
     """
     session, now, settings = uow.session, uow.now, uow.settings
     row = session.execute(
@@ -206,7 +212,7 @@ def refresh(
 
 
 def sign_out(uow: UnitOfWork, *, session_id: UUID) -> None:
-    """End one session: its access and refresh tokens are refused from now on."""
+    """End one session: its access and refresh tokens become invalid."""
     session, now = uow.session, uow.now
     _revoke(session, SIGN_IN_SESSIONS.c.id == session_id, reason="signed-out", now=now)
 
@@ -214,7 +220,9 @@ def sign_out(uow: UnitOfWork, *, session_id: UUID) -> None:
 def change_password(
     uow: UnitOfWork, *, user_id: UUID, session_id: UUID, verified_hash: str, new_hash: str
 ) -> None:
-    """Replace the password and end every other session. Raises Unauthorized when the password changed meanwhile."""
+    """Replace the password and end all other sessions. Raises Unauthorized if the password has
+    changed.
+    """
     session, now = uow.session, uow.now
     met = execute_rowcount(
         session,
@@ -239,7 +247,7 @@ def rename(uow: UnitOfWork, *, user_id: UUID, name: str) -> UserRecord:
 
 
 def close_account(uow: UnitOfWork, *, user_id: UUID) -> None:
-    """Close an account: name, address and watchlist are forgotten, every session ends. The ledger keeps its rows, without a person behind them."""
+    """Close an account: delete name, address and watchlist, end all sessions, keep the ledger."""
     session, now = uow.session, uow.now
     session.execute(
         update(USERS)
@@ -259,7 +267,7 @@ def promote(uow: UnitOfWork, *, email: str) -> UserRecord:
 
 
 def demote(uow: UnitOfWork, *, email: str) -> UserRecord:
-    """Take the ADMIN role from an account; its requests are those of a user from the next one on. Raises UserNotFound."""
+    """Remove the ADMIN role, effective with the account's next request. Raises UserNotFound."""
     session = uow.session
     return _set_role(session, email, "USER")
 
@@ -277,9 +285,11 @@ def _set_role(session: Session, email: str, role: str) -> UserRecord:
 
 
 def purge_sessions(uow: UnitOfWork, *, keep_days: int) -> int:
-    """Delete one batch of the sign-ins whose refresh token ran out so many days ago; return how many. One that was ended earlier waits for that too.
+    """Delete one batch of sessions whose refresh token expired `keep_days` days ago; return their
+    number.
 
-    Nothing is good for them any more: an access token lasts a day at most.
+    Sessions that were ended earlier wait for the same day. None is usable any more: an access token
+    lasts at most a day.
     """
     session, now = uow.session, uow.now
     old = (
@@ -288,7 +298,7 @@ def purge_sessions(uow: UnitOfWork, *, keep_days: int) -> int:
         .order_by(SIGN_IN_SESSIONS.c.expires_at)
         .limit(_PURGE_BATCH)
     )
-    # By their keys, so that no other row is locked.
+    # By primary key, so that no other row is locked.
     ids = list(session.scalars(old))
     return (
         execute_rowcount(
@@ -300,7 +310,7 @@ def purge_sessions(uow: UnitOfWork, *, keep_days: int) -> int:
 
 
 def user_of(session: Session, user_id: UUID) -> UserRecord:
-    """The user's own record. Raises UserNotFound."""
+    """Return the user's own record. Raises UserNotFound."""
     row = session.execute(
         select(USERS).where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None))
     ).one_or_none()

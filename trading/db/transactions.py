@@ -1,11 +1,13 @@
-"""The one place that begins and ends a transaction.
+"""Begin and end transactions. No other module does.
 
-A use case receives a session and never commits. What must come behind all its other statements it leaves with ``do_last``, what it wants sent to
-other processes with ``send_after_commit``; a rolled-back transaction sends nothing, and a worker never looks for a row that is not there yet. A
-send that is lost costs time only: the recovery sweep finds the rows by their state.
+Use cases receive a session and never commit. `before_commit` registers work that must follow all
+other statements, `after_commit` registers messages for other processes. A rollback sends nothing,
+so a worker never searches for a row that does not exist yet. A lost message costs only time: the
+recovery sweep finds the rows by their state.
 
-Deadlocks, lock waits and lost connections are retried a bounded number of times, with the work run anew in a new session. A connection lost
-*during COMMIT* leaves the outcome unknown (measured: 12 of 33 such commits had landed), so the caller must say how to find out.
+Deadlocks, lock timeouts and lost connections are retried a bounded number of times, each time in a
+new session. A connection lost *during COMMIT* leaves the outcome unknown (measured: 12 of 33 such
+commits had succeeded), so callers say how to find out.
 """
 
 import random
@@ -36,16 +38,17 @@ BACKOFF_FIRST_MS = 5
 SQLITE_BUSY_TIMEOUT_MS = 5_000
 LOCK_WAIT_TIMEOUT_S = 5
 
-# MariaDB would make a subquery of an IN list with a thousand values or more, and may then read, and lock, the table from its beginning. MySQL never
-# does, and takes this for a comment; so does a MariaDB before 10.5, whose first releases don't know the variable.
+# MariaDB converts an IN list of a thousand values or more to a subquery, and may then read and lock
+# the whole table. MySQL does not and ignores this comment; so does MariaDB before 10.5, whose first
+# releases lack the variable.
 _LISTS_STAY_LISTS = "/*M!100500 , in_predicate_conversion_threshold = 0 */"
 _ON_CONNECT = (
     "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', innodb_lock_wait_timeout = {lock_wait_s} "
     + _LISTS_STAY_LISTS
 )
 
-# MySQL: deadlock, lock wait timeout, too many connections, connection refused, server gone, connection lost, connection killed, server
-# shutting down.
+# MySQL: deadlock, lock wait timeout, too many connections, connection refused, server gone,
+# connection lost, connection killed, server shutting down.
 _TRANSIENT_MYSQL = frozenset({1213, 1205, 1040, 2003, 2006, 2013, 1927, 1053})
 _WORDS = {1213: "deadlock", 1205: "lock-wait"}
 _LAST = "last"
@@ -56,15 +59,17 @@ _HOLDS_TURN = "holds_turn"
 
 
 class DatabaseUnavailable(Exception):
-    """The database did not answer, or kept refusing, for as long as a caller may be asked to wait. Nothing was changed."""
+    """The database did not answer in time, or kept failing. Nothing was changed."""
 
 
 class CommitUncertain(DatabaseUnavailable):
-    """The connection was lost during COMMIT and nobody could tell whether it landed. It may have: unlike its kind, this is no promise."""
+    """The connection was lost during COMMIT and the outcome is unknown: the change may be
+    committed.
+    """
 
 
 class _LostInCommit(Exception):
-    """A transient fault of the COMMIT itself: whether it landed is unknown."""
+    """A transient fault of the COMMIT itself; its outcome is unknown."""
 
     def __init__(self, fault: DBAPIError) -> None:
         super().__init__(str(fault))
@@ -72,21 +77,21 @@ class _LostInCommit(Exception):
 
 
 def rerun_is_safe(_session: Session) -> None:
-    """``find_committed`` for work that looks at the state of its rows first: run again, it changes nothing more."""
+    """Use as `find_committed` for idempotent work: running it again changes nothing more."""
 
 
 def before_commit(session: Session, work: Callable[[Session], None]) -> None:
-    """Have ``work`` done when everything else of this session's transaction is done and only its COMMIT is left; once, however often it is asked."""
+    """Run `work` immediately before COMMIT. Registering the same callable twice runs it once."""
     session.info.setdefault(_LAST, {})[work] = None
 
 
 def after_commit(session: Session, message: object) -> None:
-    """Hand ``message`` to the database's ``deliver`` once this session's transaction is committed."""
+    """Pass `message` to the database's `deliver` after this session's transaction is committed."""
     session.info.setdefault(_OUTBOX, []).append(message)
 
 
 class Database:
-    """An engine, and transactions on it. Safe to share between threads; make one for each process."""
+    """An engine and its transactions. Safe to share between threads; create one per process."""
 
     def __init__(
         self,
@@ -97,9 +102,11 @@ class Database:
         deliver: Callable[[Sequence[Any]], None] = lambda _messages: None,
         retried: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """``deliver`` gets what a committed transaction wanted sent, ``retried`` a word for why a transaction is run again; neither may raise.
+        """Create the engine.
 
-        ``timeout_s`` bounds one statement on MySQL, and on any database nothing is tried again when it has passed since the first try began.
+        `deliver` receives the messages of a committed transaction, `retried` a short reason for
+        each retry; neither may raise. `timeout_s` bounds one statement on MySQL. On every database,
+        nothing is retried later than `timeout_s` after the first attempt began.
         """
         embedded = make_url(uri).get_backend_name() == "sqlite"
         self.engine = _sqlite(uri, pool_size) if embedded else _mysql(uri, pool_size, timeout_s)
@@ -107,7 +114,7 @@ class Database:
         self._deliver = deliver
         self.patience_s = timeout_s
         self._retried = retried
-        # Readers on SQLite must not take the one write lock.
+        # Readers on SQLite must not take the only write lock.
         self._reading = self.engine.execution_options(**{_SQLITE_BEGIN: "BEGIN"})
 
     def transaction(
@@ -116,11 +123,12 @@ class Database:
         *,
         find_committed: Callable[[Session], T | None] | None = None,
     ) -> T:
-        """Run ``work`` in one transaction and commit it; return what it returned.
+        """Run `work` in one transaction, commit it and return its result.
 
-        ``find_committed`` is asked, in a new transaction, after a COMMIT whose outcome is unknown: it returns the result if the first run's rows are
-        there and None if not, whereupon the work runs again. Without it, or when it can't be asked, CommitUncertain is raised.
-        DatabaseUnavailable when the attempts are used up; any other exception of ``work`` rolls back and passes through.
+        After a COMMIT of unknown outcome, `find_committed` runs in a new transaction: it returns
+        the result if the rows of the first run exist, else None, and then `work` runs again.
+        Without it, or if it cannot run, CommitUncertain is raised. Raises DatabaseUnavailable when
+        the attempts are used up. Any other exception of `work` rolls back and propagates.
         """
         uncertain = False
         fault: DBAPIError | DatabaseUnavailable
@@ -134,14 +142,16 @@ class Database:
                     raise CommitUncertain from lost.fault
                 uncertain, fault = True, lost.fault
             except DatabaseUnavailable as unreachable:
-                # While ``find_committed`` can't be asked the outcome stays unknown; before that the database is simply away.
+                # The outcome stays unknown until `find_committed` has run; before a COMMIT the
+                # database is just unavailable.
                 if not uncertain:
                     raise
                 fault = unreachable
             except DBAPIError as failed:
                 if not is_transient(failed):
                     raise
-                # An attempt that failed before its COMMIT followed a ``find_committed`` that found nothing: nothing is uncertain any more.
+                # This attempt began after `find_committed` had found nothing, and failed before its
+                # COMMIT: the outcome is known.
                 uncertain, fault = False, failed
             log.info(
                 "transaction_retried", attempt=attempt, uncertain=uncertain, reason=_reason(fault)
@@ -170,7 +180,10 @@ class Database:
         return result
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Run ``work`` on one consistent connection and roll back. A lost connection is retried once; then DatabaseUnavailable."""
+        """Run `work` on one connection and roll back.
+
+        A lost connection is retried once, then DatabaseUnavailable is raised.
+        """
         patient_until = time.monotonic() + self.patience_s
         for last in (False, True):
             try:
@@ -184,11 +197,14 @@ class Database:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def snapshot(self, work: Callable[[Session], T]) -> T:
-        """``read``, on one state of the whole database however many statements it takes; nothing is locked, nothing written."""
+        """Run `work` like `read`, with all statements on one database state. Nothing is locked or
+        written.
+        """
 
         def on_one_state(session: Session) -> T:
-            # SQLite's readers see one state anyway. On MySQL this holds for the coming transaction alone; as an option of the connection it
-            # would be set outside of SQLAlchemy's care, and a lost connection be the driver's error.
+            # SQLite readers see one state anyway. On MySQL the level applies to the next
+            # transaction only; set as an option of the connection, it would run outside
+            # SQLAlchemy's error handling.
             if self.engine.dialect.name != "sqlite":
                 session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             return work(session)
@@ -205,12 +221,12 @@ def _session(engine: Engine) -> Iterator[Session]:
         with Session(engine, autoflush=False, expire_on_commit=False) as session:
             yield session
     except PoolExhausted as fault:
-        # More work at once than the pool has connections, for longer than a caller may be asked to wait.
+        # All connections of the pool were in use for too long.
         raise DatabaseUnavailable from fault
 
 
 def is_transient(fault: DBAPIError) -> bool:
-    """Whether running the same work again in a new transaction can succeed."""
+    """Return True if running the same work again in a new transaction can succeed."""
     arguments = getattr(fault.orig, "args", ())
     if arguments and arguments[0] in _TRANSIENT_MYSQL:
         return True
@@ -226,7 +242,7 @@ def _reason(fault: DBAPIError | DatabaseUnavailable) -> str:
 
 
 def _word(fault: DBAPIError | DatabaseUnavailable) -> str:
-    """Why a transaction is run again, in one of few words."""
+    """Return the reason for a retry as one of a few words, for metrics."""
     cause = fault.orig if isinstance(fault, DBAPIError) else fault
     arguments = getattr(cause, "args", ())
     busy = "locked" if "database is locked" in str(cause) else "connection"
@@ -234,18 +250,23 @@ def _word(fault: DBAPIError | DatabaseUnavailable) -> str:
 
 
 class _MySQLConnection(pymysql.connections.Connection):
-    """Sends ROLLBACK only where there may be something to undo: the pool asks for one after every COMMIT and after every ROLLBACK.
+    """Send ROLLBACK only if there may be something to undo: the pool asks for one after every
+    COMMIT.
 
-    Whatever is sent counts, and what failed too, so nothing stays open behind an error; only a COMMIT or ROLLBACK that the server has confirmed
-    leaves nothing to undo. Nor does a connection that was closed amid a statement, as the driver closes it when an exception comes in from outside, such
-    as a task's time limit: the server undoes that by itself, and a failing ROLLBACK would take that exception's place.
+    Every statement counts, failed ones too, so nothing stays open after an error; only a COMMIT or
+    ROLLBACK that the server has confirmed leaves nothing to undo. A connection closed during a
+    statement needs none either: the driver closes it when an exception such as a task's time limit
+    interrupts it, the server then undoes the transaction, and a failing ROLLBACK would replace that
+    exception.
     """
 
     _may_be_open = True
     _contexts: ClassVar[dict[frozenset[tuple[str, Any]], ssl.SSLContext]] = {}
 
     def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
-        """One for all connections with these parameters: the driver reads every certificate of the machine for each, far longer than it connects."""
+        """Share one context between connections: the driver would read every CA certificate for
+        each one.
+        """
         parameters = frozenset(sslp.items())
         if parameters not in self._contexts:
             self._contexts[parameters] = super()._create_ssl_ctx(sslp)  # type: ignore[misc]  # not in its types
@@ -270,7 +291,8 @@ def _mysql(uri: str, pool_size: int, timeout_s: int) -> Engine:
     engine = create_engine(
         uri,
         isolation_level="READ COMMITTED",
-        hide_parameters=True,  # They would be in every error's message, and so in the logs: password hashes, addresses.
+        # Error messages and logs would contain them: password hashes, addresses.
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=2,
@@ -279,7 +301,7 @@ def _mysql(uri: str, pool_size: int, timeout_s: int) -> Engine:
             "connect_timeout": 2,
             "read_timeout": timeout_s,
             "write_timeout": timeout_s,
-            # Whoever waits for a lock learns of it before his connection counts as lost.
+            # A lock wait must time out before the connection counts as lost.
             "init_command": _ON_CONNECT.format(
                 lock_wait_s=max(1, min(LOCK_WAIT_TIMEOUT_S, timeout_s - 1))
             ),
@@ -304,15 +326,17 @@ def _sqlite(uri: str, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:
-        # The driver's own BEGIN comes too late (before the first write) and loses updates between a read and a write.
+        # The driver's own BEGIN comes before the first write, which loses updates between a read
+        # and a write.
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    # SQLite has one writer, and whoever finds it busy polls, without a queue: among many threads some would wait for seconds. The threads of one
-    # process take turns instead. A turn that never came is no reason to stop: SQLite itself still keeps two writers apart.
+    # SQLite has one writer and no queue; others poll, and with many threads some would wait for
+    # seconds. So the threads of a process take turns. A turn that does not come in time is skipped:
+    # SQLite itself still keeps writers apart.
     turn = threading.Lock()
 
     @event.listens_for(engine, "begin")

@@ -1,4 +1,4 @@
-"""Accounts of halts."""
+"""Check that an account may trade."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from trading.halts.queries import account_halted_since
 
 
 def ensure_not_halted(session: Session, user_id: UUID) -> None:
-    """Raises AccountHalted while the account is."""
+    """Raise AccountHalted while the account is halted."""
     since = account_halted_since(session, user_id)
     if since is not None:
         raise AccountHalted(since=since.astimezone(KST).isoformat())

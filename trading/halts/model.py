@@ -1,10 +1,10 @@
-"""Model of halts."""
+"""Causes of account halts."""
 
 from enum import StrEnum
 
 
 class HaltCause(StrEnum):
-    """Why an account may not trade: the audit found that its books break an invariant, or an administrator said so."""
+    """Why an account is halted: the audit found a breach, or an administrator halted it."""
 
     AUDIT_BREACH = "audit-breach"
     ADMINISTRATOR = "administrator"

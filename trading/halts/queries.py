@@ -1,4 +1,4 @@
-"""Halts of all trading and of single accounts, as the database keeps them: the statements of everybody who asks for some."""
+"""Queries of trading halts and account halts."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -12,10 +12,10 @@ from trading.halts.tables import ACCOUNT_HALTS, TRADING_HALTS
 
 IS_RUNNING = TRADING_HALTS.c.running == 1
 
-# Since when trading is halted, for a statement that asks for something else anyway; NULL when it is not.
+# Start of the running trading halt as a subquery for other statements; NULL without one.
 HALTED_SINCE = select(TRADING_HALTS.c.halted_at).where(IS_RUNNING).scalar_subquery()
 
-# Since when the account ``owner`` is halted, in the same way.
+# The same for the account bound as `owner`.
 ACCOUNT_IS_HALTED = ACCOUNT_HALTS.c.running == 1
 ACCOUNT_HALTED_SINCE = (
     select(ACCOUNT_HALTS.c.halted_at)
@@ -41,23 +41,25 @@ _HALT = select(
 
 
 def halts_where(session: Session, *conditions: ColumnElement[bool]) -> tuple[HaltRecord, ...]:
-    """The halts that meet these conditions, earliest first."""
+    """Return the trading halts that meet these conditions, earliest first."""
     return tuple(HaltRecord(**row) for row in session.execute(_HALT.where(*conditions)).mappings())
 
 
 def halts_since(session: Session, at: datetime) -> tuple[HaltRecord, ...]:
-    """The halts that had not been lifted by an instant, earliest first; the running one is the last."""
+    """Return the halts that were in force at or after a time, earliest first; a running one is
+    last.
+    """
     return halts_where(session, IS_RUNNING | (TRADING_HALTS.c.resumed_at > at))
 
 
 def account_halted_since(session: Session, user_id: UUID) -> datetime | None:
-    """Since when an account is halted; None while it may trade."""
+    """Return since when an account is halted; None if it may trade."""
     at: datetime | None = session.scalar(select(ACCOUNT_HALTED_SINCE), {"owner": user_id})
     return at
 
 
 def running_account_halt(session: Session, user_id: UUID) -> AccountHaltRecord | None:
-    """The account's halt that has not been lifted yet; None while it may trade."""
+    """Return the account's running halt; None if it may trade."""
     return next(
         iter(account_halts_where(session, ACCOUNT_HALTS.c.user_id == user_id, ACCOUNT_IS_HALTED)),
         None,
@@ -67,7 +69,7 @@ def running_account_halt(session: Session, user_id: UUID) -> AccountHaltRecord |
 def account_halts_where(
     session: Session, *conditions: ColumnElement[bool], limit: int = 1
 ) -> tuple[AccountHaltRecord, ...]:
-    """At most ``limit`` halts of accounts that meet these conditions, the newest first."""
+    """Return at most `limit` account halts that meet these conditions, newest first."""
     newest = (
         _ACCOUNT_HALT.where(*conditions).order_by(ACCOUNT_HALTS.c.halted_at.desc()).limit(limit)
     )
@@ -75,7 +77,7 @@ def account_halts_where(
 
 
 def halted_accounts(session: Session, user_ids: Collection[UUID]) -> frozenset[UUID]:
-    """Which of these accounts are halted."""
+    """Return those of the accounts that are halted."""
     mine = ACCOUNT_HALTS.c.user_id.in_(sorted(user_ids))
     return frozenset(
         session.scalars(select(ACCOUNT_HALTS.c.user_id).where(ACCOUNT_IS_HALTED, mine))
@@ -83,5 +85,5 @@ def halted_accounts(session: Session, user_ids: Collection[UUID]) -> frozenset[U
 
 
 def halted_since(session: Session) -> datetime | None:
-    """Since when an administrator has trading stopped; None while it goes on."""
+    """Return since when trading is halted; None if it is not."""
     return session.scalar(select(HALTED_SINCE))

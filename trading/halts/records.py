@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltRecord:
-    """A time during which an administrator had trading stopped; ``resumed_at`` is None until it is lifted."""
+    """A trading halt by an administrator; `resumed_at` is None while it runs."""
 
     id: UUID
     reason: str | None
@@ -19,13 +19,15 @@ class HaltRecord:
         return self.resumed_at is None
 
     def holds(self, at: datetime) -> bool:
-        """Whether it had trading stopped at an instant: its first one, and none any more from the one at which it was lifted."""
+        """Return True if trading was halted at a time. The start belongs to the halt, the end does
+        not.
+        """
         return self.halted_at <= at and (self.resumed_at is None or at < self.resumed_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountHaltRecord:
-    """A time during which one account may not trade; ``resumed_at`` is None until it is lifted."""
+    """A halt of one account; `resumed_at` is None while it runs."""
 
     id: UUID
     user_id: UUID

@@ -18,8 +18,11 @@ from trading.halts.model import HaltCause
 
 
 class AccountHalt(Base):
-    """A time during which an account may not trade. ``running`` is 1 until it is lifted, so that an account has one at a time; ``halted_by`` is NULL
-    where the audit found a breach, ``resumed_by`` where an operator lifted it by the command line."""
+    """A halt of an account. `running` is 1 until it ends, so that an account has one running halt.
+
+    `halted_by` is NULL if the audit found a breach, `resumed_by` if an operator resumed the account
+    by the command line.
+    """
 
     __tablename__ = "account_halts"
     __table_args__ = (
@@ -49,7 +52,7 @@ ACCOUNT_HALTS = table_of(AccountHalt)
 
 
 class TradingHalt(Base):
-    """A time during which an administrator had trading stopped. ``running`` is 1 until it is lifted, so that there is only one at a time."""
+    """A trading halt. `running` is 1 until it ends, so that there is one running halt."""
 
     __tablename__ = "trading_halts"
     __table_args__ = (

@@ -1,6 +1,7 @@
-"""Halts: an administrator stops the acceptance and the matching of orders, and lets both go on. Open orders survive.
+"""Halt and resume trading. During a halt no order is accepted, amended or matched; open orders
+stay.
 
-What is traded on the market during a halt fills nothing, also afterwards.
+Trades of the market during a halt never fill an order, also after it.
 """
 
 from dataclasses import replace
@@ -17,17 +18,18 @@ from trading.unit_of_work import UnitOfWork
 
 
 def running_halt(session: Session) -> HaltRecord | None:
-    """The halt that has not been lifted yet; None while trading goes on."""
+    """Return the running trading halt; None if there is none."""
     return next(iter(halts_where(session, IS_RUNNING)), None)
 
 
 def halt_trading(uow: UnitOfWork, *, halt_id: UUID, by: UUID, reason: str | None) -> HaltRecord:
-    """Stop trading. Where it is halted already that halt stands, whoever asked for it and whyever."""
+    """Halt trading and return the halt. A halt that is already running stays as it is."""
     session, now = uow.session, uow.now
     running = running_halt(session)
     if running is not None:
         return running
-    # Written so that of two administrators the second one finds the halt of the first: no savepoint, which a deadlock would take along.
+    # An upsert, so that the second of two concurrent administrators finds the first one's halt. A
+    # savepoint would not survive a deadlock.
     made = {
         "id": halt_id,
         "running": 1,
@@ -43,7 +45,7 @@ def halt_trading(uow: UnitOfWork, *, halt_id: UUID, by: UUID, reason: str | None
 
 
 def resume_trading(uow: UnitOfWork, *, by: UUID) -> HaltRecord | None:
-    """Let trading go on; the halt that this ends, None where there is none."""
+    """Resume trading and return the ended halt; None if trading was not halted."""
     session, now = uow.session, uow.now
     running = running_halt(session)
     if running is None:
