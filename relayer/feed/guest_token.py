@@ -53,7 +53,7 @@ async def fetch_guest_token(api_url: str) -> str:
             answer.set_result(outcome)
 
     def fetch() -> None:
-        outcome: str | TokenUnavailable = TokenUnavailable("the request for a token broke off")
+        outcome: str | TokenUnavailable = TokenUnavailable("the token request failed")
         try:
             outcome = request_guest_token(api_url)
         except TokenUnavailable as error:

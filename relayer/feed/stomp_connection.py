@@ -58,7 +58,7 @@ class StompConnection:
         if not events and self._reading.done():
             self._reading.result()
         if _now() - self._received_at > self._silence_s:
-            raise FeedUnavailable(f"nothing came for {self._silence_s:g} s")
+            raise FeedUnavailable(f"no data for {self._silence_s:g} s")
         return events
 
     async def flush(self) -> None:
@@ -72,7 +72,7 @@ class StompConnection:
         except ConnectionClosed as closed:
             raise _unavailable(closed) from None
         except TimeoutError:
-            raise FeedUnavailable("the server takes nothing any more") from None
+            raise FeedUnavailable("the server accepts no more data") from None
 
     async def close(self) -> None:
         """Close the socket cleanly. A caller that cannot wait cancels this and calls ``abort``."""

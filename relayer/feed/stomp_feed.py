@@ -131,7 +131,7 @@ class StompFeed:
 
     async def _open_session(self, connection: StompConnection) -> None:
         if connection.socket.subprotocol != SUBPROTOCOL:
-            raise FeedUnavailable("the server does not speak STOMP 1.2")
+            raise FeedUnavailable("the server does not support STOMP 1.2")
         headers = (
             ("authorization", self._token),
             ("device-id", self._device_id),

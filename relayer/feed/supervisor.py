@@ -180,7 +180,7 @@ class FeedSupervisor:
         # Requests from before this connection are satisfied by it.
         self._reconnect_requested.clear()
         await self._reconnect_requested.wait()
-        raise FeedUnavailable("a reconnect was asked for")
+        raise FeedUnavailable("a reconnect was requested")
 
     async def _pause(self, reason: str) -> None:
         """Wait before the next attempt, unless a reconnect is requested."""
@@ -250,7 +250,7 @@ class FeedSupervisor:
             self._failures[suspect] = self._failures.get(suspect, 0) + 1
         match tuple(self._unanswered):
             case (only,) if self._failures[only] >= FAILURES_MAX and self._confirmed:
-                self._refuse(only, "the connection was lost each time it was asked for")
+                self._refuse(only, "the connection was lost each time it was subscribed")
 
     async def _next_outcome(self, destination: str) -> SubscriptionOutcome:
         """Wait for the next result of a destination."""

@@ -120,7 +120,7 @@ class LeaseHolder:
         wait_s = RENEW_PERIOD_S
         try:
             if not await self._record.renew(lease):
-                raise LeaseLost("another relayer has it")
+                raise LeaseLost("another relayer holds it")
             self._term.renewed(sent_at=sent_at)
         except RedisDown:
             self._term.refused(tried_at=sent_at)

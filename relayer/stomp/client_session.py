@@ -242,7 +242,7 @@ class ClientSession(SessionCore[Event]):
             # A 1.0 server sends no version.
             version = Version(frame.header("version") or Version.V1_0)
         except ValueError:
-            raise UnexpectedFrame("the server speaks an unknown version") from None
+            raise UnexpectedFrame("the server uses an unknown version") from None
         self._parser.version = version
         remote = HeartBeat.parse(frame.header("heart-beat"))
         monitor = HeartBeatMonitor(local=self._heart_beat, remote=remote, now=now)

@@ -30,7 +30,7 @@ class HeartBeat:
             return cls(send_ms=0, want_ms=0)
         found = _HEADER.fullmatch(header)
         if not found or max(int(found[1]), int(found[2])) > HEART_BEAT_MS_MAX:
-            raise MalformedFrame("heart-beat is not two spans of at most a day")
+            raise MalformedFrame("heart-beat is not two durations of at most a day")
         return cls(send_ms=int(found[1]), want_ms=int(found[2]))
 
 

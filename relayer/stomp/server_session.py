@@ -128,7 +128,7 @@ class ServerSession(SessionCore[Event]):
     def _connect(self, frame: Frame) -> ConnectRequested:
         versions = (frame.header("accept-version") or Version.V1_0).split(",")
         if Version.V1_2 not in [version.strip() for version in versions]:
-            raise UnexpectedFrame(f"only version {Version.V1_2} is spoken here")
+            raise UnexpectedFrame(f"only version {Version.V1_2} is supported")
         self._client_heart_beat = HeartBeat.parse(frame.header("heart-beat"))
         self._connect_until = None
         return ConnectRequested(authorization=frame.header("authorization"))

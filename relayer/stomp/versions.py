@@ -43,7 +43,7 @@ def refuse_unwritable(name: str, value: str, version: Version) -> None:
         # The first colon separates name and value, so a value may contain more.
         unwritable = unwritable or ":" in name or "\n" in name or "\n" in value
     if unwritable:
-        raise MalformedFrame("a header needs an escape that it can't have")
+        raise MalformedFrame("a header needs an escape that the version lacks")
 
 
 def escape(text: str, version: Version) -> str:

@@ -76,7 +76,8 @@ async def test_an_invalid_heart_beat_header_ends_the_connection(
     async with run_scenario(client, valkey_url, breaks=options) as scenario:
         await scenario.wait_for_losses(times=1)
         assert (
-            scenario.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
+            scenario.reasons()[0]
+            == "CONNECT failed: heart-beat is not two durations of at most a day"
         )
 
 

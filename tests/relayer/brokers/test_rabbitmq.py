@@ -9,8 +9,7 @@ import redis
 
 from relayer.feed.destinations import DestinationStyle, destination_formatter
 from relayer.feed.interface import FeedUnavailable, SubscriptionConfirmed, TradeMessage
-from tests.relayer.brokers.rabbitmq import FORBIDDEN, START_TIMEOUT_S, RabbitMQ, missing
-from tests.relayer.brokers.visits import (
+from tests.relayer.brokers.clients import (
     TOPIC,
     events_until_lost,
     feed_of,
@@ -19,6 +18,7 @@ from tests.relayer.brokers.visits import (
     publisher,
     trade,
 )
+from tests.relayer.brokers.rabbitmq import FORBIDDEN, START_TIMEOUT_S, RabbitMQ, missing
 from tests.relayer.freezing_proxy import freezing_proxy
 from tests.relayer.harness import (
     HYNIX,

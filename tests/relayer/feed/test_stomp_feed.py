@@ -82,7 +82,7 @@ async def test_a_silent_server_without_heart_beats_is_dropped() -> None:
     async with scripted(script, silence_s=0.5) as feed:
         await feed.connect()
         result = await drain(feed)
-    assert result == ([], "nothing came for 0.5 s")
+    assert result == ([], "no data for 0.5 s")
 
 
 async def connect_and_drain(
@@ -172,7 +172,7 @@ async def test_a_refused_token_is_not_part_of_the_reason() -> None:
     [
         pytest.param(
             "CONNECTED\nversion:9\n\n\0",
-            "CONNECT failed: the server speaks an unknown version",
+            "CONNECT failed: the server uses an unknown version",
             id="version",
         ),
         pytest.param(None, "the server closed the connection: code 1000", id="closed silently"),

@@ -59,7 +59,7 @@ def test_another_version_is_refused_with_the_supported_one(versions: bytes) -> N
     session.receive(b"CONNECT\n" + versions + b"\n\0", 0.0)
 
     assert session.data_to_send() == [
-        b"ERROR\nmessage:only version 1.2 is spoken here\nversion:1.2\n\n\0"
+        b"ERROR\nmessage:only version 1.2 is supported\nversion:1.2\n\n\0"
     ]
     assert session.closed
 
