@@ -16,7 +16,7 @@ from tests.relayer.test_process import FORBIDDEN, process, stop_process
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import wait_until
 
-RUN_AND_TELL = """
+RUN_AND_LIST_MODULES = """
 import json, sys
 from push_gateway.__main__ import main
 code = main()
@@ -97,7 +97,7 @@ def test_gateway_shuts_down_cleanly_on_a_signal(number: signal.Signals, valkey_u
 
 
 def test_running_gateway_loads_no_code_that_could_place_an_order(valkey_url: str) -> None:
-    with running(valkey_url, "-c", RUN_AND_TELL) as (gateway, url):
+    with running(valkey_url, "-c", RUN_AND_LIST_MODULES) as (gateway, url):
         with open_stream(url, User().token()) as stream:
             assert stream.status_code == 200
         output = stop_process(gateway, signal.SIGTERM)

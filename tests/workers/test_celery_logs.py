@@ -50,7 +50,7 @@ def _run(program: str, **environment: str) -> tuple[list[dict[str, Any]], str]:
     return [json.loads(line) for line in ran.stderr.splitlines()], ran.stdout
 
 
-def test_only_celery_lines_that_duplicate_ours_are_dropped() -> None:
+def test_only_duplicate_celery_lines_are_dropped() -> None:
     """Those about sent, received, done and failed tasks; Celery's own failures are kept."""
     lines, printed = _run(_CHATTER)
 

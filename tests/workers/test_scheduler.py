@@ -13,7 +13,7 @@ from tests.workers.processes import CeleryProcess, beat
 from trading.config.settings import Settings
 from trading.redis import keys
 
-SENDS, STANDS_BY = "beat_active", "beat_standby"
+ACTIVE, STANDBY = "beat_active", "beat_standby"
 SENT = "Sending due task"
 
 
@@ -42,7 +42,7 @@ def test_one_beat_sends_and_another_takes_over_after_a_kill(
     one, other = pair
     with one, other:
         until(one, SENT)
-        until(other, STANDS_BY)
+        until(other, STANDBY)
         assert SENT not in other.output
 
         one.kill()
@@ -57,7 +57,7 @@ def test_a_stopping_beat_is_replaced_before_its_lock_expires(
     one, other = pair
     with redis.Redis.from_url(valkey_url) as client, one, other:
         until(one, SENT)
-        until(other, STANDS_BY)
+        until(other, STANDBY)
         locked_order = client.get(keys.BEAT_LOCK)
 
         one.stop()
@@ -73,13 +73,13 @@ def test_a_suspended_beat_becomes_a_standby_when_it_continues(
     one, other = pair
     with one, other:
         until(one, SENT)
-        until(other, STANDS_BY)
+        until(other, STANDBY)
         os.kill(one.pid, signal.SIGSTOP)
         until(other, SENT)
 
         os.kill(one.pid, signal.SIGCONT)
 
-        until(one, STANDS_BY)
+        until(one, STANDBY)
 
 
 def test_beat_survives_an_empty_or_missing_redis(
@@ -93,8 +93,8 @@ def test_beat_survives_an_empty_or_missing_redis(
         wait_until(lambda: client.exists(keys.BEAT_LOCK), what="the lock after the flush")
         valkey_server.stop()
         try:
-            until(one, STANDS_BY)
+            until(one, STANDBY)
         finally:
             valkey_server.start()
 
-        until(one, SENDS, times=2)
+        until(one, ACTIVE, times=2)

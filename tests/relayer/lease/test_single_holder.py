@@ -144,8 +144,8 @@ async def test_a_partitioned_holder_disconnects_before_another_connects(
             ) as rival:
                 pair.processes.append(rival)
                 assert rival.stdout is not None
-                standing_by = await asyncio.to_thread(_wait_for_line, rival, "relayer_standby")
-                assert standing_by
+                is_standby = await asyncio.to_thread(_wait_for_line, rival, "relayer_standby")
+                assert is_standby
                 holder = pair.holder
                 proxy.freeze()
                 await pair.check_takeover(rival)

@@ -29,7 +29,7 @@ def test_each_direction_is_agreed_separately(
     assert pulse.dead_at == (None if expect_s is None else 100 + SILENCE_INTERVALS * expect_s)
 
 
-def test_an_absent_header_means_no_heart_beats() -> None:
+def test_without_a_header_there_are_no_heart_beats() -> None:
     assert str(HeartBeat.parse(None)) == "0,0"
 
 
