@@ -1,4 +1,4 @@
-"""What is in an access token: the claims on which whoever signs one and whoever checks one agree."""
+"""Claims of access tokens, shared by the signer and the verifiers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ACCESS = "access"
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who bears a token: a user, by the sign-in session that the token stands on, until the token expires."""
+    """The user and session of an access token, and its expiry."""
 
     user_id: UUID
     session_id: UUID
@@ -25,7 +25,7 @@ class Bearer:
 
 
 def bearer_of(claims: Mapping[str, Any]) -> Bearer:
-    """The bearer by the claims of a token whose signature, issuer and times were checked. Raises Unauthorized."""
+    """Return the bearer of verified claims (signature, issuer, times). Raises Unauthorized."""
     if claims.get(TYPE_CLAIM) != ACCESS:
         raise Unauthorized
     try:

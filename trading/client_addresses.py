@@ -1,19 +1,20 @@
-"""Where a request comes from: the client's own address behind the proxies that are trusted, and what of it counts as one client."""
+"""Determine a request's client address behind trusted proxies, and what counts as one client."""
 
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
 
-# One subscriber has a whole network of this size, and could otherwise be as many clients as he likes.
+# One subscriber has a network of this size and could otherwise be any number of clients.
 _IPV6_CLIENT_BITS = 64
 
 
 def client_address(peer: str, forwarded_for: str, trusted: Collection[Network]) -> str:
-    """The address of the client of a connection from ``peer``, whose X-Forwarded-For is ``forwarded_for``.
+    """Return the client address of a connection from `peer` with this X-Forwarded-For header.
 
-    Each proxy adds the address of its own peer to the right of what it was sent. So the list is read from the right for as long as whoever wrote an
-    entry is trusted; whatever stands left of the first stranger is his own claim, and is never looked at.
+    Each proxy appends its peer's address on the right. The list is read from the right while the
+    writer of the entry is trusted; what is left of the first untrusted address is that client's own
+    claim and is ignored.
     """
     address = peer
     for entry in reversed(forwarded_for.split(",")) if trusted and forwarded_for else ():
@@ -27,7 +28,9 @@ def client_address(peer: str, forwarded_for: str, trusted: Collection[Network]) 
 
 
 def client_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address. A text that is no address is one client, whatever it is."""
+    """Return what counts as one client: an IPv4 address or an IPv6 /64 network. All invalid texts
+    are one.
+    """
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -50,7 +53,7 @@ def _is_in(address: str, networks: Collection[Network]) -> bool:
 
 
 def _plain(entry: str) -> str | None:
-    """The address of an entry, which some proxies write with a port; None for what is none."""
+    """Return the address of an entry, which some proxies write with a port; None if it has none."""
     text = entry.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

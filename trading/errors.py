@@ -1,4 +1,4 @@
-"""The base of all refusals, and those that belong to no capability."""
+"""Base class of domain errors, and errors that belong to no capability."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ Fact = int | str | bool | list[str] | list[int] | None
 
 
 class DomainError(Exception):
-    """An expected refusal. ``facts`` (JSON values) say what was needed and what was there, in won and shares."""
+    """An expected refusal. `facts` are JSON values, in won and shares."""
 
     code: ClassVar[str] = ""
 
@@ -36,18 +36,18 @@ class RequestInProgress(DomainError):
 
 
 class RateLimited(DomainError):
-    """More was asked for than is allowed in a span. Facts: ``limit`` requests per ``window_s`` seconds; ``retry_after_s``, when to try again."""
+    """Too many requests. Facts: `limit` per `window_s` seconds, and `retry_after_s`."""
 
     code = "rate-limited"
 
 
 class TooManyStreams(DomainError):
-    """The server holds as many connections as it may. Facts: ``limit``, how many that is."""
+    """The server has its maximum of connections. Facts: `limit`."""
 
     code = "too-many-streams"
 
 
 class StreamLimitReached(DomainError):
-    """The user holds as many connections as one may. Facts: ``limit``, how many that is."""
+    """The user has the maximum of connections. Facts: `limit`."""
 
     code = "stream-limit-reached"

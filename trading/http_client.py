@@ -74,13 +74,13 @@ class HttpResponse:
 
     @property
     def retry_after_s(self) -> int | None:
-        """The wait that is asked for, an hour at most; None where none is, or by a date."""
+        """Return the requested wait in seconds, at most an hour; None if absent or given as a date."""
         text = self.headers.get("Retry-After", "")
         return min(int(text), RETRY_AFTER_S_MAX) if _DELTA_SECONDS.fullmatch(text) else None
 
 
 class HttpService:
-    """Sends requests to one service. Threads and forked processes may share it: each has a session of its own."""
+    """Client of one service. Threads and forked processes may share it: each has its own session."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class HttpService:
         body_octets_max: int,
         authorization: AuthBase | None = None,
     ) -> None:
-        """ValueError for an address that can't be one."""
+        """Raise ValueError for an invalid address."""
         address = urlsplit(url)
         if address.scheme not in {"https", "http"} or not address.hostname or "@" in address.netloc:
             raise ValueError("A service's address is an http or https URL without credentials.")
@@ -109,7 +109,9 @@ class HttpService:
             session.close()
 
     def exchange(self, method: str, path: str, **request: Any) -> HttpResponse:
-        """The answer to a request, whose parts are named as ``requests`` names them. Raises NoAnswer and OversizedAnswer."""
+        """Send a request, with arguments named as in `requests`. Raises NoResponse and
+        OversizedResponse.
+        """
         deadline = time.monotonic() + self._timeouts.total_s
         try:
             with self._session().request(
@@ -126,7 +128,8 @@ class HttpService:
                 )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             fault = type(error).__name__
-        # Raised out here, for the error that was handled holds the request, and the request may hold a secret.
+        # Raised outside the handler: the handled error refers to the request, which may hold a
+        # secret.
         raise NoResponse(fault)
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
@@ -142,7 +145,7 @@ class HttpService:
         raise TimeoutError
 
     def _session(self) -> requests.Session:
-        # A process that was forked shares its parent's sockets, and two that speak on one socket hear each other's answers.
+        # A forked process shares its parent's sockets, and would receive the parent's answers.
         if getattr(self._own, "process", None) != os.getpid() or not hasattr(self._own, "session"):
             self._own.session, self._own.process = _Session(self._authorization), os.getpid()
         session: requests.Session = self._own.session
@@ -152,16 +155,16 @@ class HttpService:
 class _Session(requests.Session):
     def __init__(self, authorization: AuthBase | None) -> None:
         super().__init__()
-        # As ``auth`` and not as a header: a .netrc of this machine would replace the header.
+        # As `auth`, because a .netrc file would replace a header.
         self.auth = authorization
-        # Compressed answers are not asked for, and not unpacked: a small one could fill the memory.
+        # No compressed answers: a small one could fill the memory when unpacked.
         self.headers.update(
             {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
         )
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def close(self) -> None:
-        """Close the connections now: requests only lets go of them, and what an error still refers to is collected much later."""
+        """Close the connections now; requests only releases them, for later garbage collection."""
         for adapter in self.adapters.values():
             if isinstance(adapter, HTTPAdapter):
                 pools = adapter.poolmanager.pools
@@ -170,4 +173,4 @@ class _Session(requests.Session):
         super().close()
 
     def get_redirect_target(self, _: requests.Response) -> None:
-        """Nowhere: even when it does not follow a redirect, requests would read its whole body, however long."""
+        """Return None: requests would read the whole body of a redirect even when not following it."""

@@ -1,4 +1,4 @@
-"""Idempotency_table of trading."""
+"""Table of idempotency receipts."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from trading.db.types import ascii_text, fixed_bytes
 
 
 class IdempotencyReceipt(Base):
-    """A key that a client gave a request, and the first answer to it once there is one (``status`` is not NULL)."""
+    """An idempotency key of a request, and its first answer once `status` is not NULL."""
 
     __tablename__ = "idempotency_receipts"
     __table_args__ = (

@@ -1,11 +1,11 @@
-"""What a check of the audit is, and the SQL that checks of account events share."""
+"""Checks of the audit, and SQL expressions for data of account events."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One invariant: SQL for the rows at fault, for how many rows there are to look at, and for a figure (won or shares) to show."""
+    """One invariant: SQL for the violating rows, the number of checked rows, and a figure to show."""
 
     name: str
     population: str
@@ -14,23 +14,23 @@ class Check:
 
     @property
     def number(self) -> str:
-        """What its name begins with, such as 2a."""
+        """Return the check's number, such as 2a, from its name."""
         return self.name.split()[0]
 
 
 def number(member: str) -> str:
-    """SQL for a whole number in an account event's data."""
+    """Return SQL for an integer in an account event's data."""
     return f"CAST(JSON_EXTRACT(data, '$.{member}') AS SIGNED)"
 
 
 def word(member: str) -> str:
-    """SQL for a word in an account event's data, which a database gives with its quotation marks or without.
+    """Return SQL for a word in an account event's data, without quotation marks.
 
-    By a short type, or MySQL sorts and groups by it on the disk.
+    It has a short type, or MySQL would sort and group on disk.
     """
     return f"CAST(REPLACE(JSON_EXTRACT(data, '$.{member}'), '\"', '') AS CHAR(40))"
 
 
 def digits(member: str) -> str:
-    """SQL for an id in an account event's data, as HEX() gives that of a row."""
+    """Return SQL for an id in an account event's data, as HEX() returns a row's id."""
     return f"UPPER(REPLACE({word(member)}, '-', ''))"

@@ -1,4 +1,4 @@
-"""Pages of a list by cursor: newest first, stable while rows are added at its head."""
+"""Pages of a list by cursor: newest first, stable while rows are added at the head."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ LIMIT_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Items of one page, and the cursor of the next one; None when this is the last."""
+    """Items of one page and the cursor of the next page; None on the last page."""
 
     items: tuple[T, ...]
     next_cursor: str | None
@@ -21,7 +21,9 @@ class Page(Generic[T]):
 def page_of(
     rows: Sequence[R], *, limit: int, record: Callable[[R], T], cursor: Callable[[R], str]
 ) -> Page[T]:
-    """A page from at most ``limit + 1`` rows: the one too many only tells that there is more."""
+    """Return a page from at most `limit + 1` rows; the additional row shows that there is another
+    page.
+    """
     shown = rows[:limit]
     more = len(rows) > limit
     return Page(tuple(record(row) for row in shown), cursor(shown[-1]) if more else None)

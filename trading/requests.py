@@ -1,4 +1,4 @@
-"""Ids of requests: what a client may call his own by."""
+"""Validate request ids given by clients."""
 
 import re
 
@@ -8,5 +8,5 @@ _PROPER = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 
 def is_proper(given: str) -> bool:
-    """Whether a client's name for his request may stand in a log, a header and a row as it is."""
+    """Return True if the id may be used unchanged in logs, headers and rows."""
     return _PROPER.fullmatch(given) is not None

@@ -1,4 +1,4 @@
-"""Refusals about accounts and sign-in."""
+"""Errors of accounts and sign-in."""
 
 from trading.errors import DomainError
 
@@ -12,6 +12,6 @@ class UserNotFound(DomainError):
 
 
 class SignInLocked(DomainError):
-    """Too many sign-ins in a row failed. Facts: ``retry_after_s``, the seconds for which none is tried."""
+    """Too many failed sign-ins in a row. Facts: `retry_after_s`, seconds until the next attempt."""
 
     code = "sign-in-locked"

@@ -1,9 +1,11 @@
-"""Guessing passwords is made slow, without letting a guesser lock others out of their accounts.
+"""Slow down password guessing without letting a guesser lock users out of their accounts.
 
-Sign-ins that fail in a row lock their account for the client (an address) from which they came, for a span that doubles with each further failure. A
-guesser with many addresses meets a second lock, of the account for all clients at once; but clients from which the account has signed in before
-are not under it, nor under the limit of attempts of the others, so that its owner signs in at home while others guess. An account that does not exist is
-treated as one that does, and nothing is kept for long or in clear: accounts and clients are keyed hashes.
+Consecutive failures lock the account for the client (an address) they came from, for a time that
+doubles with each further failure. A second lock covers the account for all clients, against
+guessers with many addresses. Clients from which the account has signed in before are exempt from
+that lock and from the others' limit of attempts, so the owner can sign in while others guess.
+Unknown accounts are treated like known ones. Nothing is kept for long or in clear: accounts and
+clients are keyed hashes.
 """
 
 import hmac
@@ -18,15 +20,16 @@ from trading.errors import RateLimited
 from trading.redis import keys
 from trading.redis.guarded_client import GuardedRedis
 
-# From many clients together more failures are met without anybody guessing: a whole family may have forgotten the new password.
+# Many clients together fail more often without guessing, e.g. a family after a password change.
 EVERYWHERE_FACTOR = 4
 FAILURES_REMEMBERED_S = 86_400
 CLIENT_REMEMBERED_S = 30 * 86_400
 
-# Redis's own clock counts, as those of the API's machines differ.
+# Redis's clock, because the clocks of API machines differ.
 _NOW = "local time = redis.call('TIME') local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
 
-# KEYS: failures here, failures everywhere, known, attempts here, attempts everywhere. ARGV: attempts allowed, in how many ms.
+# KEYS: failures here, failures everywhere, known, attempts here, attempts everywhere. ARGV:
+# attempts allowed, window in ms.
 _BEGIN = (
     _NOW
     + """
@@ -46,8 +49,8 @@ return {'open', 0}
 """
 )
 
-# KEYS: failures here, failures everywhere, known. ARGV: failures that lock here, and everywhere; the first lock and the longest, ms; how long failures
-# are remembered, s.
+# KEYS: failures here, failures everywhere, known. ARGV: failures until the lock here and
+# everywhere, first and longest lock (ms), lifetime of the failure count (s).
 _FAILED = (
     _NOW
     + """
@@ -65,8 +68,8 @@ return {here, fail(KEYS[2], tonumber(ARGV[2]))}
 """
 )
 
-# KEYS: failures here, failures everywhere, known. ARGV: how long the client is known, s. A guesser's failures elsewhere are not forgotten because the
-# owner signs in where he always does.
+# KEYS: failures here, failures everywhere, known. ARGV: how long the client stays known (s).
+# Failures of other clients are kept, because the owner's success says nothing about a guesser.
 _SUCCEEDED = """
 redis.call('DEL', KEYS[1])
 if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('DEL', KEYS[2]) end
@@ -76,8 +79,10 @@ redis.call('SET', KEYS[3], 1, 'EX', ARGV[1])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginLimits:
-    """``attempts`` per ``window_s`` seconds; the ``failures_max``-th failure in a row locks for ``lock_s``, each further for twice as long as the one
-    before, ``lock_max_s`` at most.
+    """Limits: `attempts` per `window_s` seconds; lock times for failures in a row.
+
+    The `failures_max`-th failure locks for `lock_s`, each further one for twice the time before, up
+    to `lock_max_s`.
     """
 
     attempts: int
@@ -89,7 +94,7 @@ class LoginLimits:
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """Who tries to sign in: an account by its address, known or not, and the client; both as keyed hashes."""
+    """An attempt to sign in: account (known or not) and client, both as keyed hashes."""
 
     account: str
     client: str
@@ -114,22 +119,25 @@ class LoginAttempt:
 
 
 class LoginGuard:
-    """Every method raises CountsUnavailable when Redis does not answer: a guard that is away is none. Safe to share between threads."""
+    """Limits and locks of sign-in attempts. Safe to share between threads.
+
+    Every method raises CountsUnavailable when Redis does not answer.
+    """
 
     def __init__(
         self, counts: GuardedRedis, limits: LoginLimits, *, secret: Callable[[], str]
     ) -> None:
-        """``secret`` is asked for when somebody signs in, as a process where nobody does was given none."""
+        """`secret` is called at the first attempt, because processes without sign-ins have none."""
         self._counts = counts
         self._limits = limits
         self._secret = secret
 
     def visitor(self, *, email: str, client: str) -> LoginAttempt:
-        """By the normalised address of the account, and what counts as one client."""
+        """Return the attempt for a normalized email address and a client."""
         return LoginAttempt(self._hashed(email), self._hashed(client))
 
     def begin(self, visitor: LoginAttempt) -> None:
-        """Before a password is looked at. Raises SignInLocked and RateLimited."""
+        """Check limits before the password is verified. Raises SignInLocked and RateLimited."""
         limits = self._limits
         verdict, left_ms = self._run(
             _BEGIN,
@@ -145,7 +153,9 @@ class LoginGuard:
             )
 
     def failed(self, visitor: LoginAttempt) -> int:
-        """The password was wrong; for how many seconds the account is locked now, here or everywhere, 0 for not at all."""
+        """Record a wrong password; return for how many seconds the account is now locked, 0 for not
+        at all.
+        """
         limits = self._limits
         spans_ms = self._run(
             _FAILED,
@@ -161,7 +171,7 @@ class LoginGuard:
         return max(int(span_ms) for span_ms in spans_ms) // 1_000
 
     def succeeded(self, visitor: LoginAttempt) -> None:
-        """The password was right: nothing is held against the account here any more, and the client is known to it."""
+        """Record a correct password: clear the failures of this client and mark it as known."""
         self._run(_SUCCEEDED, [*visitor.failures, visitor.known], [CLIENT_REMEMBERED_S])
 
     def _run(self, script: str, names: list[str], arguments: list[int]) -> list[str | int]:
@@ -171,7 +181,7 @@ class LoginGuard:
         return self._counts.run(command)
 
     def _hashed(self, text: str) -> str:
-        """Told apart by this installation's secret only: whoever reads Redis can't try addresses on it."""
+        """Hash with the installation's secret, so that readers of Redis cannot test addresses."""
         return hmac.digest(
             self._secret().encode(), text.encode("utf-8", "surrogatepass"), "sha256"
         ).hex()[:32]

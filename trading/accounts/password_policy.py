@@ -1,8 +1,8 @@
-"""Whether a password may be chosen: it has a length, and is not one of the first that are guessed. Nothing is asked of its kinds of characters.
+"""Password policy: a minimum length and resistance to guessing; no rules on kinds of characters.
 
-Guesses are counted by zxcvbn, which knows the common passwords of leaks, words, names, keyboards, dates and sequences; what Koreans choose it is
-told here. Its time grows with the length in a way that somebody could choose to be ill, so it sees a password in short pieces, of which one has to
-be hard to guess.
+zxcvbn estimates the guesses from leaked passwords, words, names, keyboards, dates and sequences;
+common Korean choices are added here. Its time grows fast with the length, so it sees a long
+password in short pieces; one piece must be hard to guess.
 """
 
 import threading
@@ -15,14 +15,14 @@ from zxcvbn import zxcvbn
 from trading.accounts.passwords import LENGTH_MAX, OCTETS_MAX, normalized
 from trading.stocks.hangul import latin_keys
 
-# What withstands guessing at the door, where each guess takes a request (zxcvbn's score 2). Against guessing at a stolen table stands Argon2id.
+# Withstands guessing by requests (zxcvbn's score 2). Argon2id protects a stolen table.
 GUESSES_MIN = 10**6
 
 _PIECE_LENGTH = 12
 _WORD_LENGTH_MIN = 3
 _SERVICE = ("stocking", "스톡킹", "모의투자")
 
-# Common beginnings of Korean passwords: written, and as the keys that write them on a Latin keyboard (비밀번호 is qlalfqjsgh).
+# Common beginnings of Korean passwords, also as keys of a Latin keyboard (비밀번호 is qlalfqjsgh).
 _KOREAN = """
 비밀번호 비번 암호 아이디 로그인 회원가입 관리자 운영자 테스트 시험 시작 사랑 사랑해 사랑해요 사랑합니다 안녕 안녕하세요 반가워 고마워 감사합니다
 미안해 보고싶어 행복 행복해 희망 소망 믿음 축복 은혜 하나님 예수님 부처님 바보 멍청이 천재 천사 악마 미인 공주 왕자 대박 최고 화이팅 파이팅 아자아자
@@ -35,12 +35,12 @@ _KOREAN = """
 _ROMANISED = "sarang saranghae saranghaeyo babo annyeong hanguk daehanminguk naver daum kakao 1004 8282 7942 486486"
 _COMMON = (*_KOREAN.split(), *latin_keys(_KOREAN).split(), *_ROMANISED.split())
 
-# The library keeps the words that it is given in one place for all threads.
+# The library keeps its word lists in one global for all threads.
 _turn = threading.Lock()
 
 
 class PasswordFault(StrEnum):
-    """Why a password may not be chosen."""
+    """Why a password is not allowed."""
 
     TOO_SHORT = "too-short"
     TOO_LONG = "too-long"
@@ -51,7 +51,9 @@ class PasswordFault(StrEnum):
 def password_fault(
     password: str, *, length_min: int, email: str, name: str
 ) -> PasswordFault | None:
-    """What is wrong with a password for this account; None when it may be chosen. The password is text that UTF-8 can hold."""
+    """Return why a password is not allowed for this account, or None. The password must be valid
+    UTF-8.
+    """
     normal = normalized(password)
     if len(normal) < length_min:
         return PasswordFault.TOO_SHORT
@@ -63,7 +65,11 @@ def password_fault(
 
 
 def _resembles(password: str, words: Sequence[str]) -> bool:
-    """Whether what is left without these words is easy to guess, or the whole is for whoever knows them: backwards, or with digits for letters."""
+    """Return True if the password is easy to guess without these words, or for somebody who knows
+    them.
+
+    That includes the words backwards, or with digits for letters.
+    """
     whole = _folded(password)
     rest = _without(whole, words)
     return (rest != whole and not _is_hard_to_guess(rest, _COMMON)) or not _is_hard_to_guess(
@@ -82,7 +88,7 @@ def _guesses(piece: str, words: Sequence[str]) -> int:
 
 
 def _words_of(email: str, name: str) -> list[str]:
-    """The words by which somebody who knows the account would begin, the longest first."""
+    """Return the words that somebody who knows the account would try, longest first."""
     address = _folded(email)
     local, _, domain = address.partition("@")
     named = [name, *name.split()]
@@ -92,7 +98,7 @@ def _words_of(email: str, name: str) -> list[str]:
 
 
 def _is_word(text: str) -> bool:
-    # A name of two syllables is as long as its four to six keys.
+    # A name of two syllables takes four to six keys.
     return len(text) >= _WORD_LENGTH_MIN or (len(text) > 1 and not text.isascii())
 
 
@@ -107,7 +113,7 @@ def _without(text: str, words: Iterable[str]) -> str:
 
 
 def _folded(text: str) -> str:
-    """Without case, width and spaces."""
+    """Return the text without case, width and spaces."""
     return "".join(
         unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split()
     )

@@ -1,4 +1,4 @@
-"""Who is who: credentials for signing in, and whether a session still stands."""
+"""Queries of credentials and sessions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from trading.accounts.tables import SIGN_IN_SESSIONS, USERS
 
-# Every request asks this, and putting a statement together takes longer than the server takes to answer it.
+# Prepared once: every request runs it, and building the statement takes longer than running it.
 _IDENTITY = (
     select(USERS.c.id, USERS.c.role)
     .join(SIGN_IN_SESSIONS, SIGN_IN_SESSIONS.c.user_id == USERS.c.id)
@@ -29,7 +29,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A signed-in user as every request sees him."""
+    """The signed-in user of a request."""
 
     user_id: UUID
     session_id: UUID
@@ -37,7 +37,7 @@ class Identity:
 
 
 def credentials_by_email(session: Session, email: str) -> Credentials | None:
-    """The credentials behind a normalised address; None when no open account has it."""
+    """Return the credentials of a normalized address; None if no open account has it."""
     row = session.execute(
         select(USERS.c.id, USERS.c.password_hash).where(
             USERS.c.email == email, USERS.c.deleted_at.is_(None)
@@ -56,13 +56,13 @@ def credentials_of(session: Session, user_id: UUID) -> Credentials | None:
 
 
 def identity_of(session: Session, session_id: UUID) -> Identity | None:
-    """Whose session this is; None once it is revoked or its account closed. One read by primary keys, as every request does it."""
+    """Return the user of a session; None if it was revoked or the account closed. One read by keys."""
     row = session.execute(_IDENTITY, {"session_id": session_id}).one_or_none()
     return None if row is None else Identity(row.id, session_id, row.role)
 
 
 def sessions_ended_since(session: Session, user_id: UUID, since: datetime) -> list[UUID]:
-    """The user's sessions that were ended at ``since`` or later."""
+    """Return the user's sessions that ended at `since` or later."""
     return list(
         session.scalars(
             select(SIGN_IN_SESSIONS.c.id).where(

@@ -1,4 +1,4 @@
-"""Sessions that were ended, told to those who hold connections open for them and can't ask the database."""
+"""Announce ended sessions to processes that hold connections for them and have no database."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -10,13 +10,16 @@ from trading.redis import keys
 
 
 class Revocations:
-    """Tells that sessions are ended. The database is the truth; this reaches whoever listens now, or looks later."""
+    """Announcements through Redis. The database decides; this reaches subscribers and later
+    readers.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def announce(self, session_ids: Collection[UUID], *, remember_s: int) -> None:
-        """Tell it to all listeners, and leave a mark for as long as an access token may live (s).
+        """Publish ended sessions and mark them for the lifetime of an access token (`remember_s`
+        seconds).
 
         Raises MarketUnavailable when Redis does not answer within the client's timeout.
         """
@@ -25,7 +28,7 @@ class Revocations:
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for session_id in session_ids:
-                    # The mark comes first: whoever subscribes too late for the message finds it.
+                    # The mark first, for subscribers that miss the message.
                     pipeline.set(keys.revoked_session(session_id), 1, ex=remember_s)
                     pipeline.publish(keys.REVOCATIONS, str(session_id))
                 pipeline.execute()

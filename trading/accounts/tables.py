@@ -11,7 +11,7 @@ from trading.db.types import Id, ascii_text
 
 
 class User(Base):
-    """A person's account. It is closed at ``deleted_at``, and its books stay."""
+    """A user's account. It is closed at `deleted_at`; its ledger stays."""
 
     __tablename__ = "users"
     __table_args__ = (CheckConstraint(one_of("role", ("USER", "ADMIN")), name="role"), MYSQL)
@@ -29,7 +29,9 @@ USERS = table_of(User)
 
 
 class SignInSession(Base):
-    """One sign-in. Its refresh token is used once and replaced; ``refresh_token_id`` names the only one that is still good."""
+    """A sign-in session. Its refresh token is replaced at each use; `refresh_token_id` is the valid
+    one.
+    """
 
     __tablename__ = "sign_in_sessions"
     __table_args__ = (MYSQL,)
@@ -47,8 +49,11 @@ SIGN_IN_SESSIONS = table_of(SignInSession)
 
 
 class AccountAudit(Base):
-    """How an account stands with the audit: ``event_id`` is the newest account event that it had when it was last audited, ``begun_at`` when that
-    was last begun, and ``audited_at`` the beginning of the last one that came to its end."""
+    """Audit state of an account.
+
+    `event_id` is the newest account event at the last audit, `begun_at` the start of the last
+    audit, and `audited_at` the start of the last completed one.
+    """
 
     __tablename__ = "account_audits"
     __table_args__ = (

@@ -1,7 +1,7 @@
-"""The database's time, which is the time of everybody who works with its rows: one clock, instead of one for each machine.
+"""Use the database's time in all processes instead of each machine's clock.
 
-Between two looks at it a process goes by a clock of its own that nobody sets. So a machine whose time is wrong neither takes an old price for a fresh one,
-nor ends a day early, nor puts off work until its own tomorrow.
+Between two readings a process uses a monotonic clock. So a machine with a wrong time neither takes
+an old price for a fresh one, nor ends a day early, nor postpones work to its own tomorrow.
 """
 
 import time
@@ -16,25 +16,25 @@ from sqlalchemy.exc import SQLAlchemyError
 
 log = structlog.get_logger(__name__)
 
-# How often a process looks again, along with something else that it asks the database.
+# Interval of readings, made along with other use of a connection.
 REFRESH_AFTER = timedelta(seconds=30)
-# How long it goes by its own clock before it tries again to look for the first time.
+# Pause between attempts until the first reading succeeds.
 RETRY_AFTER = timedelta(seconds=1)
-# What two looks may differ by because of the way there and back, besides what that took.
+# Accepted difference of two readings beyond half of the round trip.
 TOLERANCE = timedelta(milliseconds=5)
-# From here on a machine's clock is called wrong.
+# Log a warning if the machine's clock differs by more than this.
 OFFSET_LIMIT = timedelta(seconds=1)
 
 _ASK = "SELECT UTC_TIMESTAMP(6)"
 
 
 def utc_now() -> datetime:
-    """This machine's time."""
+    """Return this machine's time."""
     return datetime.now(UTC)
 
 
 class DatabaseClock:
-    """Tells the time of the server behind ``engine``, or this machine's for as long as that can't be asked. Safe to share between threads."""
+    """Clock of the server behind `engine`; this machine's time until it can be read. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -44,13 +44,14 @@ class DatabaseClock:
 
     def __call__(self) -> datetime:
         if self._origin is None and _running() >= self._look_at:
-            # To have a connection is to look. Without one the caller's own statements will fail in their own way.
+            # Checking out a connection reads the clock. If that fails, the caller's statements fail
+            # too.
             with suppress(SQLAlchemyError), self._engine.connect():
                 pass
         return utc_now() if self._origin is None else self._origin + _running()
 
     def learn(self, told: datetime, *, asked: timedelta, answered: timedelta) -> None:
-        """Take in what the server told, at some time between ``asked`` and ``answered``, which are ``_running`` then."""
+        """Take a reading `told`, made between `asked` and `answered` (values of `_running`)."""
         origin, doubt = told - (asked + answered) / 2, (answered - asked) / 2
         self._look_at = answered + REFRESH_AFTER
         if self._origin is not None and abs(origin - self._origin) <= doubt + TOLERANCE:
@@ -63,7 +64,7 @@ class DatabaseClock:
         if (asked := _running()) < self._look_at:
             return
         self._look_at = asked + RETRY_AFTER
-        # Where the connection is lost, whoever is about to use it finds out by himself.
+        # If the connection is lost, its next user finds out.
         with suppress(pymysql.Error), connection.cursor() as cursor:
             cursor.execute(_ASK)
             (told,) = cursor.fetchone()
@@ -72,6 +73,6 @@ class DatabaseClock:
 
 
 def _running() -> timedelta:
-    """How long this machine has been running, asleep or not; nobody sets that clock."""
+    """Return the time since the machine's start, including sleep; a clock that cannot be set."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return timedelta(microseconds=time.clock_gettime_ns(clock) // 1_000)

@@ -1,4 +1,4 @@
-"""What every table is made with: the declarative class, the naming of constraints, and the types and options that many columns share."""
+"""Declarative base class, naming of constraints, and types and options shared by tables."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,14 +13,14 @@ from trading.db.types import Id, Instant, ascii_text
 STOCK_CODE = ascii_text(20)
 WORD = ascii_text(32)
 
-# On a table whose rows are added and never changed or deleted: the user of the rows in production need not be able to.
+# Rows of this table are never changed or deleted, so the production user needs no such rights.
 APPEND_ONLY = {"append_only": True}
 
 MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 
 def one_of(column: str, words: Iterable[str]) -> str:
-    """SQL for a column that holds one of these words."""
+    """Return the SQL condition that a column holds one of these words."""
     return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
 
 
@@ -38,7 +38,7 @@ class Base(DeclarativeBase):
 
 
 def table_of(model: type[Base]) -> Table:
-    """The plain table behind a model, for statements over many rows: they skip the ORM's bookkeeping."""
+    """Return the Core table of a model, for statements without the ORM's bookkeeping."""
     table = model.__table__
     if not isinstance(table, Table):
         raise TypeError("A model of ours is mapped to one table.")

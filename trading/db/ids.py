@@ -1,4 +1,4 @@
-"""Identifiers: UUID version 7, so that ascending ids are ascending times and an index grows at its end."""
+"""Identifiers: UUID version 7, whose order is the order of creation, so indexes grow at the end."""
 
 from uuid import UUID
 
@@ -6,5 +6,5 @@ from uuid_utils import compat
 
 
 def new_id() -> UUID:
-    """A fresh time-ordered UUID; within one process every next one is greater."""
+    """Return a new time-ordered UUID, greater than all before it in this process."""
     return compat.uuid7()

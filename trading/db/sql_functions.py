@@ -1,4 +1,4 @@
-"""What SQL can tell of an instant: its day in Korea, and its seconds."""
+"""SQL functions of a time: its day in Korea, and its seconds."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ class _Seconds(FunctionElement[int]):
 
 
 def korean_day(instant: ColumnElement[Any]) -> ColumnElement[str]:
-    """The day in Korea as text, 2026-11-20. Korea's clock has been nine hours ahead of UTC the whole year since 1989."""
+    """The day in Korea as text, e.g. 2026-11-20. Korea has been at UTC+9 all year since 1989."""
     return _KoreanDay(instant)
 
 
 def seconds(instant: ColumnElement[Any]) -> ColumnElement[int]:
-    """Whole seconds since 2020 began, small enough to be multiplied with quantities and added up in 64 bits."""
+    """Whole seconds since 2020: small enough for products with quantities summed up in 64 bits."""
     return _Seconds(instant)
 
 

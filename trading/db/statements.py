@@ -1,4 +1,4 @@
-"""Small words for statements: the type of any row, how rows are locked by their key, and how many a change met."""
+"""Helpers for statements: row type, index hints for locks, row counts."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
@@ -11,10 +11,10 @@ Selection = TypeVar("Selection", bound=Select[*tuple[Any, ...]])
 
 
 def force_primary_key(statement: Selection, table: Table) -> Selection:
-    """The statement, made to find the rows of ``table`` by their primary key on MySQL and MariaDB.
+    """Return the statement with a hint to find rows of `table` by primary key on MySQL and MariaDB.
 
-    For one that locks. Left to itself the optimizer may go by another index, or read all of a small table: through rows that others hold, and in another
-    order than the locks are asked for.
+    For locking statements. Without the hint the optimizer may use another index or scan a small
+    table: through rows that others have locked, and in another lock order.
     """
     for dialect in ("mysql", "mariadb"):
         statement = statement.with_hint(table, "FORCE INDEX (PRIMARY)", dialect)
@@ -24,5 +24,7 @@ def force_primary_key(statement: Selection, table: Table) -> Selection:
 def execute_rowcount(
     session: Session, change: UpdateBase, values: Mapping[str, Any] | None = None
 ) -> int:
-    """Run an INSERT, UPDATE or DELETE, with ``values`` for its parameters, and return how many rows its condition met, changed or not."""
+    """Run an INSERT, UPDATE or DELETE with `values` as parameters; return the number of matched
+    rows.
+    """
     return cast("CursorResult[Any]", session.execute(change, values)).rowcount

@@ -10,12 +10,12 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 def fixed_bytes(length: int) -> TypeEngine[bytes]:
-    """Exactly ``length`` bytes."""
+    """Bytes of exactly this length."""
     return LargeBinary().with_variant(mysql.BINARY(length), "mysql", "mariadb")
 
 
 class Id(TypeDecorator[UUID]):
-    """A UUID as its 16 bytes: half the index of a text, in the order of the ids, and no type that only MariaDB has."""
+    """A UUID as 16 bytes: half the index size of text, in id order, and portable."""
 
     impl = LargeBinary
     cache_ok = True
@@ -31,7 +31,7 @@ class Id(TypeDecorator[UUID]):
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware time, kept in UTC to the microsecond. A time without an offset is refused on the way in."""
+    """An aware time, stored in UTC to the microsecond. Times without offset are refused."""
 
     impl = DateTime
     cache_ok = True
@@ -53,7 +53,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 def ascii_text(length: int) -> TypeEngine[str]:
-    """Text of ASCII codes only, compared by its bytes: short in an index and case-sensitive on every database."""
+    """ASCII text compared by bytes: short in an index and case-sensitive on every database."""
     narrow = mysql.VARCHAR(length, charset="ascii", collation="ascii_bin")
     return String(length).with_variant(narrow, "mysql", "mariadb")
 

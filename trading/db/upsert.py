@@ -1,4 +1,4 @@
-"""Writing many rows of known primary keys in one statement, inserted or replaced."""
+"""Insert or update many rows of known primary keys in one statement."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -41,13 +41,14 @@ def upsert(
     update: Sequence[str] = (),
     merge: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Insert ``rows`` (all columns each) or, where the primary key exists, set the columns named in ``update`` to those of the row.
+    """Insert `rows` (all columns each); for existing primary keys, set the columns in `update`.
 
-    ``merge`` gives a column's SQL expression of ``old.column``, which is there, and
-    ``new.column``, which is given. MySQL sets columns in the order of ``merge``, and each
-    expression sees the columns before it already changed: name a column after those that read it.
+    `merge` maps a column to an SQL expression of `old.column`, the existing value, and
+    `new.column`, the given one. MySQL sets columns in the order of `merge`, and each expression
+    sees the columns before it already changed: list a column after those that read it.
 
-    The driver sends them as one statement. Rows are written, and so locked, in the order given: give them by ascending key.
+    The driver sends one statement. Rows are written, and so locked, in the given order: pass them
+    by ascending key.
     """
     if rows:
         changes = (*merge.items(), *((name, f"new.{name}") for name in update))

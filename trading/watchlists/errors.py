@@ -1,4 +1,4 @@
-"""Refusals about watchlists."""
+"""Errors of watchlists."""
 
 from trading.errors import DomainError
 
@@ -8,7 +8,7 @@ class WatchlistDirectoryNotFound(DomainError):
 
 
 class WatchlistDirectoryNotEmpty(DomainError):
-    """Facts: ``item_count``, how many stocks would go with it."""
+    """Facts: `item_count`, the number of stocks in the directory."""
 
     code = "watchlist-directory-not-empty"
 
@@ -18,7 +18,7 @@ class WatchlistNameTaken(DomainError):
 
 
 class WatchlistDefaultStays(DomainError):
-    """The default directory can't be deleted."""
+    """The default directory cannot be deleted."""
 
     code = "watchlist-default-stays"
 
@@ -28,19 +28,18 @@ class WatchlistItemNotFound(DomainError):
 
 
 class WatchlistDuplicate(DomainError):
-    """Facts: ``stock_code``, and ``directory_id``, the directory that has it already."""
+    """Facts: `stock_code`, and `directory_id`, the directory that already has it."""
 
     code = "watchlist-duplicate"
 
 
 class WatchlistLimitReached(DomainError):
-    """Facts: ``limit``, the most directories of a user or items of a directory; ``limited`` says which of the two."""
+    """Facts: `limit`, and `limited`, which is "directories" (per user) or "items" (per directory)."""
 
     code = "watchlist-limit-reached"
 
 
 class WatchlistOrderMismatch(DomainError):
-    """An order that is not of exactly the items there are. Facts: the ids that are ``missing`` from it, and those that are ``unknown`` to the
-    directory."""
+    """The new order does not name exactly the existing items. Facts: `missing` and `unknown` ids."""
 
     code = "watchlist-order-mismatch"

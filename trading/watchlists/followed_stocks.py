@@ -1,4 +1,4 @@
-"""Which stocks the relayer should follow, and why: those that money depends on, those that are watched, and the largest by market value."""
+"""Choose the stocks that the relayer follows: open orders, holdings, watchlists, market value."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,9 +12,13 @@ from trading.watchlists.tables import WATCHLIST_ITEMS
 
 
 def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Source]:
-    """Every stock with an open order, every held and every watched one, and the ``largest`` so many: product code and its most urgent source."""
-    # An open order is due or in the book, or both. The highest price of each side's book is one look into its index, past all orders that were ever
-    # finished; by their status all of those would be read.
+    """Return the product codes to follow, each with its most urgent source.
+
+    These are all stocks with an open order, all held and all watched ones, and the `largest` stocks
+    by market value.
+    """
+    # An open order is due or in the book, or both. The highest price per side is one index lookup;
+    # a search by status would read all finished orders.
     due = select(ORDERS.c.stock_code).where(ORDERS.c.next_attempt_at.is_not(None)).distinct()
     in_book = (
         select(ORDERS.c.stock_code)

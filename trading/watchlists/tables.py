@@ -12,7 +12,7 @@ from trading.watchlists.alert_rules import AlertKind, Approach
 
 
 class WatchlistDirectory(Base):
-    """A named part of a user's watchlist. The default one has the user's own id, so that there is one of each user's, found by its key."""
+    """A directory of a user's watchlist. The default one has the user's id as its key."""
 
     __tablename__ = "watchlist_directories"
     __table_args__ = (
@@ -32,7 +32,7 @@ WATCHLIST_DIRECTORIES = table_of(WatchlistDirectory)
 
 
 class WatchlistItem(Base):
-    """A stock in a directory. ``position`` orders the directory's items; numbers may be left out."""
+    """A stock in a directory. `position` orders the items; numbers may be skipped."""
 
     __tablename__ = "watchlist_items"
     __table_args__ = (
@@ -54,9 +54,10 @@ WATCHLIST_ITEMS = table_of(WatchlistItem)
 
 
 class PriceAlert(Base):
-    """A bound (won) of an item, with its stock's code for the search by prices. It is armed until ``fired_at`` is set, by the trade in ``tick_…``.
+    """A bound (won) of an item, armed until `fired_at`; `tick_…` is the trade that fired it.
 
-    Trades up to ``armed_position`` in the tick stream never fire it.
+    `stock_code` repeats the item's stock for the search by price. Trades up to `armed_position` in
+    the tick stream never fire the alert.
     """
 
     __tablename__ = "price_alerts"
@@ -103,7 +104,7 @@ PRICE_ALERTS = table_of(PriceAlert)
 
 
 class AlertCursor(Base):
-    """How far the alerts have been held against the tick stream. There is one."""
+    """Stream position up to which alerts have been checked; a single row."""
 
     __tablename__ = "alert_cursors"
     __table_args__ = (CheckConstraint("id = 1", name="id"), MYSQL)
