@@ -99,7 +99,7 @@ class Payer:
         """Return every webhook, once none waits to be sent and the workers have finished."""
         wait_until(
             lambda: all(one["state"] != "PENDING" for one in self.webhooks()),
-            what="all is told",
+            what="all webhooks are sent",
         )
         self.stack.work()
         return self.webhooks()
@@ -138,10 +138,10 @@ class Payer:
 
     def assert_consistent(self) -> None:
         """Assert that our records and PortOne's agree and that the audit is clean."""
-        theirs = self.stack.portone.payments()[self.id]["amount"]
-        ours = self.stack.payment(self.person, self.id)
-        assert ours["cancelled_amount"] == theirs["cancelled"]
-        assert self.gained == theirs["total"] - theirs["cancelled"]
+        amount = self.stack.portone.payments()[self.id]["amount"]
+        payment = self.stack.payment(self.person, self.id)
+        assert payment["cancelled_amount"] == amount["cancelled"]
+        assert self.gained == amount["total"] - amount["cancelled"]
         assert self.stack.harness.breaches() == []
 
     def webhooks(self) -> list[dict[str, Any]]:

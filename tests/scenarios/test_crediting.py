@@ -275,8 +275,8 @@ def test_29_invalid_payment_id_is_rejected_before_any_request(
         api.post("/payments/portone/complete", payer.person, {"payment_id": identifier}),
         "validation-failed",
     )
-    looked = api.client.get(f"/api/v1/payments/{identifier or '_'}", headers=payer.person.headers)
-    assert looked.status_code in (404, 405)
+    answer = api.client.get(f"/api/v1/payments/{identifier or '_'}", headers=payer.person.headers)
+    assert answer.status_code in (404, 405)
     data = {"paymentId": identifier, "storeId": payer.stack.harness.settings.portone_store_id}
     sent = payer.stack.portone.control("webhooks/send", data=data)
     assert sent["attempts"][0]["response"]["code"] == "200"

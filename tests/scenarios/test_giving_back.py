@@ -121,7 +121,7 @@ def test_20_concurrent_requests_with_one_key_give_200_and_409(payer: Payer) -> N
                 idempotency_key="7c1fb2d4-5f8e-4a53-9b0a-3f1c7f5e2a10",
             ).status
         except PortoneApiError as refused:
-            return refused.type if refused.outcome_is_unknown else "it looks settled"
+            return refused.type if refused.outcome_is_unknown else "settled"
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(cancel, range(2))) == [
@@ -209,10 +209,10 @@ def test_23_refund_and_chargeback_of_the_same_money(payer: Payer) -> None:
 
 def test_28_repeated_webhook_credits_nothing(payer: Payer) -> None:
     payer.pay()
-    told = payer.all_webhooks()
+    webhooks = payer.all_webhooks()
     assert payer.gained == AMOUNT
     for _ in range(3):
-        payer.stack.portone.control(f"webhooks/{told[-1]['id']}/redeliver")
+        payer.stack.portone.control(f"webhooks/{webhooks[-1]['id']}/redeliver")
         payer.stack.work()
     assert payer.ledger_entries() == [("DEPOSIT", AMOUNT)]
     payer.assert_consistent()

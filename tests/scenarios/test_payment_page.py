@@ -100,8 +100,8 @@ class Visitor:
 
     def assert_nothing_blocked(self) -> None:
         """Assert that the content security policy blocked nothing."""
-        told = [entry["message"] for entry in self.browser.get_log("browser")]
-        assert [message for message in told if "Content Security Policy" in message] == []
+        messages = [entry["message"] for entry in self.browser.get_log("browser")]
+        assert [message for message in messages if "Content Security Policy" in message] == []
 
     def payment(self) -> dict[str, object]:
         [payment] = self.stack.api.get("/payments", self.person).get_json()["data"]["items"]
@@ -137,7 +137,7 @@ def test_refused_card_is_reported_and_can_be_retried(visitor: Visitor) -> None:
     visitor.charge()
     visitor.press("fail")
     visitor.wait_for_text("#message", "카드사에서 승인을 거절하였습니다")
-    visitor.wait_for_text("#status", "결제를 기다리고 있습니다")
+    visitor.wait_for_text("#status", "결제를 확인하고 있습니다")
     visitor.wait_for_text("#facts", "카드사에서 승인을 거절하였습니다")
     visitor.charge()
     visitor.press("pay")

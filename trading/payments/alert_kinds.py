@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class PaymentAlertKind(StrEnum):
-    """Why an operator should look into a payment; docs/payments.md says what to do about each."""
+    """Why an operator should examine a payment; docs/payments.md says what to do about each."""
 
     MISMATCH = "mismatch"
     CONTRADICTORY = "contradictory"

@@ -48,7 +48,7 @@ def prepare_payment(
     ``payment_id`` is chosen by the caller, so that a repeated attempt is recognized. Raises
     ValidationFailed, CashLimitExceeded, DatabaseUnavailable; PaymentServiceUnavailable or
     PaymentServiceRefused when PortOne did not accept it. The payment is then expired, because its
-    id was given to nobody.
+    id was not returned to anybody.
     """
     settings = core.settings
     check_amount(amount, minimum=settings.payment_amount_min, maximum=settings.payment_amount_max)

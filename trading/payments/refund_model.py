@@ -68,7 +68,7 @@ class RefusalMeaning(StrEnum):
     KEEP_AND_ALERT = "keep and alert"
 
 
-# The two sides' records differ, or somebody cancelled at the same time: check the payment before
+# The two sides' records differ, or there was a concurrent cancellation: check the payment before
 # failing the refund.
 _RECORDS_DIFFER = frozenset(
     {

@@ -330,8 +330,8 @@ class AnyOutage(RuleBasedStateMachine):
         super().__init__()
         self.redis = FakeRedis()
         self.newest = 0
-        self.known = 0
-        self.told = -1
+        self.known_id = 0
+        self.last_event_id = -1
         self.connected = True
         self.under_way: tuple[CatchUpRequest, list[object]] | None = None
 
@@ -339,9 +339,9 @@ class AnyOutage(RuleBasedStateMachine):
     def connect(self, before: int, last_event_id: int | None) -> None:
         self.newest = before
         self.redis.events = [event(number) for number in range(1, before + 1)]
-        self.known = min(last_event_id or 0, before)
+        self.known_id = min(last_event_id or 0, before)
         self.is_new = last_event_id is None
-        self.feed = feed_of(last_event_id=None if self.is_new else self.known)
+        self.feed = feed_of(last_event_id=None if self.is_new else self.known_id)
 
     @rule()
     def publish(self) -> None:
@@ -389,12 +389,12 @@ class AnyOutage(RuleBasedStateMachine):
             if message.kind == "resync" or (message.kind == "ready" and self.is_new):
                 # Here the client asks over HTTP, a new one for the account's state: both answers
                 # contain everything up to now.
-                self.known = self.newest
+                self.known_id = self.newest
             elif message.kind == "cash":
                 assert message.event_id is not None
-                assert self.told < message.event_id <= self.known + 1
-                self.told = message.event_id
-                self.known = max(self.known, self.told)
+                assert self.last_event_id < message.event_id <= self.known_id + 1
+                self.last_event_id = message.event_id
+                self.known_id = max(self.known_id, self.last_event_id)
 
     def teardown(self) -> None:
         if not hasattr(self, "feed"):
@@ -408,7 +408,7 @@ class AnyOutage(RuleBasedStateMachine):
             if self.feed.next_catch_up():
                 self.redis.answer(self.feed)
         assert self.feed.next_catch_up() is None
-        assert self.known == self.newest
+        assert self.known_id == self.newest
 
 
 TestAnyOutage = AnyOutage.TestCase

@@ -58,10 +58,10 @@ def test_concurrent_complete_webhook_and_sweep_credit_once(server_stack: Payment
         stack.portone.move(payment_id, "pay", webhook="none")
         run_together(*[check_task(stack.harness, payment_id)] * 3)
     assert cash(stack.harness, owner_of(user)) == (CASH + ROUNDS * 1_000, 0)
-    booked = rows(
+    recorded = rows(
         stack.harness, "SELECT COUNT(*) AS credits FROM transactions WHERE credit_of IS NOT NULL"
     )
-    assert booked[0]["credits"] == ROUNDS
+    assert recorded[0]["credits"] == ROUNDS
     assert stack.harness.breaches() == []
 
 

@@ -135,7 +135,7 @@ def test_virtual_account_is_closed() -> None:
 
 
 def test_cancellation_sends_amount_and_cancellable_amount() -> None:
-    """PortOne then refuses when somebody else gave back part of it."""
+    """PortOne then refuses when part of it was given back elsewhere."""
     with client_of(lambda _: answer(200, cancel_answer())) as (client, server):
         cancellation = client.cancel(ID, **REFUND)
     assert cancellation == Cancellation(

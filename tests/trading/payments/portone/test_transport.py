@@ -207,9 +207,9 @@ def test_endless_answer_times_out(given: Answer) -> None:
 
 
 def test_refused_connection_is_reported() -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
+    closed_port_url = f"http://127.0.0.1:{free_port()}"
     with (
-        PortoneClient(api_url=nobody, api_secret=SECRET, store_id=STORE) as client,
+        PortoneClient(api_url=closed_port_url, api_secret=SECRET, store_id=STORE) as client,
         pytest.raises(
             PortoneTransportError, match=r"^no answer from PortOne: ConnectionError$"
         ) as fault,

@@ -337,15 +337,15 @@ class TestAgainstTheReferenceLibraries:
         """Return whether the library and we accept it, at the same moment."""
         try:
             library(body, headers)
-            theirs = True
+            accepted_by_library = True
         except Exception:  # noqa: BLE001 - they raise whatever they like; that is one of the reasons for our own
-            theirs = False
+            accepted_by_library = False
         try:
             verify(body, headers, now=datetime.now(UTC))
-            ours = True
+            accepted = True
         except InvalidWebhook:
-            ours = False
-        return theirs, ours
+            accepted = False
+        return accepted_by_library, accepted
 
     def variants(self) -> dict[str, tuple[bytes, dict[str, str]]]:
         now = str(int(datetime.now(UTC).timestamp()))
@@ -377,8 +377,12 @@ class TestAgainstTheReferenceLibraries:
         standardwebhooks = import_module("standardwebhooks")
         reference = standardwebhooks.Webhook(S1)
         for name, (body, headers) in self.variants().items():
-            theirs, ours = self.results(reference.verify, body, headers)
-            assert theirs == ours == (name in {"good", "pretty", "two, the second good"}), name
+            accepted_by_library, accepted = self.results(reference.verify, body, headers)
+            assert (
+                accepted_by_library
+                == accepted
+                == (name in {"good", "pretty", "two, the second good"})
+            ), name
         at = datetime.now(UTC).replace(microsecond=0)
         assert (
             reference.sign("id-1", at, BODY.decode())
@@ -388,5 +392,11 @@ class TestAgainstTheReferenceLibraries:
     def test_portones_sdk_agrees(self) -> None:
         sdk = import_module("portone_server_sdk.webhook")
         for name, (body, headers) in self.variants().items():
-            theirs, ours = self.results(lambda b, h: sdk.verify(S1, b.decode(), h), body, headers)
-            assert theirs == ours == (name in {"good", "pretty", "two, the second good"}), name
+            accepted_by_library, accepted = self.results(
+                lambda b, h: sdk.verify(S1, b.decode(), h), body, headers
+            )
+            assert (
+                accepted_by_library
+                == accepted
+                == (name in {"good", "pretty", "two, the second good"})
+            ), name
