@@ -1,4 +1,4 @@
-"""docs/operations/limits.md tells what the edge does."""
+"""docs/operations/limits.md compared with the code."""
 
 import re
 
@@ -21,7 +21,6 @@ BUDGETS = [
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: budget.name)
 def test_every_budget_has_its_row(budget: rate_limit_policies.Budget) -> None:
-    """For whom it counts, how much there is, and what happens when nothing can be counted."""
     default = Settings.model_fields[budget.setting].default
     (row,) = re.findall(
         rf"^\| `{budget.name}` \| (\w+) \| ([^|]+) \| .* \| (\w+) \|$", PAGE, re.MULTILINE
@@ -30,8 +29,8 @@ def test_every_budget_has_its_row(budget: rate_limit_policies.Budget) -> None:
     assert row == (budget.whose, default, "refused" if budget.must_count else "allowed")
 
 
-def test_no_budget_is_told_of_that_does_not_exist() -> None:
-    """And whatever is exempt is named."""
+def test_page_lists_no_unknown_budget() -> None:
+    """Exempt routes are listed, too."""
     table = PAGE.partition("## How often")[2].partition("A route that is new")[0]
 
     assert len(re.findall(r"^\| `", table, re.MULTILINE)) == len(BUDGETS)
@@ -39,8 +38,8 @@ def test_no_budget_is_told_of_that_does_not_exist() -> None:
     assert all(f"{header}:" in PAGE for header in rate_limits.HEADERS)
 
 
-def test_the_figures_are_the_codes() -> None:
-    """Sizes, times and counts that stand in the code and not in a setting."""
+def test_figures_equal_the_constants() -> None:
+    """Sizes, times and counts that are constants, not settings."""
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
 
     assert REQUEST_BYTES_MAX == 64 * 1024
@@ -54,7 +53,8 @@ def test_the_figures_are_the_codes() -> None:
         30 * 86_400,
     )
     assert (
-        f"that wait for a sign-in, and each of them | {connection_limits.UNAUTHENTICATED_PER_CLIENT_MAX}, 5 s |"
+        "that wait for a sign-in, and each of them"
+        f" | {connection_limits.UNAUTHENTICATED_PER_CLIENT_MAX}, 5 s |"
         in PAGE
     )
     front_door = (ROOT / "deploy/Caddyfile").read_text()
@@ -71,8 +71,8 @@ def test_the_figures_are_the_codes() -> None:
         assert row in PAGE
 
 
-def test_every_header_is_told_of() -> None:
-    """Those that browsers obey, and those that pages of other origins may read."""
+def test_page_lists_every_header() -> None:
+    """Headers for browsers, and those that pages of other origins may read."""
     for name in HEADERS.keys() - {"Server", "Via"}:
         assert f"`{name}`" in PAGE
     assert f"`{HEADERS['Content-Security-Policy']}`" in PAGE
