@@ -54,8 +54,7 @@ def test_figures_equal_the_constants() -> None:
     )
     assert (
         "that wait for a sign-in, and each of them"
-        f" | {connection_limits.UNAUTHENTICATED_PER_CLIENT_MAX}, 5 s |"
-        in PAGE
+        f" | {connection_limits.UNAUTHENTICATED_PER_CLIENT_MAX}, 5 s |" in PAGE
     )
     front_door = (ROOT / "deploy/Caddyfile").read_text()
     for line, row in (
