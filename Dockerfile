@@ -3,7 +3,7 @@
 # and PortOne, which production's image does not contain.
 
 FROM debian:trixie-slim AS python
-# Without version numbers: Debian's security updates are wanted, and Python stays 3.13 in Debian 13.
+# Without version numbers, for Debian's security updates. Python stays 3.13 in Debian 13.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
@@ -15,11 +15,11 @@ FROM python AS packages
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3-venv
 WORKDIR /build
-# pip stays in /pip, and with it outside the image that runs.
+# pip is installed in /pip, outside of the final image.
 RUN python3 -m venv /pip && python3 -m venv --without-pip /venv
 COPY requirements.txt ./
 # Wheels only, so no stage needs a compiler and no code of a package runs during the build.
-# The launcher's servers go, as each has an image of its own in compose. Both secrets are optional:
+# The launcher's servers are removed: compose has an image for each. Both secrets are optional:
 # a company's certificates and its package index (scripts/build-image).
 RUN --mount=type=secret,id=certificates --mount=type=secret,id=pip.conf \
     export PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -60,7 +60,7 @@ USER 10001:10001
 CMD ["python", "-m", "sandbox"]
 
 FROM product AS production
-# Checks the default command, the API. Compose gives each service a health check of its own.
+# Checks the default command, the API. Compose defines a health check per service.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s \
     CMD ["python", "-c", \
          "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=5)"]

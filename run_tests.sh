@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up everything the tests need and run every check; `./run_tests.sh --help` says how.
+# Set up everything the tests need and run every check. See `./run_tests.sh --help`.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -22,7 +22,7 @@ where CI is set.
 HELP
 }
 
-# require NAME PROGRAM PACKAGE...: note the system's packages of a program that is missing.
+# require NAME PROGRAM PACKAGE...: record the system packages of a missing program.
 missing=() packages=()
 require() {
     local name=$1 program=$2
@@ -32,7 +32,7 @@ require() {
     fi
 }
 
-# Install the noted packages, after saying which.
+# Print and install the recorded packages.
 install_missing() {
     local as_root=()
     if ((${#missing[@]} == 0)); then
@@ -53,7 +53,7 @@ install_missing() {
         say "WARNING: these could not be installed: ${missing[*]}"
 }
 
-# unpack NAME PROGRAM PACKAGE PATH: put one program beside Python's, of a package that would start a
+# unpack NAME PROGRAM PACKAGE PATH: copy a program into .venv/bin from a package that would start a
 # server if it were installed.
 unpack() {
     local name=$1 program=$2 package=$3 path=$4 folder
@@ -66,7 +66,7 @@ unpack() {
     fi
     say "Unpacking $name from the system's package $package into .venv"
     folder=$(mktemp -d)
-    # Only root may update the list of packages; an older list will do.
+    # Only root may update the list of packages; an older list is sufficient.
     apt-get -qq update >/dev/null 2>&1 || true
     if (cd -- "$folder" && apt-get -qq download "$package" >/dev/null 2>&1 &&
         dpkg-deb --extract ./*.deb .); then
@@ -123,7 +123,7 @@ ensure_venv "$root" requirements-dev.txt
 [[ $leg == --fast ]] || install_servers
 cd -- "$root"
 export PATH=$root/.venv/bin:$PATH
-# Where it is set, each of some hundred processes would compile the product again.
+# If it is set, each of about a hundred processes compiles the product again.
 unset PYTHONDONTWRITEBYTECODE
 
 if [[ $leg == pytest ]]; then
@@ -134,8 +134,8 @@ run ruff format --check .
 run ruff check .
 run mypy
 run lint-imports
-# More at a time than there are cores, as some wait for a server's time to pass. Each has servers of
-# its own, and the tests of one file stay together, in the order of tests/conftest.py.
+# More processes than cores, because some wait. Each has its own servers, and the tests of one file
+# run together, in the order of tests/conftest.py.
 together=(--dist loadfile --no-loadscope-reorder -rs)
 case $leg in
 default) run pytest -n 8 "${together[@]}" ;;

@@ -1,4 +1,4 @@
-"""One account with a long history, made by the product's own services: every row in it is one that trading leaves behind."""
+"""An account with a long history, created by the product's own use cases."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from benchmarks.books import list_stocks, print_trades
+from benchmarks.market_setup import list_stocks, print_trades
 from trading import bootstrap as trading_core
 from trading.bootstrap import Core
 from trading.config.settings import Settings
@@ -23,13 +23,13 @@ from trading.portfolio.record_snapshots import DaysReport, record_account_days
 from trading.stocks.candles.build import build_candles
 from trading.tasks import Task, TaskRequest
 
-# Midnight in Korea: a round of trading is a day.
+# Midnight in Korea: each round of trading is a day.
 FIRST_DAY = datetime(2025, 1, 1, 15, 0, tzinfo=UTC)
 _PRICE = 10_000
 
 
 class History:
-    """A core whose clock stands at the end of what happened, and the account that it happened to."""
+    """A core whose clock is at the end of the history."""
 
     def __init__(self, settings: Settings) -> None:
         self._wakeups: list[TaskRequest] = []
@@ -39,9 +39,9 @@ class History:
         )
 
     def live(self, user_id: UUID, *, fills: int, holdings: int, closed: int) -> None:
-        """Trade on one day after another until the account has so many fills, and record each day.
+        """Trade day after day until the account has `fills` fills, and record each day.
 
-        In the end it holds ``holdings`` stocks, and ``closed`` others were sold out.
+        At the end it holds `holdings` stocks, and `closed` others were sold out.
         """
         codes = [f"A{number:06d}" for number in range(100_000, 100_000 + holdings + closed)]
         list_stocks(self.core, codes, price=_PRICE)
@@ -50,7 +50,7 @@ class History:
         self._day(user_id, sold_out, Side.SELL, day=1)
         left, day = fills - 2 * len(sold_out), 2
         while left > 0:
-            # Two days of buying, one of selling: at the end of it something is held of each.
+            # Two days of buys and one of sales, so that some of each stock is left.
             self._day(
                 user_id,
                 codes[: min(holdings, left)],

@@ -1,4 +1,4 @@
-"""Celery's processes as the Procfile starts them, whose logs tell what each task took."""
+"""Celery processes as the Procfile starts them. Their logs contain the duration of each task."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ POOL_CHILDREN = 2
 
 @contextmanager
 def worker(settings: Settings, log: Path) -> Iterator[None]:
-    """A worker on all queues with two pool children, ready to work."""
+    """Run a worker on all queues with two pool processes, and wait until it is ready."""
     command = [
         "worker",
         "-E",
@@ -29,7 +29,7 @@ def worker(settings: Settings, log: Path) -> Iterator[None]:
 
 @contextmanager
 def beat(settings: Settings, log: Path) -> Iterator[None]:
-    """The one that wakes the periodic tasks, at their periods of production."""
+    """Run beat with the periods of production."""
     command = ["beat", "-l", "INFO", "-s", str(log.with_suffix(".schedule")), "--pidfile="]
     with _celery(command, settings, log, ready="beat: Starting"):
         yield

@@ -1,12 +1,14 @@
-"""What a gateway serves: ``python -m benchmarks.gateway``.
+"""Benchmark of the push gateway: `python -m benchmarks.gateway`.
 
-The real ``python -m push_gateway`` runs on Valkey. Clients in processes of their own follow a few of a hundred stocks each, half of them over
-server-sent events and half over a WebSocket, while trades are published at a steady rate, and account events of some users. Then the same again
-while some clients more have asked and never read.
+The real `python -m push_gateway` runs on Valkey. Clients in their own processes follow a few of a
+hundred stocks each, half of them over server-sent events and half over WebSocket, while trades are
+published at a steady rate, and account events of some users. The second round is the same with
+additional clients that never read.
 
-After each round every client must have the last tick of each of its stocks, and every account event of its user once and in order; otherwise the
-run fails. Printed are latencies from the publication of a tick to its arrival at a client, which here shares the processor with the gateway, what
-the gateway takes of a core, and its memory. The last line is one JSON object.
+After each round every client must have the last tick of each of its stocks, and every account event
+of its user once and in order; otherwise the run fails. It prints latencies from publication to
+arrival at a client (clients share the processor with the gateway here), the gateway's processor use
+and its memory. The last line is one JSON object.
 """
 
 import json
@@ -53,7 +55,7 @@ _SETTLED_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How large the run is: the options of the command line."""
+    """Size of the run: the options of the command line."""
 
     clients: int = 2_000
     processes: int = 2
@@ -66,7 +68,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round showed. ``cpu`` is the gateway's share of one core, memory MiB; ``settled_s`` how long after the last tick all clients had all."""
+    """Result of one round.
+
+    `cpu` is the gateway's share of one core, memory is in MiB, and `settled_s` is the time from the
+    last tick until all clients had received everything.
+    """
 
     p50_ms: float
     p99_ms: float
@@ -77,12 +83,16 @@ class Round:
 
     @property
     def us_per_message(self) -> float:
-        """Processor time that the gateway took for one message to one client (µs); it says more than a share where the machine is shared."""
+        """Processor time of the gateway per message and client (µs), independent of other load on
+        the machine.
+        """
         return 1_000_000 * self.cpu / self.messages_per_s
 
 
 class Market:
-    """Publishes ticks as the relayer does and account events as the workers do, and knows what each client must have in the end."""
+    """Publishes ticks like the relayer and account events like the workers, and records what each
+    client must receive.
+    """
 
     def __init__(self, redis_url: str, codes: Sequence[str], users: Sequence[UUID]) -> None:
         self.last: dict[str, str] = {}
@@ -94,7 +104,9 @@ class Market:
         self._users = users
 
     def run(self, plan: Plan) -> None:
-        """Publish for the plan's seconds. What became due while the last ones were written is written next, all together."""
+        """Publish for the plan's seconds. Messages that became due during a write go into the next
+        one.
+        """
         began, ticks, events = time.monotonic(), 0, 0
         while (elapsed_s := time.monotonic() - began) < plan.seconds:
             due_ticks = int(elapsed_s * plan.ticks_per_s) - ticks
@@ -185,7 +197,8 @@ def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
         print(f"{plan.clients} clients are in after {time.monotonic() - began:.1f} s", flush=True)
         rss_idle = rss_mib(pid)
         print(
-            f"the gateway's memory: {rss_empty:.0f} MiB with nobody, {rss_idle:.0f} MiB with all of them",
+            f"the gateway's memory: {rss_empty:.0f} MiB without clients, {rss_idle:.0f} MiB with all "
+            "of them",
             flush=True,
         )
         market = Market(redis_url, codes, users[: max(1, plan.clients // 10)])
@@ -214,7 +227,8 @@ def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
         "rss_dead_mib": round(dead.rss_mib),
     }
     print(
-        f"load of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        f"load of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} "
+        "cores"
     )
     print(json.dumps(figures))
 
@@ -249,21 +263,23 @@ def _settle(
     shares: Sequence[range],
     controls: Sequence[Connection],
 ) -> None:
-    """Wait until every client has the last tick of each of its stocks, and all of its events once and in order. Ends the run where one never has."""
+    """Wait until every client has received everything once and in order. Exit if one never has."""
     deadline = time.monotonic() + _SETTLED_S
-    while fault := _fault(market, users, readers, zip(shares, _outcomes(controls), strict=True)):
+    while fault := _first_error(
+        market, users, readers, zip(shares, _outcomes(controls), strict=True)
+    ):
         if time.monotonic() > deadline:
             sys.exit(fault)
         time.sleep(_PAUSE_S)
 
 
-def _fault(
+def _first_error(
     market: Market,
     users: Sequence[UUID],
     readers: Sequence[Reader],
     outcomes: Iterable[tuple[range, Outcome]],
 ) -> str | None:
-    """The first thing that a client lacks, or has too much of."""
+    """Return the first missing or surplus message of a client, or None."""
     for share, outcome in outcomes:
         if outcome.lost:
             return f"{outcome.lost} clients lost their connection."
@@ -281,15 +297,18 @@ def _fault(
 
 def _tell(name: str, measured: Round) -> None:
     print(
-        f"{name}: tick to client p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms, {measured.messages_per_s:,.0f} messages/s, "
-        f"{measured.cpu:.0%} of a core ({measured.us_per_message:.0f} µs a message), {measured.rss_mib:.0f} MiB; {measured.settled_s:.1f} s later every client has all that it must",
+        f"{name}: tick to client p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms, "
+        f"{measured.messages_per_s:,.0f} messages/s, "
+        f"{measured.cpu:.0%} of a core ({measured.us_per_message:.0f} µs a message), "
+        f"{measured.rss_mib:.0f} MiB; {measured.settled_s:.1f} s later every client has all that "
+        "it must",
         flush=True,
     )
 
 
 @contextmanager
 def _following(readers: Sequence[Reader], port: int) -> Iterator[Connection]:
-    """A process of clients, ended by its pid when the block ends."""
+    """Run a process of clients, and end it by its pid."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(
         target=follow, args=(readers, port, there), daemon=True
@@ -324,13 +343,14 @@ def _token(user_id: UUID) -> str:
 
 
 def _dead_client(port: int, codes: Sequence[str]) -> socket.socket:
-    """One that asks for all stocks and never reads."""
+    """Open a client that follows all stocks and never reads."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     connection.connect((LOOPBACK, port))
     query = "&".join(f"stock_codes={code}" for code in codes[:200])
     connection.sendall(
-        f"GET {STREAM_PATH}?{query} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {_token(uuid4())}\r\n\r\n".encode()
+        f"GET {STREAM_PATH}?{query} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer "
+        f"{_token(uuid4())}\r\n\r\n".encode()
     )
     return connection
 
@@ -338,8 +358,8 @@ def _dead_client(port: int, codes: Sequence[str]) -> socket.socket:
 def _health(port: int) -> dict[str, int]:
     try:
         with urlopen(f"http://{LOOPBACK}:{port}{HEALTH_PATH}", timeout=5) as answer:
-            told: dict[str, int] = json.loads(answer.read())
-            return told
+            counts: dict[str, int] = json.loads(answer.read())
+            return counts
     except OSError:
         return {}
 

@@ -1,8 +1,9 @@
-"""HTTP load on one server over persistent connections, each with one request under way at a time.
+"""HTTP load on one server over persistent connections with one request in flight each.
 
-``measure`` is meant to run in a process of its own, so that it takes no turn away from whoever started the servers. A *closed* load sends the
-next request of a connection as soon as its answer is there: it saturates the server. An *open* load sends at given times whatever the answers
-do, and counts each latency from the time at which its request was due, so that a server that falls behind cannot hide it.
+`measure` runs in its own process, so that it does not compete with the process that started the
+servers. A *closed* load sends a connection's next request as soon as its answer has arrived, which
+saturates the server. An *open* load sends at given times and measures latencies from the time each
+request was due, so that a server that falls behind cannot hide it.
 """
 
 import random
@@ -20,12 +21,14 @@ ANSWER_TIMEOUT_S = 30.0
 
 
 class LoadError(Exception):
-    """The server closed a connection, answered with another status than expected, or not at all."""
+    """The server closed a connection, answered with an unexpected status, or did not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """``requests`` are sent in turn, whole as they are. ``per_s`` None means a closed load. Answers other than ``status`` end the run."""
+    """`requests` are sent in turn, unchanged. `per_s` None is a closed load. Answers other than
+    `status` end the run.
+    """
 
     port: int
     requests: Sequence[bytes]
@@ -37,7 +40,10 @@ class Load:
 
 @dataclass(slots=True)
 class Outcome:
-    """``answered`` counts what came back within the time; ``latencies_ms`` and ``locations`` hold every answer, late ones too."""
+    """Result of a load.
+
+    `answered` counts answers within the time; `latencies_ms` and `locations` include late ones.
+    """
 
     answered: int = 0
     seconds: float = 0.0
@@ -57,10 +63,10 @@ class _Connection:
 
 
 def measure(load: Load) -> Outcome:
-    """Send the load and wait for the last answer. LoadError when anything but the expected comes back."""
+    """Send the load and wait for the last answer. Raise LoadError for an unexpected answer."""
     outcome, requests = Outcome(seconds=load.seconds), cycle(load.requests)
     with selectors.DefaultSelector() as selector:
-        # First in, first out: so each connection, and with it each process behind them, gets its turn.
+        # First in, first out, so that each connection and each process behind it gets its turn.
         idle = deque(_connect(load, selector) for _ in range(load.connections))
         end = time.perf_counter() + load.seconds
         due_times = _due_times(load, end=end)
@@ -89,7 +95,7 @@ def measure(load: Load) -> Outcome:
 
 
 def _due_times(load: Load, *, end: float) -> Iterator[float]:
-    """When each request is due until ``end``: at random, independent of one another, as many people's are; or at once, for a closed load."""
+    """Yield the due time of each request: random and independent, or at once for a closed load."""
     due_at = time.perf_counter()
     while due_at < end:
         yield due_at
@@ -108,7 +114,7 @@ def _connect(load: Load, selector: selectors.BaseSelector) -> _Connection:
 
 
 def _is_answered(connection: _Connection, load: Load, outcome: Outcome, *, end: float) -> bool:
-    """Take what has arrived; whether that completes the answer, which then is counted."""
+    """Read available data. Return True if it completes the answer, which is then counted."""
     arrived = connection.socket.recv(65_536)
     if not arrived:
         raise LoadError("The server closed a connection.")

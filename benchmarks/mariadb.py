@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.database_server import DatabaseServer, DatabaseServerError, tail
 
-# Folders that are seldom on a normal user's PATH.
+# Folders that are rarely on a normal user's PATH.
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec")
 
 
@@ -35,7 +35,7 @@ class MariaDB(DatabaseServer):
             str(_program("mariadb-install-db")),
             "--no-defaults",
             f"--datadir={folder / 'data'}",
-            # Two that share this folder would delete each other's temporary tables.
+            # Servers that share this folder would delete each other's temporary tables.
             f"--tmpdir={folder}",
             f"--user={getpass.getuser()}",
             "--auth-root-authentication-method=normal",

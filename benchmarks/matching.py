@@ -1,15 +1,19 @@
-"""What one look of the matcher costs, and how soon a trade becomes a fill: ``python -m benchmarks.matching``.
+"""Benchmark of the matcher and of the time from trade to fill: `python -m benchmarks.matching`.
 
-Two books lie on one MariaDB with durable commits: 10,000 resting limit orders and 1,000,000. In each the same look is measured: a real
-``match_orders`` in its transaction, COMMIT included, over the tick stream in a real Valkey. Each of 2,000 stocks has one trade in it: a whole second's
-worth at 2,000 ticks a second, where a period is half a second, and every stock of the market at once, which is the harder case. 500 of the trades meet
-an order. The books are looked at in turn, so that both find the machine alike, and put back outside of the measured time. Idle looks, with the same
-trades beside the orders, follow.
+Two order books are on one MariaDB with durable commits: 10,000 and 1,000,000 resting limit orders.
+In each the same scan is measured: a real `match_orders` in its transaction, COMMIT included, over
+the tick stream in a real Valkey. Each of 2,000 stocks has one trade in it: a second's worth at
+2,000 ticks per second, with a period of half a second, and every stock of the market at once, which
+is the harder case. 500 of the trades meet an order. The books are scanned in turn, so that both run
+under the same load, and restored outside of the measured time. Idle scans, in which no trade meets
+an order, follow.
 
-Then the whole system runs on the large book: a feed of 2,000 ticks a second over all stocks, Redis, beat, and a worker with two pool children. Of each
-fill the age of its tick counts, as the execution keeps it: from the relayer's receipt to the beginning of the execution's transaction.
+Then the whole system runs on the large book: a feed of 2,000 ticks per second over all stocks,
+Redis, beat, and a worker with two pool processes. The result is each fill's tick age as stored in
+the execution: from the relayer's receipt to the start of the execution's transaction.
 
-Exits with status 1 when a book fails the audit. Prints what it does, and as its last line one JSON object.
+Exits with status 1 if a book fails the audit. Prints its progress and, as its last line, one JSON
+object.
 """
 
 import json
@@ -30,10 +34,10 @@ from flask_migrate import upgrade
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from benchmarks.books import require_clean_audit
 from benchmarks.celery_processes import beat, worker
 from benchmarks.command_line import percentile, plan_from_command_line
 from benchmarks.mariadb import MariaDB
+from benchmarks.market_setup import require_clean_audit
 from benchmarks.resting_book import BookPlan, Quote, fill_book, quotes_of
 from benchmarks.tick_feed import Feed, run, trade
 from launcher.valkey import Valkey
@@ -54,7 +58,8 @@ from webapp import create_app
 TICKS_PER_S = 2_000
 WARM_UP_LOOKS = 2
 QUIET_S = 3.0
-# Room for a million orders with their indexes, some 600 MB: MariaDB's default of 128 MB would be a server that nobody has set up.
+# Room for a million orders with their indexes (600 MB). With MariaDB's default of 128 MB the server
+# would be misconfigured.
 BUFFER_POOL_BYTES = 2**30
 AUDIT_TIMEOUT_S = 600
 DEADLINE_S = 60.0
@@ -63,7 +68,7 @@ SHARES = (0.5, 0.9, 0.99, 1.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How large the run is: the options of the command line."""
+    """Size of the run: the options of the command line."""
 
     resting: int = 1_000_000
     few: int = 10_000
@@ -78,7 +83,7 @@ class Plan:
 def main() -> None:
     plan = plan_from_command_line(Plan, __doc__)
     if min(plan.few, plan.resting) < plan.stocks or plan.crossed > plan.stocks:
-        sys.exit("every stock has a target in each book, and a look meets at most these")
+        sys.exit("every stock has a target in each book, and a scan meets at most these")
     with (
         tempfile.TemporaryDirectory() as folder,
         MariaDB(innodb_flush_log_at_trx_commit=1) as mariadb,
@@ -89,17 +94,17 @@ def main() -> None:
 
 def _run(plan: Plan, mariadb: MariaDB, valkey: Valkey, folder: Path) -> None:
     quotes = quotes_of(plan.stocks)
-    at = _in_session(utc_now())
+    at = _time_in_session(utc_now())
     with ExitStack() as closes:
-        books = [
+        order_books = [
             closes.enter_context(
                 closing(_book(mariadb, valkey, quotes, plan, resting=resting, at=at))
             )
             for resting in (plan.few, plan.resting)
         ]
-        crossing = _looks(books, quotes, plan, crossed=plan.crossed)
-        idle = _looks(books, quotes, plan, crossed=0)
-        uri = books[-1].settings.database_uri.get_secret_value()
+        crossing = _scan_durations(order_books, quotes, plan, crossed=plan.crossed)
+        idle = _scan_durations(order_books, quotes, plan, crossed=0)
+        uri = order_books[-1].settings.database_uri.get_secret_value()
         live = closes.enter_context(
             closing(trading_core.build(_settings(uri, valkey, market_hours="always")))
         )
@@ -114,11 +119,11 @@ def _run(plan: Plan, mariadb: MariaDB, valkey: Valkey, folder: Path) -> None:
             seconds=QUIET_S + plan.seconds,
         )
         ages = sorted(_tick_ages_ms(live, feed, folder))
-        for core in books:
+        for core in order_books:
             require_clean_audit(core)
     shown = ", ".join(f"p{share:.0%}"[:-1] + f" {percentile(ages, share):.0f}" for share in SHARES)
     print(f"age of a fill's tick, ms: {shown}", flush=True)
-    few, many = (statistics.median(looks) for looks in crossing)
+    few, many = (statistics.median(scans) for scans in crossing)
     print(
         json.dumps(
             {
@@ -132,8 +137,8 @@ def _run(plan: Plan, mariadb: MariaDB, valkey: Valkey, folder: Path) -> None:
     )
 
 
-def _in_session(now: datetime) -> datetime:
-    """Half past ten in Korea on the latest trading day: the looks keep the exchange's hours."""
+def _time_in_session(now: datetime) -> datetime:
+    """Return 10:30 in Korea on the latest trading day: scans respect the exchange's hours."""
     day = trade_date(KrxHours({}).day_end_before(now))
     return datetime.combine(day, time_of_day(10, 30), KST).astimezone(UTC)
 
@@ -160,7 +165,7 @@ def _book(
     resting: int,
     at: datetime,
 ) -> Core:
-    """A core on a book of this size, whose clock stands at ``at``."""
+    """Return a core on an order book of this size, with its clock at `at`."""
     settings = _settings(mariadb.create_database(f"resting_{resting}"), valkey, market_hours="krx")
     core = trading_core.build(settings, clock=lambda: at)
     with create_app(core).app_context():
@@ -176,20 +181,20 @@ def _book(
     return core
 
 
-def _looks(
-    books: Sequence[Core], quotes: Sequence[Quote], plan: Plan, *, crossed: int
+def _scan_durations(
+    order_books: Sequence[Core], quotes: Sequence[Quote], plan: Plan, *, crossed: int
 ) -> list[list[float]]:
-    """What each look at each book took, in ms, the books in turn."""
-    before = _write_ticks(books[0], quotes, crossed=crossed)
-    took: list[list[float]] = [[] for _ in books]
+    """Return the duration (ms) of each scan of each book. The books take turns."""
+    before = _write_ticks(order_books[0], quotes, crossed=crossed)
+    took: list[list[float]] = [[] for _ in order_books]
     for number in range(-WARM_UP_LOOKS, plan.rounds):
-        for core, mine in zip(books, took, strict=True):
-            _set_back(core, before)
-            look_ms = _look(core, ticks=len(quotes), crossed=crossed)
+        for core, mine in zip(order_books, took, strict=True):
+            _restore(core, before)
+            look_ms = _scan(core, ticks=len(quotes), crossed=crossed)
             if number >= 0:
                 mine.append(look_ms)
-    for core in books:
-        _set_back(core, before)
+    for core in order_books:
+        _restore(core, before)
     for resting, mine in zip((plan.few, plan.resting), took, strict=True):
         spread = f"{min(mine):.0f} … {statistics.median(mine):.0f} … {max(mine):.0f}"
         print(
@@ -200,7 +205,10 @@ def _looks(
 
 
 def _write_ticks(core: Core, quotes: Sequence[Quote], *, crossed: int) -> Position:
-    """A stream with one trade of each stock, of which the first ``crossed`` meet their target; the place from which a matcher reads them."""
+    """Write a stream with one trade of each stock, of which the first `crossed` meet their target.
+
+    Return the position from which the matcher reads them.
+    """
     now = core.clock()
     first_ms = int(now.timestamp() * 1_000)
     core.redis.delete(keys.TICK_STREAM)
@@ -213,8 +221,8 @@ def _write_ticks(core: Core, quotes: Sequence[Quote], *, crossed: int) -> Positi
     return Position(first_ms, 0)
 
 
-def _look(core: Core, *, ticks: int, crossed: int) -> float:
-    """One look of the matcher as its task makes it; what it took in ms."""
+def _scan(core: Core, *, ticks: int, crossed: int) -> float:
+    """Run one scan as the matcher's task does, and return its duration (ms)."""
     hours = core.market_hours()
     began = time.perf_counter()
     report = core.database.transaction(
@@ -231,13 +239,13 @@ def _look(core: Core, *, ticks: int, crossed: int) -> float:
     took_ms = (time.perf_counter() - began) * 1_000
     if (report.ticks, report.filled, report.gap) != (ticks, crossed, False):
         sys.exit(
-            f"{crossed} orders were to be filled by {ticks} ticks, and the look says {report}."
+            f"{crossed} orders were to be filled by {ticks} ticks, and the scan reports {report}."
         )
     return took_ms
 
 
-def _set_back(core: Core, place: Position) -> None:
-    """Put what was filled back into the book, and the matcher's cursor back to this place."""
+def _restore(core: Core, place: Position) -> None:
+    """Restore filled orders to the book, and the matcher's cursor to `place`."""
 
     def work(session: Session) -> None:
         filled = select(PendingFill.order_id)
@@ -250,7 +258,7 @@ def _set_back(core: Core, place: Position) -> None:
         )
         session.execute(delete(PendingFill))
         session.execute(delete(MatchCursor))
-        # As a matcher leaves it that has been looking all the time.
+        # As left by a matcher that has scanned all the time.
         scanned_at = core.clock() - timedelta(milliseconds=core.settings.match_period_ms)
         session.execute(
             insert(MatchCursor).values(
@@ -262,7 +270,7 @@ def _set_back(core: Core, place: Position) -> None:
 
 
 def _tick_ages_ms(core: Core, feed: Feed, folder: Path) -> list[float]:
-    """Run the whole system until each trade that meets an order is a fill that is applied."""
+    """Run the whole system until every trade that meets an order has become an applied fill."""
     core.redis.flushdb()
     core.database.transaction(
         lambda session: session.execute(delete(MatchCursor)), find_committed=rerun_is_safe

@@ -1,4 +1,4 @@
-"""A private MySQL server for tests, of the copy that ``scripts/unpack-mysql`` has unpacked."""
+"""A private MySQL server for tests, from the copy unpacked by `scripts/unpack-mysql`."""
 
 import os
 import shutil
@@ -14,14 +14,14 @@ def unpacked_mysql() -> Path:
 
 
 class MySQL(DatabaseServer):
-    """A server that begins with a copy of the initialised data folder in the cache."""
+    """A server that starts with a copy of the initialised data folder in the cache."""
 
     name = "MySQL"
     collation = "utf8mb4_bin"
 
     @property
     def certificate(self) -> Path:
-        """The certificate of the authority that signed the running server's own."""
+        """The CA certificate of the running server's own certificate."""
         return self._started_folder() / "data" / "ca.pem"
 
     @classmethod
@@ -33,7 +33,7 @@ class MySQL(DatabaseServer):
 
     def _initialize(self, folder: Path) -> None:
         shutil.copytree(unpacked_mysql() / "data", folder / "data")
-        # Each server is given an identity of its own.
+        # Each server gets its own identity.
         (folder / "data" / "auto.cnf").unlink(missing_ok=True)
 
     def _server_command(self) -> list[str]:
@@ -49,8 +49,8 @@ class MySQL(DatabaseServer):
             "--innodb-redo-log-capacity=16M",
             "--innodb-use-native-aio=OFF",
             "--skip-log-bin",
-            # MySQL 9.7.4 checks no foreign key of a new row whose index has a NULL in it, unless
-            # InnoDB itself checks them, as it does in every older MySQL.
+            # MySQL 9.7.4 does not check a foreign key of a new row whose index contains a NULL,
+            # unless InnoDB itself checks it, as in older versions.
             "--loose-innodb-native-foreign-keys=ON",
             *([] if self._durable else ["--innodb-doublewrite=OFF"]),
         ]

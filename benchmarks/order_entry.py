@@ -1,15 +1,19 @@
-"""How many orders a second the API takes: ``python -m benchmarks.order_entry``.
+"""Benchmark of order entry: `python -m benchmarks.order_entry`.
 
-The real ``gunicorn wsgi:app`` with ``gunicorn.conf.py`` runs on MariaDB with durable commits and on Valkey. Signed-in users place orders, half of
-them sales and half of them limit orders, over persistent connections; a load generator in a process of its own keeps all of these busy. Rounds of
-orders stand between rounds of a trivial signed-in request, ``GET /api/v1/users/me``, and the ratio of the two rates says more than either, as
-machines differ and may be shared. A last round sends orders at half of the rate found, at random times, for the latencies that people would see.
+The real `gunicorn wsgi:app` with `gunicorn.conf.py` runs on MariaDB with durable commits and on
+Valkey. Signed-in users place orders, half of them sales and half of them limit orders, over
+persistent connections; a load generator in its own process keeps all connections busy. Rounds of
+orders alternate with rounds of a trivial signed-in request, `GET /api/v1/users/me`. The ratio of
+the two rates is the most useful figure, because machines differ and may be shared. A last round
+sends orders at half of the measured rate at random times, for realistic latencies.
 
-While this is measured no Celery worker runs: it would take its share of the cores, and entry is what is measured, so the queue only grows. A
-worker fills the orders by which the users come to their shares, before. Afterwards every order that was answered with 201 must be a row, and
-the audit must find nothing.
+No Celery worker runs during the measurement: it would take a share of the cores, and only entry is
+measured, so the queue grows. Before it, a worker fills the orders with which the users buy their
+shares. Afterwards every order that was answered with 201 must be a row, and the audit must find
+nothing.
 
-Prints a line a round, the processor time that an order takes of each server, and as its last line one JSON object.
+Prints a line per round, the processor time per order of each server and, as its last line, one JSON
+object.
 """
 
 import json
@@ -32,11 +36,11 @@ from flask_migrate import upgrade
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from benchmarks.books import list_stocks, require_clean_audit
 from benchmarks.command_line import percentile, plan_from_command_line
 from benchmarks.http_load import Load, Outcome, measure
 from benchmarks.mariadb import MariaDB
-from benchmarks.processes import GENEROUS, cpu_s, running, wait_for
+from benchmarks.market_setup import list_stocks, require_clean_audit
+from benchmarks.processes import UNLIMITED, cpu_s, running, wait_for
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import Valkey
 from trading import bootstrap as trading_core
@@ -65,7 +69,7 @@ Send = Callable[[Load], Outcome]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How large the run is: the options of the command line."""
+    """Size of the run: the options of the command line."""
 
     users: int = 500
     connections: int = 32
@@ -76,15 +80,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Trader:
-    """A signed-in user and the one stock that he holds and trades."""
+    """A signed-in user and the one stock that this user trades."""
 
     token: str
     stock_code: str
 
 
 @dataclass(slots=True)
-class Measured:
-    """What the rounds showed. ``accepted`` is where every order that was answered with 201 is said to live."""
+class Measurements:
+    """Results of the rounds. `accepted` are the URLs of all orders that were answered with 201."""
 
     accepted: list[str]
     orders_per_s: list[float] = field(default_factory=list)
@@ -102,7 +106,7 @@ class Measured:
 
     @property
     def ratios(self) -> list[float]:
-        """Each round of orders against the trivial ones on both sides of it, as the machine may be shared."""
+        """Return each round of orders divided by the trivial rounds before and after it."""
         trivial = self.trivial_per_s
         around = [(before + after) / 2 for before, after in pairwise(trivial)]
         return [rate / yardstick for rate, yardstick in zip(self.orders_per_s, around, strict=True)]
@@ -112,7 +116,7 @@ def main() -> None:
     plan = plan_from_command_line(Plan, __doc__)
     with (
         tempfile.TemporaryDirectory() as folder,
-        _elsewhere() as send,
+        _load_process() as send,
         MariaDB(innodb_flush_log_at_trx_commit=1) as mariadb,
         Valkey(Path(folder) / "valkey") as valkey,
     ):
@@ -125,7 +129,7 @@ def main() -> None:
                 "access_token_minutes": 24 * 60,
                 "starting_cash": 10**12,
                 "cash_max": 10**14,
-                **GENEROUS,
+                **UNLIMITED,
             }
         )
         traders = _set_up(settings, Path(folder) / "worker.log", users=plan.users)
@@ -137,8 +141,8 @@ def main() -> None:
 
 
 @contextmanager
-def _elsewhere() -> Iterator[Send]:
-    """Runs loads in a process of its own. It is forked, which is only safe before this one has threads."""
+def _load_process() -> Iterator[Send]:
+    """Run loads in a forked process. Forking is only safe before this process has threads."""
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as generator:
         generator.submit(os.getpid).result()
         yield lambda load: generator.submit(measure, load).result()
@@ -151,8 +155,8 @@ def _measure(
     *,
     port: int,
     processes: Mapping[str, Sequence[int]],
-) -> Measured:
-    """Warm everything up, then rounds of orders between trivial ones, one at half of the rate, and one with a single connection."""
+) -> Measurements:
+    """Warm up, then measure: orders between trivial rounds, half of the rate, one connection."""
     load = partial(Load, port=port, connections=plan.connections, seconds=plan.seconds)
     trivial = partial(
         load, requests=[_request("GET", TRIVIAL, trader) for trader in traders], status=200
@@ -162,7 +166,7 @@ def _measure(
         load, requests=[_request("POST", ORDERS, *order) for order in drawn], status=201
     )
     send(trivial(seconds=plan.seconds / 2))
-    done = Measured(accepted=send(orders(seconds=plan.seconds / 2)).locations)
+    done = Measurements(accepted=send(orders(seconds=plan.seconds / 2)).locations)
     done.trivial_per_s.append(send(trivial()).per_s)
     for number in range(1, plan.rounds + 1):
         cpu_before_s = _cpu_s(processes)
@@ -173,7 +177,8 @@ def _measure(
         done.trivial_per_s.append(send(trivial()).per_s)
         before, after = done.trivial_per_s[-2:]
         print(
-            f"round {number}: {outcome.per_s:,.0f} orders/s, {before:,.0f} and {after:,.0f} trivial/s around it",
+            f"round {number}: {outcome.per_s:,.0f} orders/s, {before:,.0f} and {after:,.0f} "
+            "trivial/s around it",
             flush=True,
         )
     calm = send(
@@ -186,7 +191,7 @@ def _measure(
     return done
 
 
-def _print(measured: Measured) -> None:
+def _print(measured: Measurements) -> None:
     p50_ms, p99_ms = measured.calm_ms
     print(f"\nat half of the rate: p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms")
     print("\nprocessor time that one order takes when saturated, ms")
@@ -206,7 +211,7 @@ def _print(measured: Measured) -> None:
 
 
 def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
-    """Stocks with a tick each, and signed-in users who hold shares of one of them: bought through the API, and filled by a worker."""
+    """Create stocks with a tick each, and signed-in users with shares bought through the API."""
     core = trading_core.build(settings, deliver=background_dispatcher(settings))
     app = create_app(core)
     with app.app_context():
@@ -242,7 +247,7 @@ def _holders(session: Session) -> int:
 
 
 def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> Trader:
-    """A new user, signed in. All share one password, as hashing one for each would take longer than the benchmark."""
+    """Create a signed-in user. All share one password, because hashing takes long."""
     user_id = new_id()
 
     def register_and_sign_in(uow: UnitOfWork) -> SignIn:
@@ -268,7 +273,9 @@ def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> T
 def _orders(
     traders: Sequence[Trader], count: int, *, limit_share: float
 ) -> Iterator[tuple[Trader, bytes]]:
-    """Orders for one share, users in turn, bought and sold at random alike, a share of them at a limit around the last price."""
+    """Yield orders for one share: users in turn, sides at random, `limit_share` of them limit
+    orders.
+    """
     for trader in islice(cycle(traders), count):
         order = _market_order(trader, random.choice(list(Side)))
         if random.random() < limit_share:
@@ -292,7 +299,10 @@ def _request(method: str, path: str, trader: Trader, body: bytes = b"") -> bytes
 
 @contextmanager
 def _gunicorn(settings: Settings, log: Path) -> Iterator[tuple[int, dict[str, list[int]]]]:
-    """The API as the Procfile starts it; its port, and the pids of its workers. Its log is a file, so that writing one is paid for."""
+    """Run the API as the Procfile does. Yield its port and its workers' pids.
+
+    Its log is a file, so that the cost of logging is included.
+    """
     port = free_port()
     with running(
         ["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"], settings, log, API_PORT=str(port)
@@ -316,7 +326,7 @@ def _cpu_s(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:
 
 
 def _check(settings: Settings, accepted: Sequence[str]) -> None:
-    """Every answer of 201 is a row, and the books are in order; otherwise the figures mean nothing."""
+    """Check that every answer of 201 is a row and that the audit is clean."""
     core = trading_core.build(settings)
     rows = {
         str(order_id)
@@ -328,7 +338,8 @@ def _check(settings: Settings, accepted: Sequence[str]) -> None:
     require_clean_audit(core)
     core.close()
     print(
-        f"\n{len(accepted):,} orders were accepted, each of them is a row, and the audit finds nothing"
+        f"\n{len(accepted):,} orders were accepted, each of them is a row, and the audit finds "
+        "nothing"
     )
 
 

@@ -1,12 +1,14 @@
-"""How fast a backlog of accepted orders becomes settled holdings: ``python -m benchmarks.pipeline``.
+"""Benchmark of execution, settlement and holdings: `python -m benchmarks.pipeline`.
 
-MariaDB with durable commits and a real Celery worker with two pool children work off 10,000 orders of 1,000 users in 100 stocks: half of them sales,
-and of both sides half at a limit. Of the limit orders every other one is marketable when it arrives and is executed like a market order; the others
-rest in the book until a trade meets them, and are found by a look of the matcher. Timed is everything from that trade and the first wake-up to the
-last fill applied to its holding. Beside it, in the same run and on the same server, stands the rate at which one connection inserts and commits
-single rows: the ratio of the two says more than either, as machines differ.
+MariaDB with durable commits and a real Celery worker with two pool processes process 10,000
+accepted orders of 1,000 users in 100 stocks: half of them sales, and half of each side limit
+orders. Every other limit order is marketable on arrival and is executed like a market order; the
+others rest in the order book until a trade meets them and a matcher scan finds them. The time is
+measured from that trade and the first task to the last fill applied to its holding. The same run
+measures how many single rows one connection inserts and commits per second on the same server. The
+ratio of the two is the most useful figure, because machines differ.
 
-Prints a line a round, and as its last line one JSON object with the medians.
+Prints a line per round and, as its last line, one JSON object with the medians.
 """
 
 import json
@@ -30,10 +32,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 import celery_config
-from benchmarks.books import list_stocks, open_accounts, print_trades, require_clean_audit
 from benchmarks.celery_processes import worker
 from benchmarks.command_line import plan_from_command_line
 from benchmarks.mariadb import MariaDB
+from benchmarks.market_setup import list_stocks, open_accounts, print_trades, require_clean_audit
 from launcher.valkey import Valkey
 from trading import bootstrap as trading_core
 from trading.bootstrap import Core, Deliver
@@ -55,14 +57,15 @@ TICK_SIZE = 10
 COMMIT_SAMPLE_S = 3.0
 DEADLINE_S = 300.0
 _SETUP_BATCH = 100
-# By how many ticks a limit is better for the market than the last price: marketable at once, or at rest until a trade comes to it.
+# How many ticks a limit is better than the last price: marketable at once, or resting until a
+# trade.
 _MARKET_ONLY = (None,)
 _ALL_KINDS = (None, 2, None, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How large the run is: the options of the command line."""
+    """Size of the run: the options of the command line."""
 
     orders: int = 10_000
     rounds: int = 3
@@ -97,7 +100,7 @@ def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -
     traders = _set_up(core)
     results = []
     with worker(settings, log):
-        _work_off(
+        _process_backlog(
             core,
             deliver,
             _accept(core, traders, orders=USERS, side=Side.BUY, quantity=1_000, kinds=_MARKET_ONLY),
@@ -116,8 +119,9 @@ def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -
                 kinds=_ALL_KINDS,
             )
             backlog = [order for pair in zip_longest(buys, sales) for order in pair if order]
-            fills_per_s, statements_per_fill = _work_off(core, deliver, backlog)
-            # The machine may be shared: the yardstick is laid on both sides of what it measures.
+            fills_per_s, statements_per_fill = _process_backlog(core, deliver, backlog)
+            # The machine may be shared, so the reference rate is measured before and after the
+            # backlog.
             commits_per_s = (commits_before + _single_row_commits_per_s(uri)) / 2
             results.append(
                 {
@@ -138,7 +142,7 @@ def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -
 
 
 def _set_up(core: Core) -> list[tuple[UUID, str]]:
-    """Users and stocks with a tick each; returns who trades which stock."""
+    """Create users and stocks with a tick each. Return each user with the stock to trade."""
     codes = [f"A{900_000 + number}" for number in range(STOCKS)]
     list_stocks(core, codes, price=PRICE)
     users = open_accounts(core, USERS, now=core.clock())
@@ -154,9 +158,10 @@ def _accept(
     quantity: int,
     kinds: Sequence[int | None],
 ) -> list[UUID]:
-    """Accept that many orders, users in turn, without waking anybody; their ids in order of acceptance.
+    """Accept orders of all users in turn without dispatching tasks. Return their ids in order.
 
-    ``kinds`` come in turn: by how many ticks an order's limit is better for the market than the last price, None for a market order.
+    `kinds` are used in turn: by how many ticks a limit is better than the last price; None for a
+    market order.
     """
     accepted: list[UUID] = []
     hours = core.market_hours()
@@ -165,7 +170,8 @@ def _accept(
     def accept(session: Session, numbers: range) -> None:
         for number in numbers:
             user_id, code = traders[number % len(traders)]
-            # The users' number is a multiple of the kinds', so each user's next order is of another kind.
+            # The number of users is a multiple of the number of kinds, so each user's next order
+            # has another kind.
             kind = kinds[(number + number // len(traders)) % len(kinds)]
             command = PlaceOrder(
                 order_id=new_id(),
@@ -177,7 +183,7 @@ def _accept(
                 quantity=quantity,
                 limit_price=None if kind is None else PRICE + kind * better,
             )
-            # The sweep must not find the backlog while it is being built, so its grace begins later.
+            # The recovery sweep must not dispatch the backlog while it is being created.
             later = core.clock() + timedelta(minutes=10)
             place_order(
                 session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=later
@@ -190,9 +196,12 @@ def _accept(
     return accepted
 
 
-def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[float, float]:
-    """Have each stock traded at prices that meet its resting orders, wake the matcher, and the executions of the others in the sweep's batches;
-    wait for the last fill to be applied. Fills/s and statements a fill."""
+def _process_backlog(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[float, float]:
+    """Trade each stock at prices that meet its resting orders, dispatch the matcher and the other
+    orders, and wait for the last applied fill.
+
+    Return fills per second and statements per fill.
+    """
     due = core.database.read(
         lambda session: set(
             session.scalars(select(Order.id).where(Order.next_attempt_at.is_not(None)))
@@ -201,11 +210,11 @@ def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[fl
     codes = core.database.read(
         lambda session: session.scalars(select(Stock.code).order_by(Stock.code)).all()
     )
-    questions_before = _questions(core)
+    statements_before = _statement_count(core)
     polls = 0
     began = time.perf_counter()
     print_trades(core, codes, prices=(PRICE - TICK_SIZE, PRICE + TICK_SIZE, PRICE))
-    _wake_the_matcher(core.settings)
+    _dispatch_matcher(core.settings)
     waiting = [order_id for order_id in backlog if order_id in due]
     deliver(
         list(task_requests(Task.EXECUTE_ORDERS, waiting, batch_size=core.settings.stage_batch_size))
@@ -216,13 +225,13 @@ def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[fl
             sys.exit(f"{len(backlog)} orders were not worked off within {DEADLINE_S:g} s.")
         time.sleep(0.05)
     elapsed_s = time.perf_counter() - began
-    # Each look of ours is one SELECT and one ROLLBACK.
-    statements = _questions(core) - questions_before - 2 * (polls + 2)
+    # Each poll of this benchmark is one SELECT and one ROLLBACK.
+    statements = _statement_count(core) - statements_before - 2 * (polls + 2)
     return len(backlog) / elapsed_s, statements / len(backlog)
 
 
-def _wake_the_matcher(settings: Settings) -> None:
-    """As beat does."""
+def _dispatch_matcher(settings: Settings) -> None:
+    """Dispatch the matcher as beat does."""
     with Celery("stocking", set_as_current=False) as producer:
         producer.conf.update(celery_config.producer(settings))
         producer.send_task(
@@ -234,29 +243,29 @@ def _wake_the_matcher(settings: Settings) -> None:
 
 
 def _anything_left(session: Session) -> bool:
-    """Whether an order is not filled yet, or an execution waits for its settlement or its holding."""
+    """Return True if an order is not filled or an execution is not settled or applied."""
     unfilled = exists().where(Order.finished_at.is_(None))
     unapplied = exists().where(OrderExecution.applied_at.is_(None))
     return bool(session.scalar(select(or_(unfilled, unapplied))))
 
 
 def _rules(core: Core) -> dict[str, int]:
-    """How many fills there have been by each rule."""
+    """Return the number of fills by rule."""
     counted = select(OrderExecution.rule, func.count().label("fills")).group_by(OrderExecution.rule)
     return core.database.read(
         lambda session: {row.rule: row.fills for row in session.execute(counted)}
     )
 
 
-def _questions(core: Core) -> int:
-    """Statements that the server was ever asked, COMMIT and ROLLBACK included."""
+def _statement_count(core: Core) -> int:
+    """Return the number of statements received by the server, COMMIT and ROLLBACK included."""
     return core.database.read(
         lambda session: int(session.execute(text("SHOW GLOBAL STATUS LIKE 'Questions'")).one()[1])
     )
 
 
 def _single_row_commits_per_s(uri: str) -> float:
-    """Rows a second that one connection inserts and commits one at a time, with the product's own driver and nothing else."""
+    """Return the single-row commits per second of one connection with the product's driver."""
     url = make_url(uri)
     connection = pymysql.connect(
         host=url.host,
@@ -267,12 +276,14 @@ def _single_row_commits_per_s(uri: str) -> float:
     )
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "CREATE TABLE IF NOT EXISTS one_row (id BIGINT AUTO_INCREMENT PRIMARY KEY, payload VARCHAR(100)) ENGINE=InnoDB"
+            "CREATE TABLE IF NOT EXISTS one_row (id BIGINT AUTO_INCREMENT PRIMARY KEY, payload "
+            "VARCHAR(100)) ENGINE=InnoDB"
         )
         count, began = 0, time.perf_counter()
         while (elapsed_s := time.perf_counter() - began) < COMMIT_SAMPLE_S:
             cursor.execute(
-                "INSERT INTO one_row (payload) VALUES ('an order of some hundred bytes, or so it would be in the real table')"
+                "INSERT INTO one_row (payload) VALUES ('an order of some hundred bytes, or so it "
+                "would be in the real table')"
             )
             count += 1
     return count / elapsed_s

@@ -1,4 +1,4 @@
-"""Processes of the product on a benchmark's own servers, ended by their pid when the block ends."""
+"""Processes of the product on a benchmark's own servers, ended by their pid."""
 
 import os
 import subprocess
@@ -14,8 +14,8 @@ from trading.config.settings import Settings
 
 PATIENCE_S = 60.0
 
-# A few users who ask as often as they can: all of it is counted as it would be, and none of it refused.
-GENEROUS = {
+# A few users send requests as fast as they can: all are counted and none is refused.
+UNLIMITED = {
     f"rate_limit_{name}": "999999 per second"
     for name in ("orders", "writes", "reads", "strangers", "registration")
 }
@@ -27,7 +27,9 @@ _POLL_S = 0.05
 def running(
     module: Sequence[str], settings: Settings, log: Path, **more: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """``python -m …`` with these settings, and ``more``, in its environment. What it says goes to the end of the log."""
+    """Run `python -m …` with these settings and `more` in its environment, and append its output to
+    the log.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
             with_parent_death_signal([sys.executable, "-m", *module]),
@@ -51,7 +53,7 @@ def running(
 def wait_for(
     condition: Callable[[], bool], what: str, process: "subprocess.Popen[bytes]", log: Path
 ) -> None:
-    """Return as soon as the condition is met; end the benchmark with the log when the process ends or a minute passes before."""
+    """Wait for the condition. Exit with the log if the process ends or after a minute."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -82,5 +84,5 @@ def _environment(settings: Settings) -> dict[str, str]:
         "MATCH_PERIOD_MS": str(settings.match_period_ms),
         "LOG_FORMAT": settings.log_format,
         "LOG_LEVEL": settings.log_level,
-        **{name.upper(): getattr(settings, name) for name in GENEROUS},
+        **{name.upper(): getattr(settings, name) for name in UNLIMITED},
     }

@@ -1,6 +1,7 @@
-"""Clients of the gateway for a benchmark: half of them read server-sent events, half a WebSocket, on bare sockets in a process of their own.
+"""Clients of the push gateway for a benchmark: half SSE, half WebSocket, on bare sockets.
 
-They cost little, so that what is measured is the gateway: a message is cut out of the bytes, and one in ten is read for its time.
+They run in their own process and cost little, so that the gateway is measured: messages are cut out
+of the bytes, and one in ten is parsed for its time.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ _PING, _PONG = 0x9, b"\x8a\x80\0\0\0\0"
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One client: a user's token, the stocks that it follows, and how it reads."""
+    """One client: a user's token, its stocks, and its transport."""
 
     token: str
     codes: tuple[str, ...]
@@ -34,7 +35,9 @@ class Reader:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a process's clients got: the last tick of each stock as JSON, the ids of the account events in order, and latencies."""
+    """What a process's clients received: the last tick of each stock as JSON, event ids in order,
+    latencies.
+    """
 
     last_ticks: list[dict[str, bytes]] = field(default_factory=list)
     event_ids: list[list[int]] = field(default_factory=list)
@@ -44,7 +47,7 @@ class Outcome:
 
 
 class _Client(asyncio.Protocol):
-    """What both kinds do with a message."""
+    """Message handling of both kinds of client."""
 
     def __init__(self, reader: Reader, outcome: Outcome) -> None:
         self.ready = asyncio.get_running_loop().create_future()
@@ -65,17 +68,18 @@ class _Client(asyncio.Protocol):
             f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}\r\n"
         )
         transport.write(
-            f"GET {path}?{query} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {self._reader.token}\r\n"
+            f"GET {path}?{query} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer "
+            f"{self._reader.token}\r\n"
             f"{upgrade if self._reader.by_websocket else ''}\r\n".encode()
         )
 
-    def connection_lost(self, _fault: Exception | None) -> None:
+    def connection_lost(self, _first_error: Exception | None) -> None:
         self._outcome.lost += 1
         if not self.ready.done():
             self.ready.set_exception(ConnectionError(self._received[:200]))
 
     def take(self, kind: bytes, data: bytes) -> None:
-        """A message: its type, and its data as JSON."""
+        """Process a message with its type and its JSON data."""
         self._outcome.messages += 1
         if kind == b"tick":
             self.last[data[len(_TICK) : len(_TICK) + 7].decode()] = data
@@ -94,7 +98,7 @@ class _EventStream(_Client):
     def data_received(self, data: bytes) -> None:
         *blocks, self._received = (self._received + data).split(b"\n\n")
         for block in blocks:
-            # The lines of a chunk's own frame stand before the event and are passed over.
+            # The chunk header's lines before the event are skipped.
             _, found, event = block.partition(b"event: ")
             if found:
                 kind, _, rest = event.partition(b"\n")
@@ -132,7 +136,10 @@ class _WebSocket(_Client):
 
 
 def follow(readers: Sequence[Reader], port: int, control: Connection) -> None:
-    """Connect all, say so, and follow: at each ``"begin"`` forget the latencies, at each ``"report"`` send the Outcome, until ``"end"``."""
+    """Connect all clients, report it, and follow their streams.
+
+    Each `"begin"` deletes the latencies, each `"report"` sends the Outcome, and `"end"` ends it.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.run(_follow(readers, port, control))

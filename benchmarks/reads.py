@@ -1,14 +1,17 @@
-"""What a read costs on a busy account: ``python -m benchmarks.reads``.
+"""Benchmark of reads on a busy account: `python -m benchmarks.reads`.
 
-One account on MariaDB has 10,000 fills, so as many Transactions, on 300 stocks that it holds and 20 that it sold out, with an order, an execution, account events
-and a candle for each, a recorded day for each day of trading, and a watchlist. All of it was made by the product's own services, and the audit must find
-nothing in it.
+One account on MariaDB has 10,000 fills and thus ledger entries, on 300 stocks that it holds and 20
+that it sold out, with an order, an execution, account events and a candle for each, a snapshot for
+each trading day, and a watchlist. All of it was created by the product's own use cases, and the
+audit must be clean.
 
-Every GET of the OpenAPI document that a user may ask for is asked for again and again, through the real Flask application by Werkzeug's test client in
-this process: identity, queries, Redis and JSON included, HTTP and gunicorn not. Lists are asked for with the largest page. Left out are the stream, which
-never ends, and what is answered from Toss. The yardstick of the same run is one Transaction by its id, a read by primary key through the same layers.
+Every GET of the OpenAPI document that a user may call is called repeatedly through the real Flask
+application by Werkzeug's test client in this process: with authentication, queries, Redis and JSON,
+but without HTTP and gunicorn. Lists use the largest page. Omitted are the stream, which never ends,
+and data from Toss. The reference is a ledger entry by its id, a read by primary key through the
+same layers.
 
-Prints every endpoint, and as its last line one JSON object.
+Prints every endpoint and, as its last line, one JSON object.
 """
 
 import json
@@ -25,19 +28,19 @@ from uuid import UUID
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 
-from benchmarks.books import require_clean_audit
 from benchmarks.busy_account import History
 from benchmarks.command_line import percentile, plan_from_command_line
 from benchmarks.mariadb import MariaDB
-from benchmarks.processes import GENEROUS
+from benchmarks.market_setup import require_clean_audit
+from benchmarks.processes import UNLIMITED
 from launcher.valkey import Valkey
 from trading.config.settings import Settings
 from webapp import create_app
 
 PREFIX = "/api/v1"
 YARDSTICK = "/trading/transactions/{transaction_id}"
-# A stream has no end; these ask Toss, whose time is not ours.
-LEFT_OUT = {
+# A stream has no end, and Toss's response time is not the product's.
+OMITTED = {
     "/trading/realtime/stream",
     "/stocks/indices",
     "/stocks/exchange-rate",
@@ -47,8 +50,8 @@ LEFT_OUT = {
     "/stocks/{stock_code}/trades",
     "/payments/{payment_id}",
 }
-# What is asked for more than the largest page, where there is a choice.
-ASKED: Mapping[str, str] = {
+# Query parameters other than the largest page.
+QUERIES: Mapping[str, str] = {
     "/trading/realtime/stocks/multiple": "stock_codes=A100000&stock_codes=A100001",
     "/stocks/search": "q=100",
 }
@@ -59,7 +62,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How large the account is, and how often each endpoint is asked."""
+    """Size of the account, and the number of calls of each endpoint."""
 
     fills: int = 10_000
     holdings: int = 300
@@ -82,7 +85,7 @@ def main() -> None:
                 "watchlist_items_max": 1_000,
                 "market_hours": "always",
                 "access_token_minutes": 24 * 60,
-                **GENEROUS,
+                **UNLIMITED,
             }
         )
         history = History(settings)
@@ -140,20 +143,20 @@ def _run(history: History, plan: Plan) -> None:
 
 
 def _reads(client: FlaskClient, headers: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Every endpoint that is measured, by its path in the document, and the address that is asked for."""
+    """Yield every measured endpoint: its path in the document and its URL."""
     document = client.get("/openapi.json").get_json()
-    things = _things(client, headers)
+    things = _object_ids(client, headers)
     for path, item in document["paths"].items():
         short = path.removeprefix(PREFIX)
-        if "get" not in item or short in LEFT_OUT or short.startswith("/admin/"):
+        if "get" not in item or short in OMITTED or short.startswith("/admin/"):
             continue
         parameters = {parameter["name"] for parameter in item["get"].get("parameters", ())}
-        asked = ASKED.get(short, f"limit={PAGE}" if "limit" in parameters else "")
+        asked = QUERIES.get(short, f"limit={PAGE}" if "limit" in parameters else "")
         yield short, f"{path.format(**things)}?{asked}"
 
 
-def _things(client: FlaskClient, headers: dict[str, str]) -> dict[str, str]:
-    """Own things by the names of the paths' parameters."""
+def _object_ids(client: FlaskClient, headers: dict[str, str]) -> dict[str, str]:
+    """Return ids of the account's objects by the names of the path parameters."""
 
     def first(path: str, limit: str = "?limit=1") -> str:
         return str(_data(client.get(f"{PREFIX}{path}{limit}", headers=headers))["items"][0]["id"])
@@ -168,7 +171,7 @@ def _things(client: FlaskClient, headers: dict[str, str]) -> dict[str, str]:
 
 
 def _times(client: FlaskClient, url: str, headers: dict[str, str], rounds: int) -> list[float]:
-    """What each time took, in ms."""
+    """Return the duration (ms) of each call."""
     took = []
     for number in range(-WARM_UP, rounds):
         began = time.perf_counter()
@@ -176,7 +179,7 @@ def _times(client: FlaskClient, url: str, headers: dict[str, str], rounds: int) 
         content = answer.get_data()
         if number >= 0:
             took.append((time.perf_counter() - began) * 1_000)
-        # The relayer's health is bad news here, as there is none.
+        # The relayer does not run, so its health is bad.
         if answer.status_code != 200 and "daemon/health" not in url:
             sys.exit(f"{url} answered {answer.status_code}: {content!r}")
     return took

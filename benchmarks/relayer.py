@@ -1,13 +1,12 @@
-"""How many trades a second the relayer takes from its WebSocket to Redis: ``python -m benchmarks.relayer``.
+"""Benchmark of the relayer from WebSocket to Redis: `python -m benchmarks.relayer`.
 
-In turn, several times, on one feed (``benchmarks.trade_feed``, a process of its own): a bare
-``websockets`` loop that counts messages and does nothing else; and the real relayer process, whose
-trades are counted in the tick stream of a Valkey. Then the feed slows down to 2,000 trades a second,
-and the time from the feed's building a trade to its being read from the stream is measured; the
-reader's own time is part of it.
+Two readers take turns on one feed (`benchmarks.trade_feed`, its own process): a bare `websockets`
+loop that only counts messages, and the real relayer process, whose trades are counted in the tick
+stream of a Valkey. Then the feed slows down to 2,000 trades per second, and the delay from the
+feed's creation of a trade to its read from the stream is measured, the reader's own time included.
 
-Prints what it does, and as its last line one JSON object with medians; ``lost`` is 0 when every
-trade that was sent is in the stream.
+Prints its progress and, as its last line, one JSON object with medians; `lost` is 0 if every sent
+trade is in the stream.
 """
 
 import asyncio
@@ -44,13 +43,13 @@ STOCKS = 100
 WARM_UP_S = 1.0
 DRAIN_S = 60.0
 PACE = 2_000
-# A reader that has read enough hangs up: the feed has much to send before it would answer.
+# The reader disconnects when it has enough: the feed has much to send before it would answer.
 CLOSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Rounds of the two readers, seconds of each, and seconds at the slower pace."""
+    """Rounds of the two readers, seconds of each, and seconds at the slower rate."""
 
     rounds: int = 3
     seconds: float = 6.0
@@ -58,8 +57,10 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What the relayer took of a feed: trades a second while it lasted, trades lost, delays ascending, and its memory early and at the end."""
+class RelayerResult:
+    """Results of the relayer: trades per second, lost trades, delays in ascending order, and
+    memory.
+    """
 
     per_s: float
     lost: int
@@ -76,7 +77,7 @@ class TradeFeed:
         self.port = int(self._output.readline())
 
     def sent(self) -> int:
-        """How many trades it sent; returns when it has sent the last."""
+        """Wait for the end of the feed, and return the number of sent trades."""
         return int(self._output.readline().removeprefix("sent "))
 
 
@@ -102,21 +103,23 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="stocking-") as folder,
         Valkey(Path(folder) / "valkey") as valkey,
     ):
-        bare, taken = [], []
+        bare, result = [], []
         for number in range(options.rounds):
             bare.append(asyncio.run(read_bare(options.seconds)))
-            taken.append(relay(valkey.url, Path(folder), rate=0, seconds=options.seconds))
+            result.append(relay(valkey.url, Path(folder), rate=0, seconds=options.seconds))
             print(
-                f"round {number + 1}: bare {bare[-1]:,.0f}/s, relayer {taken[-1].per_s:,.0f}/s,"
-                f" {taken[-1].lost} lost"
+                f"round {number + 1}: bare {bare[-1]:,.0f}/s, relayer {result[-1].per_s:,.0f}/s,"
+                f" {result[-1].lost} lost"
             )
         paced = relay(valkey.url, Path(folder), rate=PACE, seconds=options.paced)
     print(
-        f"at {paced.per_s:,.0f}/s from feed to stream: p50 {percentile(paced.delays_ms, 0.5):.1f} ms, p99"
+        f"at {paced.per_s:,.0f}/s from feed to stream: p50 {percentile(paced.delays_ms, 0.5):.1f} "
+        "ms, p99"
         f" {percentile(paced.delays_ms, 0.99):.1f} ms, longest {paced.delays_ms[-1]:.1f} ms; memory"
-        f" {paced.memory_mib[0]:.1f} MiB after {WARM_UP_S:g} s, {paced.memory_mib[1]:.1f} MiB at the end"
+        f" {paced.memory_mib[0]:.1f} MiB after {WARM_UP_S:g} s, {paced.memory_mib[1]:.1f} MiB at "
+        "the end"
     )
-    relayed, counted = statistics.median(one.per_s for one in taken), statistics.median(bare)
+    relayed, counted = statistics.median(one.per_s for one in result), statistics.median(bare)
     print(
         json.dumps(
             {
@@ -124,14 +127,14 @@ def main() -> None:
                 "bare_per_s": round(counted),
                 "ratio": round(relayed / counted, 3),
                 "p99_ms": round(percentile(paced.delays_ms, 0.99), 1),
-                "lost": sum(one.lost for one in taken) + paced.lost,
+                "lost": sum(one.lost for one in result) + paced.lost,
             }
         )
     )
 
 
 async def read_bare(seconds: float) -> float:
-    """Messages a second that a loop receives which does nothing with them."""
+    """Return the messages per second that a loop receives that does nothing with them."""
     with trade_feed(rate=0, seconds=WARM_UP_S + seconds + 1) as feed:
         async with connect(
             f"ws://127.0.0.1:{feed.port}/bare",
@@ -143,13 +146,13 @@ async def read_bare(seconds: float) -> float:
 
 
 async def _rate_of(socket: ClientConnection, seconds: float) -> float:
-    """Messages a second that are received."""
+    """Return the received messages per second."""
     count, began = 0, 0.0
     until = time.monotonic() + WARM_UP_S
     with suppress(ConnectionClosed):
         async for _ in socket:
             count += 1
-            # The clock costs something too, and not every message needs it.
+            # The clock costs time too, and not every message needs it.
             if count % 16 == 0 and (now := time.monotonic()) >= until:
                 if began:
                     return count / (now - began)
@@ -157,8 +160,8 @@ async def _rate_of(socket: ClientConnection, seconds: float) -> float:
     return 0.0
 
 
-def relay(redis_url: str, folder: Path, *, rate: int, seconds: float) -> Taken:
-    """Let the real relayer take a feed of ``rate`` trades a second (0 for as many as it takes)."""
+def relay(redis_url: str, folder: Path, *, rate: int, seconds: float) -> RelayerResult:
+    """Run the real relayer on a feed of `rate` trades per second (0: unlimited)."""
     with Redis.from_url(redis_url, decode_responses=True) as redis:
         redis.flushall()
         redis.sadd(
@@ -180,13 +183,13 @@ def relay(redis_url: str, folder: Path, *, rate: int, seconds: float) -> Taken:
                 return _count(redis, process.pid, feed, seconds)
 
 
-def _count(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
+def _count(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> RelayerResult:
     time.sleep(WARM_UP_S)
     memory, before, began = rss_mib(pid), _written(redis), time.monotonic()
     time.sleep(seconds - WARM_UP_S)
     after, ended = _written(redis), time.monotonic()
     lost = _lost(redis, feed.sent())
-    return Taken(
+    return RelayerResult(
         per_s=(after - before) / (ended - began),
         lost=lost,
         delays_ms=[],
@@ -194,7 +197,7 @@ def _count(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
     )
 
 
-def _follow(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
+def _follow(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> RelayerResult:
     time.sleep(WARM_UP_S)
     delays_ms: list[float] = []
     place, memory, began = "$", rss_mib(pid), time.monotonic()
@@ -207,7 +210,7 @@ def _follow(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
                 / timedelta(milliseconds=1)
             )
     per_s = len(delays_ms) / (time.monotonic() - began)
-    return Taken(
+    return RelayerResult(
         per_s=per_s,
         lost=_lost(redis, feed.sent()),
         delays_ms=sorted(delays_ms),
@@ -216,7 +219,7 @@ def _follow(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
 
 
 def _lost(redis: "Redis", sent: int) -> int:
-    """How many of the trades sent never came to Redis: what was conflated or thrown away counts as lost."""
+    """Return how many sent trades are not in Redis: conflated or discarded ones count as lost."""
     deadline = time.monotonic() + DRAIN_S
     while _written(redis) < sent and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -228,7 +231,7 @@ def _lost(redis: "Redis", sent: int) -> int:
 
 
 def _written(redis: "Redis") -> int:
-    """How many entries the stream has ever had."""
+    """Return how many entries the stream has ever had."""
     try:
         return int(redis.xinfo_stream(keys.TICK_STREAM)["entries-added"])
     except ResponseError:

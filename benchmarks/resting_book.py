@@ -1,9 +1,11 @@
-"""A book of resting limit orders, with the accounts, the holdings and the history that stand behind it, made in bulk by the database itself.
+"""An order book of resting limit orders with accounts, holdings and history, created in bulk by
+SQL.
 
-Prices lie on the exchange's grid, 0.6 to 25 % away from the market, purchases below it and sales above. The only orders nearer than that are the
-targets: one for each stock, one tick away from the market, so that a trade there meets it and nothing else. The same number of stocks has the same
-targets in a book of any size. Every sale has its shares, bought by an order that was filled long ago, and every purchase its cash: the audit finds
-nothing.
+Prices are on the tick grid, 0.6 to 25 % away from the market, buys below it and sales above. Only
+the targets are nearer: one order per stock, one tick away from the market, so that a trade there
+meets it and nothing else. The same stocks have the same targets in an order book of any size. Every
+sale has its shares, bought by an earlier filled order, and every buy its cash, so that the audit is
+clean.
 """
 
 # ruff: noqa: S608 - The SQL is put together from this program's own constants and numbers.
@@ -16,7 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from benchmarks.books import open_accounts
+from benchmarks.market_setup import open_accounts
 from trading.bootstrap import Core
 from trading.exchange.order_types import Side
 from trading.exchange.price_grid import floor_to_grid, tick_size, tick_table
@@ -27,7 +29,7 @@ TARGET_QUANTITY = 10
 STOCKS_OF_A_USER = 10
 
 _ROWS_PER_STATEMENT = 50_000
-# The ids of the orders are spread over so many milliseconds, whatever their number.
+# The order ids are spread over this time, whatever their number.
 _SPAN_MS = 1_000_000_000
 _TABLES = (
     "users",
@@ -42,7 +44,9 @@ _TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A stock's price (won) that meets no order, and the one beside it that meets its target, an order of this side."""
+    """A stock's price (won) that meets no order, and the adjacent one that meets its target of this
+    side.
+    """
 
     code: str
     price: int
@@ -52,8 +56,11 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class BookPlan:
-    """How large a book is made. ``placed_at`` is when its orders were accepted, within ten days before; those for the day
-    are dated twenty minutes ahead, so that they don't expire when midnight in Korea comes while they are at work."""
+    """Size of an order book.
+
+    `placed_at` is when its orders were accepted, within ten days before. DAY orders are dated
+    twenty minutes ahead, so that they do not expire at midnight in Korea during the run.
+    """
 
     resting: int
     users: int
@@ -61,7 +68,7 @@ class BookPlan:
 
 
 def quotes_of(stocks: int) -> list[Quote]:
-    """The market: so many stocks, the same in every run, priced from 1,200 to 400,000 won."""
+    """Return the market: the same stocks in every run, priced from 1,200 to 400,000 won."""
     prices = random.Random(2_000)
     quotes = []
     for number in range(stocks):
@@ -87,7 +94,7 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
     ]
     core.run(import_stocks, listing)
     user_ids = open_accounts(core, plan.users, now=plan.placed_at - timedelta(days=60))
-    # Each statement is a transaction of its own: there is nothing that half of it would harm.
+    # Each statement is its own transaction: a half-filled database would do no harm.
     with core.database.engine.connect().execution_options(
         isolation_level="AUTOCOMMIT"
     ) as connection:
@@ -97,14 +104,14 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
             connection.exec_driver_sql(f"DELETE FROM {table}")
         _name_traders(connection, user_ids)
         _name_stocks(connection, quotes)
-        _draw(connection, plan, stocks=len(quotes))
+        _store_random_orders(connection, plan, stocks=len(quotes))
         for start in range(0, plan.resting, _ROWS_PER_STATEMENT):
             end = min(start + _ROWS_PER_STATEMENT, plan.resting)
             connection.exec_driver_sql(_orders(core, plan), (start, end))
-        _give_shares(connection, plan, starting_cash=core.settings.starting_cash)
+        _create_holdings(connection, plan, starting_cash=core.settings.starting_cash)
         _set_cash_aside(connection)
         connection.exec_driver_sql(f"ANALYZE TABLE {', '.join(_TABLES)}")
-        # The connection's settings end with it: it must not go back to the pool.
+        # The connection has changed settings, so it must not return to the pool.
         connection.invalidate()
 
 
@@ -130,8 +137,8 @@ def _name_stocks(connection: Connection, quotes: Sequence[Quote]) -> None:
     connection.exec_driver_sql("INSERT INTO quotes VALUES (%s, %s, %s, %s, %s)", rows)
 
 
-def _draw(connection: Connection, plan: BookPlan, *, stocks: int) -> None:
-    """Who wants which stock at what distance from the market: kept, as RAND() gives another number wherever it is read."""
+def _store_random_orders(connection: Connection, plan: BookPlan, *, stocks: int) -> None:
+    """Store random stocks and distances from the market: RAND() would change with each read."""
     every = plan.resting // stocks
     connection.exec_driver_sql(
         "CREATE TEMPORARY TABLE draws (number INT PRIMARY KEY, is_target BOOLEAN, stock INT, trader INT, side INT,"
@@ -142,7 +149,7 @@ def _draw(connection: Connection, plan: BookPlan, *, stocks: int) -> None:
         f" FLOOR(RAND(2) * {plan.users}), FLOOR(RAND(3) * 2), 0.006 + 0.244 * RAND(4), FLOOR(RAND(5) * {STOCKS_OF_A_USER}),"
         f" RAND(6) < 0.5 FROM seq_0_to_{plan.resting - 1}"
     )
-    # Sales are of the few stocks that their seller holds, so that there are not as many holdings as there are sales.
+    # Sales are of few stocks per seller, so that there are fewer holdings than sales.
     connection.exec_driver_sql(
         f"UPDATE draws SET stock = (trader * 7 + held * 199) MOD {stocks} WHERE side = 1 AND NOT is_target"
     )
@@ -152,13 +159,13 @@ def _draw(connection: Connection, plan: BookPlan, *, stocks: int) -> None:
 
 
 def _id(at_ms: str, salt: str) -> str:
-    """SQL for a time-ordered id, the same for the same arguments."""
+    """Return SQL for a time-ordered id, the same for the same arguments."""
     digest = f"MD5(CONCAT({salt}, {at_ms}))"
     return f"UNHEX(CONCAT(LPAD(HEX({at_ms}), 12, '0'), '7', SUBSTR({digest}, 1, 3), '8', SUBSTR({digest}, 4, 15)))"
 
 
 def _orders(core: Core, plan: BookPlan) -> str:
-    """SQL for the orders from the first number up to, but not including, the second."""
+    """Return SQL for the orders from the first number up to, but excluding, the second."""
     placed_ms = int(plan.placed_at.timestamp() * 1_000)
     steps = " ".join(
         f"WHEN raw >= {price} THEN {step}" for price, step in reversed(tick_table("STOCK"))
@@ -185,8 +192,8 @@ def _orders(core: Core, plan: BookPlan) -> str:
         ) placed ORDER BY number"""
 
 
-def _give_shares(connection: Connection, plan: BookPlan, *, starting_cash: int) -> None:
-    """The holdings that the sales are of, each bought by one order, and what that cost."""
+def _create_holdings(connection: Connection, plan: BookPlan, *, starting_cash: int) -> None:
+    """Create the sellers' holdings, each bought by one order, with its cost."""
     bought_ms = int((plan.placed_at - timedelta(days=30)).timestamp() * 1_000)
     bought_at = f"'{plan.placed_at - timedelta(days=30):%Y-%m-%d %H:%M:%S}'"
     connection.exec_driver_sql(

@@ -1,6 +1,7 @@
-"""The relayer's part in a benchmark: trades at a steady rate, written to Redis with the relayer's script, a hundred batches a second.
+"""Trades at a steady rate, written to Redis with the relayer's script, a hundred batches per
+second.
 
-The relayer itself would take a third of a core for so many, and in a large market has a machine of its own.
+The relayer itself would take a third of a core for so many, and in production has its own machine.
 """
 
 import random
@@ -20,8 +21,11 @@ _STEP_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """What is fed: all stocks in turn at ``ticks_per_s`` for ``seconds``. After ``quiet_s`` so many targets a second are met by a trade, each of another
-    of the ``touched`` stocks (their indexes), for as long as there are any."""
+    """All stocks in turn at `ticks_per_s` for `seconds`.
+
+    After `quiet_s`, trades meet targets of the `touched` stocks (by index) at a fixed rate, each
+    stock once.
+    """
 
     redis_url: str
     quotes: Sequence[Quote]
@@ -33,15 +37,15 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Fed:
-    """How many ticks were fed, and how many of them met a target."""
+class FeedResult:
+    """Number of ticks, and of those that met a target."""
 
     ticks: int
     touches: int
 
 
-def run(feed: Feed) -> Fed:
-    """Feed to the end. What became due while the last ticks were written is written next, all together."""
+def run(feed: Feed) -> FeedResult:
+    """Feed to the end. Ticks that became due during a write go into the next one."""
     redis, sequence = connect(feed.redis_url, timeout_s=10), TickSequence()
     write = TickScript(redis)
     turn = random.Random(1).sample(range(len(feed.quotes)), len(feed.quotes))
@@ -62,11 +66,11 @@ def run(feed: Feed) -> Fed:
             write(batch)
         time.sleep(_STEP_S)
     redis.close()
-    return Fed(ticks, touches)
+    return FeedResult(ticks, touches)
 
 
 def trade(quote: Quote, *, is_met: bool, at: datetime, position: Position) -> Tick:
-    """A trade of a stock at this moment: one that meets its target, or one that meets nothing."""
+    """Return a trade of a stock that meets its target, or that meets nothing."""
     return Tick(
         code=quote.code,
         price=quote.touch if is_met else quote.price,

@@ -1,8 +1,9 @@
-"""A feed that costs its reader nothing of its own: ``python -m benchmarks.trade_feed``, for the relayer's benchmark.
+"""A feed that costs its reader little processor time: `python -m benchmarks.trade_feed`.
 
-It gives tokens, speaks enough STOMP to be subscribed to, and then sends Toss's trades as WebSocket messages that are put together beforehand and
-written in large pieces, so that a reader on the other core is what is measured. On ``/ws`` trades begin with the last subscription, on ``/bare``
-at once. Prints its port first, and after each client's trades how many it sent.
+For the relayer's benchmark. It issues tokens, accepts STOMP subscriptions, and then sends Toss's
+trades as prebuilt WebSocket messages in large pieces, so that the reader on the other core is
+measured. On `/ws` trades start with the last subscription, on `/bare` at once. Prints its port
+first, and after each client's trades their number.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from relayer.feed.stomp_feed import SUBPROTOCOL
 from relayer.stomp import ConnectRequested, HeartBeat, ServerSession, SubscribeRequested
 from trading.marketdata.topics import trade_topic
 
-# One piece of octets has so many trades; further ones wait while more than this lies unsent.
+# Trades in one piece of bytes. The feed waits while more than this is unsent.
 _TRADES_A_PIECE = 64
 _UNSENT_OCTETS_MAX = 512 * 1024
 _STEP_S = 0.005
@@ -37,12 +38,14 @@ _FRAME = b"MESSAGE\nsubscription:%s\nmessage-id:%d\ncontent-type:application/jso
 
 
 def code_of(number: int) -> str:
-    """The product code of the ``number``-th stock of the feed."""
+    """Return the product code of the `number`-th stock."""
     return f"A{number:06}"
 
 
 def trades(subscriptions: list[tuple[str, str]]) -> Iterator[bytes]:
-    """WebSocket messages without end, each with one MESSAGE of the next stock in turn; its time is when it was put together."""
+    """Yield endless WebSocket messages with one MESSAGE of the next stock each and its creation
+    time.
+    """
     number = 0
     while True:
         number += 1
@@ -50,12 +53,12 @@ def trades(subscriptions: list[tuple[str, str]]) -> Iterator[bytes]:
         now = datetime.now(UTC).isoformat(timespec="microseconds").encode()
         body = _BODY % (code.encode(), now, 7 * number, 490_700 * number)
         frame = _FRAME % (subscription.encode(), number, len(body), body)
-        # A whole, unmasked text message of 126 to 65,535 octets (RFC 6455, 5.2).
+        # An unmasked text message of 126 to 65,535 bytes (RFC 6455, 5.2).
         yield struct.pack("!BBH", 0x81, 126, len(frame)) + frame
 
 
 class Feed:
-    """Sends ``rate`` trades a second, or as many as are taken with 0, for ``seconds``."""
+    """Sends `rate` trades per second for `seconds`; 0 is unlimited."""
 
     def __init__(self, *, stocks: int, rate: int, seconds: float) -> None:
         self._stocks = stocks
@@ -80,7 +83,7 @@ class Feed:
             pass
 
     async def _handshake(self, socket: ServerConnection) -> list[tuple[str, str]]:
-        """Take the client and its subscriptions; (code, id) each."""
+        """Accept the client and its subscriptions. Return (code, id) of each."""
         session = ServerSession(heart_beat=HeartBeat(send_ms=0, want_ms=0), now=time.monotonic())
         codes = {trade_topic(code_of(number)): code_of(number) for number in range(self._stocks)}
         subscriptions: list[tuple[str, str]] = []
@@ -112,7 +115,7 @@ class Feed:
 
 
 def answer(_: ServerConnection, request: Request) -> Response | None:
-    """A guest token for whoever asks; a WebSocket for everybody else."""
+    """Return a guest token, or None to accept a WebSocket."""
     if request.path != TOKEN_PATH:
         return None
     body = json.dumps({"result": "a-token"}).encode()

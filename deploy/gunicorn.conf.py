@@ -1,4 +1,7 @@
-"""How gunicorn serves the API. Times are seconds, sizes bytes; docs/settings.md lists what the environment changes."""
+"""Gunicorn's configuration for the API. Times are in seconds, sizes in bytes.
+
+docs/settings.md lists the environment variables.
+"""
 
 import gc
 import os
@@ -13,61 +16,62 @@ from trading.config.processes import Process
 from trading.observability import logs
 from trading.observability.metrics import multiprocess
 
-# Here and not in the workers alone: the first lines are the arbiter's, and faults of the settings end it before it starts workers that fail for ever.
+# Here and not only in the workers: the arbiter logs first, and invalid settings must end it before
+# it starts workers that fail repeatedly.
 loglevel = logs.setup_logging(Process.API).log_level.lower()
 
 wsgi_app = "wsgi:app"
 bind = f"{os.environ.get('API_HOST', '127.0.0.1')}:{os.environ.get('API_PORT', '8000')}"
 
-# Behind the front door, which sends whole requests and takes whole answers, no thread waits long.
+# The front door buffers requests and answers, so no thread waits long for a client.
 worker_class = "gthread"
 workers = int(os.environ.get("WORKERS", "2"))
 threads = int(os.environ.get("THREADS", "8"))
-# With those to the servers behind, below the 1,024 files that a process may usually open.
+# Together with connections to other servers below the usual limit of 1,024 open files.
 worker_connections = 700
 
-# A view answers within seconds: whatever outlives these limits is stuck, not slow.
+# A view answers within seconds, so a slower one hangs.
 timeout = 60
 # As long as the front door's grace_period. The launcher kills after 20 s, so a stop answers
 # requests in progress and kills nothing.
 graceful_timeout = 3
-# Longer than the front door keeps an idle connection (60), or it would send into a closing one.
+# Longer than the front door keeps an idle connection (60), so that it never uses a closing one.
 keepalive = 75
 
-# A leak anywhere in the process ends with the process; the jitter keeps workers from ending together.
+# Bounds the effect of a memory leak. The jitter keeps workers from ending together.
 max_requests = 100_000
 max_requests_jitter = 10_000
 
-# The front door bounds a request's head. These are gunicorn's largest, so that it refuses none
-# in words of its own.
+# The front door limits a request's head. These are gunicorn's largest limits, so that it rejects no
+# request with its own texts.
 limit_request_line = 0
 limit_request_fields = 32_768
 limit_request_field_size = 65_536
-# No header of a request says where the application is mounted: it is at the root.
+# No header may change the mount path: the application is at the root.
 forwarder_headers = ""
 
-# Heart-beat files belong in memory: on a disk a slow sync looks like a stuck worker.
+# Heart-beat files must be in memory: on a disk a slow sync looks like a hanging worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
 
-control_socket_disable = True  # Signals are enough to steer it; one way in less.
+control_socket_disable = True  # Signals suffice for control; this closes an entry point.
 accesslog = (
     None  # The application logs each request itself, with its request id and without secrets.
 )
-errorlog = None  # Its own lines go where those of the application go.
+errorlog = None  # Gunicorn's lines go to the application's log.
 
 
 _INVALID = re.compile(r"(Invalid request from ip=\S+ [^:'\"]*).*", re.DOTALL)
 
 
 class _SharedLogs(Logger):  # type: ignore[misc]
-    """Leaves gunicorn's lines to the root logger's handler, in the shape of all others."""
+    """Passes gunicorn's lines to the root logger's handler, so that all lines have one format."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         self.error_log.propagate = True
 
     def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """Of an invalid request only what was wrong with it: what was sent may be a header of authorization."""
+        """Log only the reason for an invalid request: its content may be a secret."""
         super().warning(_INVALID.sub(r"\1", msg), *args, **kwargs)
 
 
@@ -75,32 +79,34 @@ logger_class = _SharedLogs
 
 
 def on_starting(_server: Any) -> None:
-    """Make the folder in which all workers count what they do."""
+    """Create the folder for the workers' metrics."""
     multiprocess.create_folder()
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give a worker the lowest slot that no living one has: at a reload the old ones live on beside the new."""
+    """Assign the lowest slot that no running worker has: during a reload old and new workers run
+    together.
+    """
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in count() if slot not in taken)
 
 
 def post_fork(_server: Any, worker: Any) -> None:
-    """Let a worker go on counting where its predecessor ended."""
+    """Let a worker continue its predecessor's counters."""
     multiprocess.clear_in_progress(worker.slot)
     multiprocess.enable(lambda: worker.slot)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Forget the requests that a worker took with it."""
+    """Remove the in-flight requests of an ended worker."""
     multiprocess.clear_in_progress(worker.slot)
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Let threads whose answer from the database has come in wait 0.5 ms, not Python's 5 ms.
+    """Switch threads after 0.5 ms instead of Python's 5 ms, and freeze the loaded objects.
 
-    An order waits ten times for a server; behind two computing threads that added up to the slowest
-    hundredth of the answers. What is loaded by now stays, so the garbage collector need not visit it.
+    An order waits ten times for a server. Behind two computing threads that added up to the slowest
+    hundredth of the answers. The garbage collector need not scan what is loaded by now.
     """
     gc.collect()
     gc.freeze()

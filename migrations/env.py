@@ -1,4 +1,4 @@
-"""Alembic's environment: ``flask db …`` runs it with the application's metadata and database, online or as SQL text."""
+"""Alembic's environment: `flask db …` runs it online or as SQL text."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ from trading.bootstrap import Core
 from trading.db.declarative import Base
 from webapp.cli.migrations import current_revision, require_file, require_known
 
-# A migration must not hold up a running service: it gives up rather than wait behind a long transaction.
+# A migration must not block a running service: it gives up instead of waiting behind a long
+# transaction.
 LOCK_TIMEOUT_S = 4
 
 _core: Core = current_app.extensions["stocking"]
@@ -27,7 +28,7 @@ _options: dict[str, Any] = {
 
 
 def _offline() -> None:
-    # Only the dialect counts here; nothing connects.
+    # Only the dialect matters here; nothing connects.
     context.configure(
         dialect_name=make_url(_uri).get_backend_name(), literal_binds=True, **_options
     )
@@ -36,7 +37,7 @@ def _offline() -> None:
 
 
 def _check() -> None:
-    """Refuse a database that can't be migrated, within seconds and before anything is created."""
+    """Reject a database that cannot be migrated, within seconds and before anything is created."""
     command = click.get_current_context(silent=True)
     name = "upgrade" if command is None else command.info_name
     if name != "upgrade":
@@ -54,8 +55,9 @@ def _say(*, step: Any, **_rest: Any) -> None:
 
 def _online() -> None:
     _check()
-    # On SQLite our own engine begins transactions properly, so a migration that fails leaves nothing; on MySQL, where each statement of a
-    # migration commits by itself, it would only lend its read timeout, which a long ALTER TABLE must not have.
+    # On SQLite the application's engine begins transactions properly, so a failed migration leaves
+    # nothing. On MySQL each statement of a migration commits by itself, and that engine's read
+    # timeout must not end a long ALTER TABLE.
     engine = _core.database.engine if _on_sqlite else create_engine(_uri, poolclass=pool.NullPool)
     with engine.connect() as connection:
         if not _on_sqlite:

@@ -30,7 +30,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_open", "orders", ["finished_at", "time_in_force", "accepted_at"], unique=False
     )
-    # The foreign key on stock_code needs an index at any moment. MySQL deprecates two equal ones.
+    # The foreign key on stock_code always needs an index. MySQL deprecates two equal ones.
     op.create_index("ix_orders_resting", "orders", ["stock_code"], unique=False)
     op.drop_index("ix_orders_book", "orders")
     _create_index_book()
@@ -116,7 +116,8 @@ def _create_index_book() -> None:
 
 def _add_the_book() -> None:
     if op.get_context().dialect.name == "sqlite":
-        # SQLite adds a CHECK only together with a column; anything else would mean to copy the table.
+        # SQLite adds a CHECK only together with a column; otherwise the table would have to be
+        # copied.
         op.execute(f"ALTER TABLE orders ADD COLUMN book_price BIGINT CONSTRAINT ck_orders_book_price CHECK ({BOOK_PRICE})"
                    f" CONSTRAINT ck_orders_waits CHECK ({WAITS})")  # fmt: skip
         op.execute("ALTER TABLE orders ADD COLUMN arriving BOOLEAN DEFAULT '0' NOT NULL"
@@ -130,7 +131,9 @@ def _add_the_book() -> None:
 
 
 def downgrade() -> None:
-    """Open limit orders lose their place in the book; the release before this one has none."""
+    """Remove the order book. Open limit orders lose their place, because the earlier release has
+    none.
+    """
     for table in ("exchange_days", "trading_halts", "match_cursors", "order_touches"):
         op.drop_table(table)
     op.drop_column("order_executions", "commission_ppm")

@@ -18,7 +18,7 @@ _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate":
 
 
 def upgrade() -> None:
-    """Nobody has events yet: those of existing accounts begin with what happens next."""
+    """Create empty tables: events start with the next change of an account."""
     op.create_table(
         "account_event_heads",
         sa.Column("user_id", ID, nullable=False),
@@ -54,6 +54,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Clients that follow their account's events begin anew after the next upgrade."""
+    """Remove all events. Clients start again after the next upgrade."""
     op.drop_table("account_events")
     op.drop_table("account_event_heads")

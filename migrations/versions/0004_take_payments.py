@@ -247,7 +247,10 @@ def _create_alerts() -> None:
 
 
 def downgrade() -> None:
-    """What was paid stays in the ledger, but not that it was. An account in debt, which the older release can't hold, stops this."""
+    """Remove payments. Their ledger entries stay. Stop if an account is in debt.
+
+    The earlier release does not support debt.
+    """
     with op.batch_alter_table("virtual_balances") as balances:
         balances.drop_constraint(op.f("ck_virtual_balances_available_cash"), type_="check")
         balances.create_check_constraint(
@@ -263,7 +266,7 @@ def downgrade() -> None:
             transactions.drop_column(column)
     for table in ("payment_alerts", "payment_cancellations", "payment_refunds", "payments"):
         op.drop_table(table)
-    # Events of the new kinds go: an older release could not read them.
+    # Delete events of the new kinds, which the earlier release cannot read.
     op.execute(sa.text("DELETE FROM account_events WHERE kind IN ('payment', 'alert')"))
     _replace_kinds("'order', 'fill', 'cash', 'holding'")
 

@@ -15,7 +15,8 @@ WORD = sa.String(32).with_variant(
     mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
 )
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
-# What a long ledger is narrowed and added up by; without them the optimizer goes through all users' rows of a stock.
+# For filters and sums over a long ledger. Without them the optimizer reads all users' rows of a
+# stock.
 _INDEXES = (
     (
         "ix_order_executions_user_id_stock_code_realized_profit",

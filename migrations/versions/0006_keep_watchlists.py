@@ -21,7 +21,7 @@ _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate":
 
 
 def upgrade() -> None:
-    """Whoever has an account gets the directory that a new one begins with."""
+    """Create the default group for every existing account."""
     _create_directories()
     op.execute(
         sa.text(

@@ -99,7 +99,7 @@ def upgrade() -> None:
         **_MYSQL,
     )
     op.create_index("ix_account_halts_running", "account_halts", ["running", "halted_at"])
-    # Accounts that are there already are due in the night's audit, and before that when they change.
+    # Existing accounts are due in the nightly audit, or earlier when they change.
     op.execute(
         "INSERT INTO account_audits (user_id, event_id, begun_at, audited_at)"
         " SELECT id, 0, created_at, created_at FROM users"

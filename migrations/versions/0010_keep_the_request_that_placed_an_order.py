@@ -15,7 +15,7 @@ REQUEST_ID = sa.String(64).with_variant(
 
 
 def upgrade() -> None:
-    """Nobody knows it of earlier orders."""
+    """Add the column; it is empty for earlier orders."""
     op.add_column("orders", sa.Column("request_id", REQUEST_ID, nullable=True))
 
 

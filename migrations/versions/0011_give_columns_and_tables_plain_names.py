@@ -19,9 +19,9 @@ WORD = sa.String(32).with_variant(
 )
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
-# Of each table: columns (old, new), indexes (old, new, columns old and new) and CHECKs with the
-# old columns. SQLite renames columns inside of CHECKs, MySQL refuses to. SQLite can't rename a
-# CHECK, so CHECKs keep their names.
+# By table: columns (old, new), indexes (old, new, columns old and new) and CHECKs with the old
+# columns. SQLite renames columns inside CHECKs, MySQL refuses to. SQLite cannot rename a CHECK, so
+# CHECKs keep their names.
 COLUMNS = {
     "orders": [("wake_at", "next_attempt_at"), ("arriving", "awaiting_first_print")],
     "payments": [
