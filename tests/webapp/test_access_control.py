@@ -80,8 +80,11 @@ def operations(api: Api) -> Iterator[tuple[str, str, dict[str, Any]]]:
         shared = item.get("parameters", [])
         for method, operation in item.items():
             if method != "parameters":
-                told = {**operation, "parameters": [*shared, *operation.get("parameters", [])]}
-                yield method.upper(), path.removeprefix("/api/v1"), told
+                description = {
+                    **operation,
+                    "parameters": [*shared, *operation.get("parameters", [])],
+                }
+                yield method.upper(), path.removeprefix("/api/v1"), description
 
 
 def user_lists(api: Api) -> list[tuple[str, list[str]]]:
@@ -90,9 +93,13 @@ def user_lists(api: Api) -> list[tuple[str, list[str]]]:
     return [
         (
             path,
-            [parameter["name"] for parameter in told["parameters"] if parameter["in"] == "query"],
+            [
+                parameter["name"]
+                for parameter in description["parameters"]
+                if parameter["in"] == "query"
+            ],
         )
-        for method, path, told in operations(api)
+        for method, path, description in operations(api)
         if method == "GET" and "{" not in path and not path.startswith(shared)
     ]
 
@@ -147,10 +154,10 @@ def body_members(api: Api) -> set[str]:
     """Return the names of all body members that end like an id."""
     schemas = api.client.get("/openapi.json").get_json()["components"]["schemas"]
     found = set()
-    for method, path, told in operations(api):
+    for method, path, description in operations(api):
         if path.startswith("/admin/") or method == "GET":
             continue
-        for content in told.get("requestBody", {}).get("content", {}).values():
+        for content in description.get("requestBody", {}).get("content", {}).values():
             schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
             found |= {name for name in schema["properties"] if name.endswith(("_id", "_ids"))}
     return found
@@ -229,7 +236,7 @@ def test_users_cannot_make_themselves_administrators(api: Api) -> None:
         "user": {"role": "ADMIN"},
     }
     tried = 0
-    for method, path, _told in operations(api):
+    for method, path, _description in operations(api):
         if method == "GET" or (
             path in ("/users/logout", "/users/me") and method in ("POST", "DELETE")
         ):

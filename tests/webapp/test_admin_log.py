@@ -344,10 +344,10 @@ def test_refused_administration_is_logged_but_not_recorded(sqlite_api: Api) -> N
             problem_of(api.post("/admin/trading/halt", user), "forbidden")
             problem_of(api.post("/admin/trading/halt"), "unauthorized")
 
-    told = [line for line in lines if line["event"] == "admin_access_denied"]
+    denied = [line for line in lines if line["event"] == "admin_access_denied"]
 
-    assert len(told) == log_throttling.LINES_PER_MINUTE
-    assert told[0] == {
+    assert len(denied) == log_throttling.LINES_PER_MINUTE
+    assert denied[0] == {
         "event": "admin_access_denied",
         "log_level": "warning",
         "user_id": user.id,

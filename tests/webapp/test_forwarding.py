@@ -54,7 +54,7 @@ def test_webhook_address_list_uses_the_forwarded_address(
     listed = {"portone_webhook_allowed_ips": "52.78.100.19"}
     with behind(migrated_sqlite, valkey_url, PROXY, **listed) as api:
 
-        def told(peer: str, forwarded: str) -> TestResponse:
+        def post_webhook(peer: str, forwarded: str) -> TestResponse:
             return api.post(
                 "/payments/portone/webhook",
                 json={},
@@ -62,6 +62,6 @@ def test_webhook_address_list_uses_the_forwarded_address(
                 headers={"X-Forwarded-For": forwarded},
             )
 
-        problem_of(told(PROXY, "52.78.100.19"), "webhook-refused")
-        problem_of(told(PROXY, "52.78.100.19, 198.51.100.7"), "forbidden")
-        problem_of(told("198.51.100.7", "52.78.100.19"), "forbidden")
+        problem_of(post_webhook(PROXY, "52.78.100.19"), "webhook-refused")
+        problem_of(post_webhook(PROXY, "52.78.100.19, 198.51.100.7"), "forbidden")
+        problem_of(post_webhook("198.51.100.7", "52.78.100.19"), "forbidden")

@@ -247,10 +247,10 @@ def test_key_expires_after_a_day(api: Api) -> None:
     api.harness.clock.advance(hours=23, minutes=59)
     assert _is_replay(api.post("/balance/deposit", person, {"amount": 5}, headers=KEY), first)
     api.harness.clock.advance(minutes=1)
-    anew = api.post("/balance/deposit", person, {"amount": 7}, headers=KEY)
+    executed_again = api.post("/balance/deposit", person, {"amount": 7}, headers=KEY)
 
-    assert data_of(anew, 201)["amount"] == 7
-    assert REPLAYED_HEADER not in anew.headers
+    assert data_of(executed_again, 201)["amount"] == 7
+    assert REPLAYED_HEADER not in executed_again.headers
 
 
 def test_key_of_a_dead_process_is_taken_over(api: Api) -> None:

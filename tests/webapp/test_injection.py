@@ -72,7 +72,7 @@ class Target:
 
 
 @pytest.fixture
-def stage(database_uri: str, valkey_url: str) -> Iterator[Target]:
+def injection_target(database_uri: str, valkey_url: str) -> Iterator[Target]:
     asked: list[str] = []
 
     def as_toss(request: Request) -> Any:
@@ -118,30 +118,32 @@ def _rows(harness: TradingHarness) -> dict[str, int]:
     )
 
 
-def _body(api: Api, told: dict[str, Any]) -> dict[str, Any] | None:
+def _body(api: Api, description: dict[str, Any]) -> dict[str, Any] | None:
     """Return the example of a request's body; None for a request without one."""
-    content = told.get("requestBody", {}).get("content", {}).get("application/json")
+    content = description.get("requestBody", {}).get("content", {}).get("application/json")
     if content is None:
         return None
     document = api.client.get("/openapi.json").get_json()
     return dict(request_example(document, content["schema"]))
 
 
-def _requests(stage: Target, payload: str) -> Iterator[tuple[str, str, Person, dict[str, Any]]]:
+def _requests(
+    injection_target: Target, payload: str
+) -> Iterator[tuple[str, str, Person, dict[str, Any]]]:
     """Yield every operation once per input, with the payload there and valid values elsewhere."""
-    for method, path, told in operations(stage.api):
+    for method, path, description in operations(injection_target.api):
         if method == "DELETE" and path in ("/users/me", "/trading/orders"):
             continue
-        who, body = stage.who(path), _body(stage.api, told)
+        who, body = injection_target.who(path), _body(injection_target.api, description)
         filled = path
-        for name, value in stage.own.items():
+        for name, value in injection_target.own.items():
             filled = filled.replace(f"{{{name}}}", value)
         usual = {} if body is None else {"json": body}
-        for parameter in told["parameters"]:
+        for parameter in description["parameters"]:
             name = parameter["name"]
             if parameter["in"] == "path":
                 elsewhere = path.replace(f"{{{name}}}", "{}")
-                for other, value in stage.own.items():
+                for other, value in injection_target.own.items():
                     elsewhere = elsewhere.replace(f"{{{other}}}", value)
                 yield method, elsewhere, who, {**usual, "path_value": payload}
             else:
@@ -151,9 +153,11 @@ def _requests(stage: Target, payload: str) -> Iterator[tuple[str, str, Person, d
                 yield method, filled, who, {"json": {**(body or {}), member: payload}}
 
 
-def _send(stage: Target, method: str, path: str, who: Person, request: dict[str, Any]) -> None:
+def _send(
+    injection_target: Target, method: str, path: str, who: Person, request: dict[str, Any]
+) -> None:
     """Send one request and check everything that could go wrong."""
-    api = stage.api
+    api = injection_target.api
     if "path_value" in request:
         # As raw bytes in the path, without a client's escaping.
         value = request.pop("path_value")
@@ -169,7 +173,7 @@ def _send(stage: Target, method: str, path: str, who: Person, request: dict[str,
     assert not any(MARK in statement for statement in sent), (where, sent)
     assert CALCULATED not in text, where
     assert "root:" not in text, where
-    assert stage.victim.email not in text, where
+    assert injection_target.victim.email not in text, where
     assert "argon2" not in text, where
     assert answered.mimetype in ("application/json", "application/problem+json", "text/csv"), (
         where,
@@ -181,24 +185,24 @@ def _send(stage: Target, method: str, path: str, who: Person, request: dict[str,
     )
 
 
-def test_payloads_stay_values(stage: Target) -> None:
+def test_payloads_stay_values(injection_target: Target) -> None:
     """On each database and in each input: no server error, no payload in a statement, header, page
     or key, no delay, and the other user's resources unchanged.
     """
-    api = stage.api
-    tables, victims = _rows(api.harness), data_of(api.get("/balance", stage.victim))
+    api = injection_target.api
+    tables, victims = _rows(api.harness), data_of(api.get("/balance", injection_target.victim))
     asked = 0
     for payload in PAYLOADS:
-        for method, path, who, request in _requests(stage, payload):
-            _send(stage, method, path, who, request)
+        for method, path, who, request in _requests(injection_target, payload):
+            _send(injection_target, method, path, who, request)
             asked += 1
     assert asked > 1_500
     taken = sum(answered.status_code < 300 for answered in api.answers)
     assert taken > 50, "some are good values, and are kept as they are"
     assert set(_rows(api.harness)) == set(tables)
     assert _rows(api.harness)["users"] >= tables["users"]
-    assert data_of(api.get("/balance", stage.victim)) == victims
-    assert [target for target in stage.asked_of_toss if MARK in target] == []
+    assert data_of(api.get("/balance", injection_target.victim)) == victims
+    assert [target for target in injection_target.asked_of_toss if MARK in target] == []
     keys = [
         key if isinstance(key, str) else key.decode() for key in api.harness.core.redis.scan_iter()
     ]
@@ -207,7 +211,7 @@ def test_payloads_stay_values(stage: Target) -> None:
     assert api.harness.breaches() == []
 
 
-def test_payloads_in_headers_stay_values(stage: Target) -> None:
+def test_payloads_in_headers_stay_values(injection_target: Target) -> None:
     """Headers cannot contain line breaks; the other payloads are tried on reading, writing and
     login.
     """
@@ -225,7 +229,13 @@ def test_payloads_in_headers_stay_values(stage: Target) -> None:
                 ("POST", "/balance/deposit", {"json": {"amount": 1}}),
                 ("POST", "/users/login", {"json": {"email": "x@example.com", "password": "x"}}),
             ):
-                _send(stage, method, path, stage.person, {**body, "headers": {header: value}})
+                _send(
+                    injection_target,
+                    method,
+                    path,
+                    injection_target.person,
+                    {**body, "headers": {header: value}},
+                )
 
 
 def test_html_pages_do_not_repeat_input(sqlite_api: Api) -> None:

@@ -194,16 +194,16 @@ def test_order_requests_log_order_user_and_request_ids(
     repeated, request = of("placed-it-2")
     assert again.headers["Location"] == repeated["location"]
     assert (repeated["event"], request["status"]) == ("idempotent_replay", 201)
-    told, request = of("too-many-1")
-    assert (told["event"], told["level"], told["code"]) == (
+    too_many, request = of("too-many-1")
+    assert (too_many["event"], too_many["level"], too_many["code"]) == (
         "request_refused",
         "info",
         "insufficient-quantity",
     )
     assert refused.status_code == request["status"] == 409
-    (looked_at,) = of("looked-at-1")
-    assert looked_at["order_id"] == order["id"]
-    assert {line["user_id"] for line in [*of("placed-it-1"), repeated, told, looked_at]} == {
+    (viewed,) = of("looked-at-1")
+    assert viewed["order_id"] == order["id"]
+    assert {line["user_id"] for line in [*of("placed-it-1"), repeated, too_many, viewed]} == {
         person.id
     }
 

@@ -332,8 +332,8 @@ def test_database_is_probed_once_per_interval(sqlite_api: Api) -> None:
         for _ in range(100):
             exposed_samples(sqlite_api)
 
-    looks = sum("match_cursors" in statement for statement in sent)
-    assert 1 <= looks <= 1 + (time.monotonic() - began) / KEEP_S
+    probes = sum("match_cursors" in statement for statement in sent)
+    assert 1 <= probes <= 1 + (time.monotonic() - began) / KEEP_S
 
 
 def test_database_without_tables_is_a_failed_source(tmp_path: Any, valkey_url: str) -> None:

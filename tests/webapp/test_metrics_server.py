@@ -60,14 +60,14 @@ class GunicornServer:
         for _ in range(ASKED_AT_ONCE):
             wait_until(self.ask, what="an answer")
 
-    def told(self) -> str:
+    def exposition(self) -> str:
         return requests.get(f"{self.url}/metrics", timeout=DEADLINE_S).text
 
     def counted(self) -> float:
         """Return the number of answered requests over all workers."""
         (line,) = re.findall(
             r'^\S+_count{method="GET",rule="/healthz",status="200"} (\S+)$',
-            self.told(),
+            self.exposition(),
             re.MULTILINE,
         )
         return float(line)
@@ -75,7 +75,9 @@ class GunicornServer:
     def in_flight(self) -> float:
         return float(
             re.findall(
-                r'^stocking_http_requests_in_flight{method="GET"} (\S+)$', self.told(), re.MULTILINE
+                r'^stocking_http_requests_in_flight{method="GET"} (\S+)$',
+                self.exposition(),
+                re.MULTILINE,
             )[0]
         )
 
@@ -97,7 +99,7 @@ def slots(files: Iterable[Path]) -> set[str]:
 
 
 @pytest.fixture
-def served(
+def gunicorn_server(
     migrated_sqlite: str, valkey_url: str, request: pytest.FixtureRequest
 ) -> Iterator[GunicornServer]:
     server = GunicornServer(migrated_sqlite, valkey_url, **getattr(request, "param", {}))
@@ -110,55 +112,55 @@ def served(
 
 
 def all_is_counted(server: GunicornServer) -> None:
-    def is_so() -> bool:
+    def is_counted() -> bool:
         return server.answered <= server.counted() <= server.answered + server.cut_off
 
     # The exposition is cached for a second.
-    wait_until(is_so, what=f"{server.answered} requests are counted")
+    wait_until(is_counted, what=f"{server.answered} requests are counted")
 
 
-def test_killed_and_reloaded_workers_lose_no_count(served: GunicornServer) -> None:
+def test_killed_and_reloaded_workers_lose_no_count(gunicorn_server: GunicornServer) -> None:
     """Every response is counted once, in few files."""
-    served.ask_many()
-    wait_until(served.is_whole, what="both workers")
-    all_is_counted(served)
-    folder = next(iter(served.files())).parent
-    killed = served.children
+    gunicorn_server.ask_many()
+    wait_until(gunicorn_server.is_whole, what="both workers")
+    all_is_counted(gunicorn_server)
+    folder = next(iter(gunicorn_server.files())).parent
+    killed = gunicorn_server.children
 
     for victim in killed:
         os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: not set(killed) & set(served.children), what="the end of both")
-    wait_until(served.is_whole, what="two others")
-    served.ask_many()
-    all_is_counted(served)
+    wait_until(lambda: not set(killed) & set(gunicorn_server.children), what="the end of both")
+    wait_until(gunicorn_server.is_whole, what="two others")
+    gunicorn_server.ask_many()
+    all_is_counted(gunicorn_server)
     assert slots(folder.iterdir()) == {"0", "1"}
 
-    old = served.children
-    served.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: not set(old) & set(served.children), what="new workers")
-    wait_until(served.is_whole, what="both new workers")
-    served.ask_many()
-    all_is_counted(served)
+    old = gunicorn_server.children
+    gunicorn_server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: not set(old) & set(gunicorn_server.children), what="new workers")
+    wait_until(gunicorn_server.is_whole, what="both new workers")
+    gunicorn_server.ask_many()
+    all_is_counted(gunicorn_server)
     assert slots(folder.iterdir()) <= {"0", "1", "2", "3"}
     # The scrape itself is in flight.
-    assert served.in_flight() == 1
+    assert gunicorn_server.in_flight() == 1
 
-    served.process.terminate()
-    assert served.process.wait(DEADLINE_S) == 0
+    gunicorn_server.process.terminate()
+    assert gunicorn_server.process.wait(DEADLINE_S) == 0
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("server", [{"workers": 1, "max_requests": 4}], indirect=True)
-def test_recycled_workers_keep_counting(served: GunicornServer) -> None:
+@pytest.mark.parametrize("gunicorn_server", [{"workers": 1, "max_requests": 4}], indirect=True)
+def test_recycled_workers_keep_counting(gunicorn_server: GunicornServer) -> None:
     """Workers end after four requests, and their successors need no more files."""
     workers = set()
     for _ in range(ASKED_AT_ONCE):
-        wait_until(served.ask, what="an answer")
-        workers.update(served.children)
-    all_is_counted(served)
+        wait_until(gunicorn_server.ask, what="an answer")
+        workers.update(gunicorn_server.children)
+    all_is_counted(gunicorn_server)
 
     assert len(workers) > 1
     # A worker may end between two checks.
     files: set[Path] = set()
-    wait_until(lambda: files.update(served.files()) or files, what="a worker that counts")
+    wait_until(lambda: files.update(gunicorn_server.files()) or files, what="a worker that counts")
     assert slots(next(iter(files)).parent.iterdir()) == {"0"}

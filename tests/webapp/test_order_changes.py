@@ -191,14 +191,18 @@ def test_closed_order_cannot_be_changed(api: Api, person: Person, method: str) -
     filled, cancelled = api.bought(person, 3), api.limit_order(person)
     api.ask("DELETE", f"/trading/orders/{cancelled['id']}", person)
 
-    for order, told in (
+    for order, expected_end in (
         (filled, ("FILLED", None, 3)),
         (cancelled, ("CANCELLED", "cancelled-by-user", 0)),
     ):
         refused = problem_of(
             api.ask(method, f"/trading/orders/{order['id']}", person, **body), "order-not-open"
         )
-        assert (refused["order_status"], refused["reason"], refused["executed_quantity"]) == told
+        assert (
+            refused["order_status"],
+            refused["reason"],
+            refused["executed_quantity"],
+        ) == expected_end
     problem_of(api.ask(method, f"/trading/orders/{uuid4()}", person, **body), "order-not-found")
 
 
@@ -212,7 +216,7 @@ def test_all_open_orders_are_cancelled(api: Api, person: Person) -> None:
         api.limit_order(person, code=HYNIX, price=150_000, quantity=2),
         api.limit_order(person, "SELL", 4, 80_000),
     ]
-    his = api.limit_order(other)
+    other_order = api.limit_order(other)
 
     done = data_of(api.ask("DELETE", "/trading/orders", person))
 
@@ -222,7 +226,7 @@ def test_all_open_orders_are_cancelled(api: Api, person: Person) -> None:
         for order in data_of(api.get("/trading/orders", person))["items"]
     }
     assert found == {filled["id"]: "FILLED"} | {order["id"]: "CANCELLED" for order in mine}
-    assert data_of(api.get(f"/trading/orders/{his['id']}", other))["status"] == "PENDING"
+    assert data_of(api.get(f"/trading/orders/{other_order['id']}", other))["status"] == "PENDING"
     assert balance(api, person)[0] == 0
     assert data_of(api.ask("DELETE", "/trading/orders", person)) == {
         "cancelled": 0,

@@ -123,17 +123,17 @@ def test_order_matches_its_preview(
 ) -> None:
     """Reservation and first execution are as previewed."""
     api.harness.tick(70_000, base=70_000, age_ms=age_ms)
-    foretold = api.post(PATH, owner, body)
+    previewed = api.post(PATH, owner, body)
     placed = api.post("/trading/orders", owner, body)
 
-    if foretold.status_code != 200:
-        assert (foretold.status_code, placed.status_code) == (503, 503)
+    if previewed.status_code != 200:
+        assert (previewed.status_code, placed.status_code) == (503, 503)
         return
     order = data_of(placed, 201)
-    assert order["reserved_cash"] == data_of(foretold)["reserved_cash"]
+    assert order["reserved_cash"] == data_of(previewed)["reserved_cash"]
     api.harness.run_all()
     status = data_of(api.get(f"/trading/orders/{order['id']}", owner))["status"]
-    assert (status == "FILLED") is data_of(foretold)["fills_at_once"]
+    assert (status == "FILLED") is data_of(previewed)["fills_at_once"]
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
@@ -175,11 +175,11 @@ def test_preview_is_refused_like_the_order(api: Api, owner: Person, body: dict[s
     set_status(api.harness, "HALTED", HYNIX)
     differs = {"instance", "request_id"}
 
-    foretold, met = (
+    previewed, met = (
         problem_form(api.post(path, owner, body)) for path in (PATH, "/trading/orders")
     )
 
-    assert {name: foretold[name] for name in foretold.keys() - differs} == {
+    assert {name: previewed[name] for name in previewed.keys() - differs} == {
         name: met[name] for name in met.keys() - differs
     }
 

@@ -218,14 +218,14 @@ def test_api_has_a_shorter_database_timeout_than_commands(tmp_path: Path) -> Non
         "API_DATABASE_TIMEOUT_S": "4",
         "DATABASE_TIMEOUT_S": "44",
     }
-    told = "print('patience', app.extensions['stocking'].database.patience_s)"
+    script = "print('patience', app.extensions['stocking'].database.patience_s)"
     for command, patience in (
-        ([sys.executable, "-c", f"from wsgi import app; {told}"], "patience 4"),
+        ([sys.executable, "-c", f"from wsgi import app; {script}"], "patience 4"),
         ([sys.executable, "-m", "flask", "--app", "wsgi", "shell"], "patience 44"),
     ):
         ended = subprocess.run(
             command,
-            input=told,
+            input=script,
             cwd=ROOT,
             env=environment,
             capture_output=True,

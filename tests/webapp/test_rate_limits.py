@@ -352,10 +352,10 @@ def test_webhooks_are_counted_by_address(migrated_sqlite: str, valkey_url: str) 
     with limited_api(migrated_sqlite, valkey_url, rate_limit_webhook="1 per hour") as api:
         flood, portone = new_address(), new_address()
 
-        def told(place: dict[str, dict[str, str]]) -> TestResponse:
+        def post_webhook(place: dict[str, dict[str, str]]) -> TestResponse:
             return api.post("/payments/portone/webhook", json={}, **place)
 
-        problem_of(told(flood), "webhook-refused")
-        assert is_refused(told(flood))
-        problem_of(told(portone), "webhook-refused")
+        problem_of(post_webhook(flood), "webhook-refused")
+        assert is_refused(post_webhook(flood))
+        problem_of(post_webhook(portone), "webhook-refused")
         problem_of(api.post("/users/login", json={}, **flood), "validation-failed")

@@ -198,8 +198,8 @@ def test_repeated_filter_is_refused(target: tuple[Api, Person, Person], query: s
 def test_list_parameter_is_repeated(target: tuple[Api, Person, Person]) -> None:
     api, person, _ = target
 
-    told = data_of(
+    quotes = data_of(
         api.get("/trading/realtime/stocks/multiple?stock_codes=A005930&stock_codes=A000660", person)
     )
 
-    assert told["unknown"] == ["A005930", "A000660"]
+    assert quotes["unknown"] == ["A005930", "A000660"]

@@ -85,14 +85,14 @@ def test_status_shows_due_work_queues_halts_and_alerts(api: Api) -> None:
     assert found["settings"]["fill_profile"] == "simple"
     on_screen = run_status(api.app)
     assert on_screen.exit_code == 0
-    for told in (
+    for printed in (
         "2026-11-20 10:00:07 KST",
         "the oldest for 7 s",
         "machine:42",
         "OFFLINE",
         __version__,
     ):
-        assert told in on_screen.output
+        assert printed in on_screen.output
     assert len(on_screen.output.splitlines()) < 55
 
 
@@ -119,12 +119,12 @@ def test_no_secret_is_shown(database_server: Any, valkey_url: str) -> None:
         }
     )
     with app_on(settings) as app:
-        told = run_status(app).output + run_status(app, "--json").output
+        printed = run_status(app).output + run_status(app, "--json").output
         shown = [getattr(settings, name) for name in Settings.model_fields]
 
     secrets += [one.get_secret_value() for one in shown if hasattr(one, "get_secret_value")]
-    assert [secret for secret in secrets if secret in told] == []
-    assert "127.0.0.1" in told
+    assert [secret for secret in secrets if secret in printed] == []
+    assert "127.0.0.1" in printed
 
 
 def test_status_without_redis(sqlite_harness: TradingHarness) -> None:
@@ -222,11 +222,11 @@ def test_control_characters_are_escaped(sqlite_harness: TradingHarness) -> None:
     harness.core.redis.set(keys.RELAYER_HEALTH, health.to_json())
     harness.core.redis.set(keys.BEAT_LOCK, HOSTILE.encode(errors="replace"))
 
-    told = run_status(api_on(harness).app).output
+    printed = run_status(api_on(harness).app).output
 
-    assert "forged" in told
-    assert unsafe_characters(told) == set()
-    assert not [line for line in told.splitlines() if line.startswith("2026-01-01")]
+    assert "forged" in printed
+    assert unsafe_characters(printed) == set()
+    assert not [line for line in printed.splitlines() if line.startswith("2026-01-01")]
 
 
 def test_open_alerts_are_shown(sqlite_harness: TradingHarness) -> None:

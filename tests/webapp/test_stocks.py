@@ -381,10 +381,10 @@ def test_every_toss_failure_has_its_own_problem(
 ) -> None:
     toss.reply = lambda _: fault
     for route in BY_TOSS[:3]:
-        told = problem_of(api.get(route, me), code)
+        problem = problem_of(api.get(route, me), code)
         if code == "upstream-paused":
-            assert 0 < told["retry_after_s"] <= 77
-            assert api.answers[-1].headers["Retry-After"] == str(told["retry_after_s"])
+            assert 0 < problem["retry_after_s"] <= 77
+            assert api.answers[-1].headers["Retry-After"] == str(problem["retry_after_s"])
 
 
 @pytest.mark.parametrize("route", BY_TOSS)
