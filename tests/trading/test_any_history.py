@@ -15,7 +15,7 @@ class AnyHistory(History):
     """Runs the real use cases as the API, the workers and the sweep do."""
 
     @initialize()
-    def the_market_opens(self) -> None:
+    def open_market(self) -> None:
         self.harness.tick(70_000)
         self.harness.tick(900_000, HYNIX)
         self.users.append(self.harness.user())
@@ -25,10 +25,10 @@ class AnyHistory(History):
         if len(self.users) < 3:
             self.users.append(self.harness.user())
 
-    @rule(who=st.integers(0, 2), amount=st.integers(-5, 30_000_000), comes=st.booleans())
-    def move_cash(self, who: int, amount: int, comes: bool) -> None:
+    @rule(who=st.integers(0, 2), amount=st.integers(-5, 30_000_000), is_deposit=st.booleans())
+    def move_cash(self, who: int, amount: int, is_deposit: bool) -> None:
         self.tolerate(
-            lambda: (deposit if comes else withdraw)(self.harness, self.user(who), amount)
+            lambda: (deposit if is_deposit else withdraw)(self.harness, self.user(who), amount)
         )
 
     @rule(
@@ -46,18 +46,18 @@ class AnyHistory(History):
     @rule(
         price=st.integers(1, 200_000), code=CODE, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001))
     )
-    def print_a_trade(self, price: int, code: str, age_ms: int) -> None:
+    def print_trade(self, price: int, code: str, age_ms: int) -> None:
         self.harness.tick(price, code, age_ms=age_ms)
 
     @rule(move_bp=st.integers(-500, 500), code=CODE)
-    def move_the_price(self, move_bp: int, code: str) -> None:
+    def move_price(self, move_bp: int, code: str) -> None:
         last = self.harness.core.quotes.last_tick(code)
         self.harness.tick(
             max(1, (last.price if last else 50_000) * (10_000 + move_bp) // 10_000), code
         )
 
     @rule(code=CODE, status=st.sampled_from(("TRADABLE", "TRADABLE", "HALTED", "DELISTED")))
-    def change_the_list(self, code: str, status: str) -> None:
+    def change_stock_status(self, code: str, status: str) -> None:
         set_status(self.harness, status, code)
 
     @rule(which=st.integers(0, 50), times=st.integers(1, 2))
@@ -76,7 +76,7 @@ class AnyHistory(History):
             self.mailbox.pop(which % len(self.mailbox))
 
     @rule(seconds=st.integers(0, 40))
-    def time_passes_and_the_sweep_comes(self, seconds: int) -> None:
+    def advance_and_sweep(self, seconds: int) -> None:
         self.harness.clock.advance(seconds=seconds)
         self.mailbox += sweep(self.harness).requests
 

@@ -147,8 +147,8 @@ def _lock_due_orders(
         LockedOrder._make(row)
         for row in session.execute(force_primary_key(named, ORDERS).with_for_update())
     ]
-    room = settings.stage_batch_size - len(orders)
-    if not orders or room <= 0:
+    free_slots = settings.stage_batch_size - len(orders)
+    if not orders or free_slots <= 0:
         return orders
     # SKIP LOCKED: do not wait for orders that another worker executes; that one may wait for these.
     others = session.execute(
@@ -159,7 +159,7 @@ def _lock_due_orders(
             ORDERS.c.id.not_in([order.id for order in orders]),
         )
         .order_by(ORDERS.c.next_attempt_at, ORDERS.c.id)
-        .limit(room)
+        .limit(free_slots)
         .with_for_update(skip_locked=True)
     )
     orders += map(LockedOrder._make, others)

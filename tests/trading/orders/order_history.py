@@ -72,7 +72,7 @@ class OrderHistory(History):
         self.prices = dict(FIRST_PRICES)
 
     @initialize()
-    def the_market_opens(self) -> None:
+    def open_market(self) -> None:
         for code in CODES:
             self.print(code, 0, volume=5)
         self.users.append(self.harness.user())
@@ -84,17 +84,17 @@ class OrderHistory(History):
 
     # Actions of users.
 
-    @rule(who=WHO, amount=st.integers(-5, 12_000_000), comes=st.booleans())
-    def come_or_move_cash(self, who: int, amount: int, comes: bool) -> None:
+    @rule(who=WHO, amount=st.integers(-5, 12_000_000), is_deposit=st.booleans())
+    def register_or_move_cash(self, who: int, amount: int, is_deposit: bool) -> None:
         if len(self.users) <= who:
             self.users.append(self.harness.user())
         else:
             self.tolerate(
-                lambda: (deposit if comes else withdraw)(self.harness, self.users[who], amount)
+                lambda: (deposit if is_deposit else withdraw)(self.harness, self.users[who], amount)
             )
 
     @rule(who=WHO, side=SIDE, quantity=QUANTITY, code=CODE, tif=st.sampled_from(TimeInForce))
-    def place_at_the_market(
+    def place_market_order(
         self, *, who: int, side: Side, quantity: int, code: str, tif: TimeInForce
     ) -> None:
         self.tolerate(
@@ -109,7 +109,7 @@ class OrderHistory(History):
         steps=STEPS_OF_THE_GRID,
         tif=st.sampled_from(TimeInForce),
     )
-    def place_with_a_limit(
+    def place_limit_order(
         self, *, who: int, side: Side, quantity: int, code: str, steps: int, tif: TimeInForce
     ) -> None:
         limit = self.near(code, steps)
@@ -163,7 +163,7 @@ class OrderHistory(History):
     # Events of the market.
 
     @rule(trades=TRADES, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001)))
-    def trades_are_printed(self, trades: list[tuple[str, int, int]], age_ms: int) -> None:
+    def print_given_trades(self, trades: list[tuple[str, int, int]], age_ms: int) -> None:
         for code, steps, volume in trades:
             self.print(
                 code,
@@ -174,9 +174,7 @@ class OrderHistory(History):
             )
 
     @rule(trades=TRADES, executes=st.booleans())
-    def trades_are_printed_and_matched(
-        self, trades: list[tuple[str, int, int]], executes: bool
-    ) -> None:
+    def print_and_match_trades(self, trades: list[tuple[str, int, int]], executes: bool) -> None:
         for code, steps, volume in trades:
             self.print(code, steps, volume=volume)
         self.match(layout=1, times=1)
@@ -184,7 +182,7 @@ class OrderHistory(History):
             self.harness.run_all()
 
     @rule(left=st.integers(0, 4), lost=st.booleans())
-    def the_stream_suffers(self, left: int, lost: bool) -> None:
+    def lose_ticks(self, left: int, lost: bool) -> None:
         if lost:
             self.harness.core.redis.delete(
                 keys.TICK_STREAM, *[keys.last_tick(code) for code in CODES[left:]]
@@ -223,12 +221,12 @@ class OrderHistory(History):
                 self.harness.run(request)
 
     @rule(seconds=st.sampled_from((0, 1, 2, 9, 10, 40)))
-    def time_passes_and_the_sweep_comes(self, seconds: int) -> None:
+    def advance_and_sweep(self, seconds: int) -> None:
         self.harness.clock.advance(seconds=seconds)
         self.mailbox += sweep(self.harness).requests
 
     @rule(hours=st.sampled_from((0, 0, 5, 9, 24)), matched=st.booleans())
-    def hours_pass_and_orders_expire(self, hours: int, matched: bool) -> None:
+    def advance_hours_and_expire(self, hours: int, matched: bool) -> None:
         self.harness.clock.advance(hours=hours)
         if matched:
             self.match(layout=1, times=1)
@@ -241,7 +239,7 @@ class OrderHistory(History):
     # Actions of operators.
 
     @rule(act=st.sampled_from(("halt", "resume", "HALTED", "DELISTED", "settings")), which=WHICH)
-    def an_operator_acts(self, act: str, which: int) -> None:
+    def act_as_operator(self, act: str, which: int) -> None:
         code = CODES[which % len(CODES)]
         if act == "halt":
             halt(self.harness, self.users[0])
@@ -257,11 +255,11 @@ class OrderHistory(History):
     # Invariants.
 
     @invariant()
-    def all_is_well(self) -> None:
+    def check_invariants(self) -> None:
         self.audit_finds_no_breach()
-        self.no_order_goes_back()
-        self.fills_obey_the_laws()
-        self.no_more_is_filled_than_was_traded()
+        self.orders_never_revert()
+        self.fills_are_legal()
+        self.fills_do_not_exceed_traded_volume()
 
     def audit_finds_no_breach(self) -> None:
         counts = self.harness.core.database.snapshot(
@@ -269,7 +267,7 @@ class OrderHistory(History):
         )
         assert all(breaches == 0 for _, breaches in counts), self.harness.breaches()
 
-    def no_order_goes_back(self) -> None:
+    def orders_never_revert(self) -> None:
         """Executed quantities never shrink; a finished order changes only by its reserved cash."""
         orders = {row["id"]: dict(row) for row in rows(self.harness, "SELECT * FROM orders")}
         for order_id, before in self.orders.items():
@@ -280,7 +278,7 @@ class OrderHistory(History):
                 assert after["reserved_cash"] <= before["reserved_cash"]
         self.orders = orders
 
-    def fills_obey_the_laws(self) -> None:
+    def fills_are_legal(self) -> None:
         """No fill beyond the order's limit, after the order's day, or while there is no trading."""
         halts = rows(self.harness, "SELECT halted_at, resumed_at FROM trading_halts")
         stopped = {
@@ -310,7 +308,7 @@ class OrderHistory(History):
                 )
         self.fills = found
 
-    def no_more_is_filled_than_was_traded(self) -> None:
+    def fills_do_not_exceed_traded_volume(self) -> None:
         """With ``volume``, fills by one trade, executed or pending, never exceed its volume on each
         side.
         """
@@ -332,7 +330,7 @@ class OrderHistory(History):
         for code in CODES:
             set_status(self.harness, "TRADABLE", code)
         self.harness.sent.clear()
-        self.to_an_open_market()
+        self.advance_to_open_market()
         self.sweep_until_idle()
         for user in self.users:
             cancel_all(self.harness, user)
@@ -341,8 +339,8 @@ class OrderHistory(History):
     def check_final_state(self) -> None:
         """Assert that nothing is reserved, due or pending, and all fills are applied."""
         self.audit_finds_no_breach()
-        self.no_order_goes_back()
-        self.no_more_is_filled_than_was_traded()
+        self.orders_never_revert()
+        self.fills_do_not_exceed_traded_volume()
         for nothing in (
             "orders WHERE finished_at IS NULL OR reserved_cash > 0",
             "orders WHERE next_attempt_at IS NOT NULL OR book_price IS NOT NULL",
@@ -360,7 +358,7 @@ class OrderHistory(History):
         # A market order whose day ended without a trade is due until now.
         self.harness.expire()
 
-    def to_an_open_market(self) -> None:
+    def advance_to_open_market(self) -> None:
         """Advance to an hour in which everything is traded."""
         hours = self.harness.core.market_hours()
         self.harness.clock.advance(minutes=1)

@@ -22,7 +22,7 @@ from trading.stocks.errors import StockNotTradable
 from trading.tasks import Task, TaskRequest
 
 
-def place_of(harness: TradingHarness, order: OrderRecord) -> int:
+def accepted_position_of(harness: TradingHarness, order: OrderRecord) -> int:
     """Return the stream position after which trades fill an order."""
     (row,) = rows(harness, "SELECT accepted_position FROM orders WHERE id = :id", id=order.id.bytes)
     return int(row["accepted_position"])
@@ -135,11 +135,11 @@ def test_smaller_quantity_keeps_priority_and_other_amendments_lose_it(
         harness.place(user, Side.BUY, 10, limit=70_000) for _ in range(3)
     ]
     harness.tick(70_500)
-    places = [place_of(harness, order) for order in orders]
+    places = [accepted_position_of(harness, order) for order in orders]
     harness.amend(user, first.id, quantity=5)
     harness.amend(user, second.id, quantity=12)
-    assert place_of(harness, first) == places[0]
-    assert place_of(harness, second) > places[1]
+    assert accepted_position_of(harness, first) == places[0]
+    assert accepted_position_of(harness, second) > places[1]
     harness.tick(70_000, volume=16)
     harness.match()
     harness.run_all()

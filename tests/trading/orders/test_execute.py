@@ -18,7 +18,7 @@ from trading.orders.tables import Order
 from trading.tasks import Task, TaskRequest
 
 
-def wait_of(harness: TradingHarness, order_id: object) -> timedelta:
+def time_to_next_attempt(harness: TradingHarness, order_id: object) -> timedelta:
     """Return the time from now until the sweep dispatches an order."""
     order = harness.core.database.read(lambda session: session.get_one(Order, order_id))
     assert order.next_attempt_at is not None
@@ -117,7 +117,7 @@ def test_stale_tick_postpones_with_growing_backoff(harness: TradingHarness) -> N
         assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, (order.id,))) == ExecutionReport(
             postponed=1
         )
-        waits.append(wait_of(harness, order.id).total_seconds())
+        waits.append(time_to_next_attempt(harness, order.id).total_seconds())
     assert waits == [1, 4, 8, 16, 32, 32]
     assert harness.order(user, order.id).status == "PENDING"
     assert harness.breaches() == []

@@ -43,7 +43,7 @@ def facts_of(harness: TradingHarness, user: UUID, order_id: UUID) -> OrderFacts:
     )
 
 
-def waits(
+def waiting_for(
     harness: TradingHarness, user: UUID, order: OrderRecord, *, market_available: bool = True
 ) -> Waiting:
     """Return what an order waits for now."""
@@ -59,7 +59,7 @@ def waits(
 
 
 def reasons(harness: TradingHarness, user: UUID, order: OrderRecord, **more: Any) -> list[str]:
-    return [str(reason) for reason in waits(harness, user, order, **more).reasons]
+    return [str(reason) for reason in waiting_for(harness, user, order, **more).reasons]
 
 
 def halt_trading(harness: TradingHarness) -> None:
@@ -84,7 +84,7 @@ def test_order_beyond_the_market_waits_for_its_price(harness: TradingHarness) ->
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 10, limit=69_000)
 
-    waiting = waits(harness, user, order)
+    waiting = waiting_for(harness, user, order)
 
     assert (waiting.stage, waiting.reasons) == (Stage.IN_BOOK, (R.PRICE_NOT_MET,))
     assert waiting.distance == Distance(won=1_000, basis_points=143, steps=10)
@@ -101,7 +101,7 @@ def test_gtc_order_does_not_expire(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
 
-    waiting = waits(
+    waiting = waiting_for(
         harness, user, harness.place(user, Side.BUY, 1, limit=69_000, time_in_force=TimeInForce.GTC)
     )
 
@@ -122,18 +122,18 @@ def test_order_with_a_worker_is_being_executed(harness: TradingHarness) -> None:
         == ["being-executed"]
     )
     assert (
-        waits(harness, user, at_market).stage
-        is waits(harness, user, marketable).stage
+        waiting_for(harness, user, at_market).stage
+        is waiting_for(harness, user, marketable).stage
         is Stage.IN_EXECUTION
     )
-    assert waits(harness, user, at_market).distance is None
-    assert waits(harness, user, marketable).distance == Distance(0, 0, 0)
+    assert waiting_for(harness, user, at_market).distance is None
+    assert waiting_for(harness, user, marketable).distance == Distance(0, 0, 0)
     harness.tick(68_000)
     assert reasons(harness, user, resting) == ["awaiting-match"]
     harness.match()
     harness.tick(72_000)
     assert reasons(harness, user, resting) == ["being-executed"]
-    assert waits(harness, user, resting).stage is Stage.IN_EXECUTION
+    assert waiting_for(harness, user, resting).stage is Stage.IN_EXECUTION
 
 
 def test_sale_without_a_fresh_trade_waits_for_one(harness: TradingHarness) -> None:
@@ -154,7 +154,7 @@ def test_unavailable_market_is_reported(harness: TradingHarness) -> None:
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=69_000)
 
-    waiting = waits(harness, user, order, market_available=False)
+    waiting = waiting_for(harness, user, order, market_available=False)
 
     assert waiting.reasons == (R.MARKET_UNAVAILABLE,)
     assert (waiting.price, waiting.tick, waiting.distance) == (69_000, None, None)
@@ -183,7 +183,7 @@ def test_amended_order_waits_for_a_trade_after_its_amendment(
     harness.amend(user, order.id, limit=71_000)
 
     assert reasons(harness, user, order) == ["print-before-acceptance"]
-    assert waits(harness, user, order).stage is Stage.IN_BOOK
+    assert waiting_for(harness, user, order).stage is Stage.IN_BOOK
 
 
 def test_trade_used_up_by_other_orders_is_reported_as_not_reached(
@@ -207,7 +207,7 @@ def test_market_order_by_volume_waits_for_the_next_trade(volume_harness: Trading
     user = harness.user()
     harness.tick(70_000)
 
-    waiting = waits(harness, user, harness.place(user, Side.BUY, 1))
+    waiting = waiting_for(harness, user, harness.place(user, Side.BUY, 1))
 
     assert (waiting.stage, waiting.reasons) == (Stage.IN_BOOK, (R.PRINT_BEFORE_ACCEPTANCE,))
     assert (waiting.price, waiting.distance) == (None, None)
@@ -226,7 +226,7 @@ def test_every_block_is_named(harness: TradingHarness) -> None:
     harness.clock.advance(seconds=1)
     halt_trading(harness)
     assert reasons(harness, user, order) == ["trading-halted", "stock-halted", "price-not-met"]
-    assert waits(harness, user, order).halted_since == harness.clock()
+    assert waiting_for(harness, user, order).halted_since == harness.clock()
     set_status(harness, "DELISTED")
     assert reasons(harness, user, marketable) == ["trading-halted", "stock-delisted"]
 
@@ -275,7 +275,7 @@ def test_closed_market_is_reported_with_its_next_opening(
     if "stale-feed" not in expected:
         harness.tick(10_000, code)
 
-    waiting = waits(harness, user, order)
+    waiting = waiting_for(harness, user, order)
 
     assert list(waiting.reasons) == expected
     assert waiting.next_opening == (opens and datetime.fromisoformat(f"{opens}+09:00"))
@@ -317,7 +317,7 @@ def test_trade_during_a_halt_fills_nothing_afterwards(harness: TradingHarness) -
     harness.match()
 
     assert reasons(harness, user, order) == ["print-during-halt"]
-    assert waits(harness, user, order).halted_since is None
+    assert waiting_for(harness, user, order).halted_since is None
     harness.tick(68_000)
     assert reasons(harness, user, order) == ["awaiting-match"]
 

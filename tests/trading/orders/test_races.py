@@ -153,7 +153,7 @@ def test_tasks_delivered_twice_in_any_order_by_several_workers(
         )
         for user in users * 8
     ]
-    while server_harness.sent or anything_due(server_harness):
+    while server_harness.sent or has_due_work(server_harness):
         mailbox = server_harness.sent * 2
         server_harness.sent.clear()
         server_harness.clock.advance(seconds=2)
@@ -175,7 +175,7 @@ def test_tasks_delivered_twice_in_any_order_by_several_workers(
     )
 
 
-def anything_due(harness: TradingHarness) -> bool:
+def has_due_work(harness: TradingHarness) -> bool:
     """Return True if any work is left, dispatched or not."""
     harness.clock.advance(seconds=40)
     return bool(sweep(harness).requests)
