@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from trading.orders.settle import settle_executions
 from trading.portfolio.record_snapshots import DaysReport, record_account_days
 from trading.stocks.candles.build import build_candles
 from trading.tasks import Task, TaskRequest
+from trading.unit_of_work import UnitOfWork
 
 # Midnight in Korea: each round of trading is a day.
 FIRST_DAY = datetime(2025, 1, 1, 15, 0, tzinfo=UTC)
@@ -65,13 +65,8 @@ class History:
         self.now = FIRST_DAY + timedelta(days=day, hours=1)
         print_trades(self.core, codes, prices=[_PRICE + 10 * (day % 7)])
         hours = self.core.market_hours()
-        market: dict[str, Any] = {
-            "quotes": self.core.quotes,
-            "hours": hours,
-            "settings": self.core.settings,
-        }
 
-        def place(session: Session) -> None:
+        def place(uow: UnitOfWork) -> None:
             for code in codes:
                 command = PlaceOrder(
                     order_id=new_id(),
@@ -84,19 +79,19 @@ class History:
                     limit_price=None,
                     client_order_id=None,
                 )
-                place_order(session, command, now=self.now, **market)
+                place_order(uow, command)
 
-        self._do(place)
-        stages: dict[str, Callable[..., object]] = {
-            Task.EXECUTE_ORDERS: partial(execute_orders, **market),
-            Task.SETTLE_EXECUTIONS: partial(settle_executions, settings=self.core.settings),
+        self.core.run(place)
+        stages: dict[str, Callable[[UnitOfWork, Sequence[UUID]], object]] = {
+            Task.EXECUTE_ORDERS: execute_orders,
+            Task.SETTLE_EXECUTIONS: settle_executions,
             Task.UPDATE_PORTFOLIOS: update_portfolios,
         }
         while self._wakeups:
             due, self._wakeups[:] = list(self._wakeups), []
             for task in dict.fromkeys(wakeup.task for wakeup in due):
                 ids = sorted(one for wakeup in due if wakeup.task == task for one in wakeup.ids)
-                self._do(partial(stages[task], **{_IDS[task]: ids}, now=self.now))
+                self.core.run(stages[task], ids)
         self.core.run(build_candles, stream=self.core.ticks)
 
     def _record_days(self) -> None:
@@ -107,10 +102,3 @@ class History:
 
     def _do(self, work: Callable[[Session], Any]) -> Any:
         return self.core.database.transaction(work, find_committed=rerun_is_safe)
-
-
-_IDS = {
-    Task.EXECUTE_ORDERS: "order_ids",
-    Task.SETTLE_EXECUTIONS: "execution_ids",
-    Task.UPDATE_PORTFOLIOS: "execution_ids",
-}

@@ -223,19 +223,8 @@ def _write_ticks(core: Core, quotes: Sequence[Quote], *, crossed: int) -> Positi
 
 def _scan(core: Core, *, ticks: int, crossed: int) -> float:
     """Run one scan as the matcher's task does, and return its duration (ms)."""
-    hours = core.market_hours()
     began = time.perf_counter()
-    report = core.database.transaction(
-        lambda session: match_orders(
-            session,
-            shard=0,
-            stream=core.ticks,
-            hours=hours,
-            settings=core.settings,
-            now=core.clock(),
-        ),
-        find_committed=rerun_is_safe,
-    )
+    report = core.run(match_orders, shard=0, stream=core.ticks)
     took_ms = (time.perf_counter() - began) * 1_000
     if (report.ticks, report.filled, report.gap) != (ticks, crossed, False):
         sys.exit(

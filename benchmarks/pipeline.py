@@ -17,9 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from uuid import UUID
@@ -41,12 +40,12 @@ from trading import bootstrap as trading_core
 from trading.bootstrap import Core, Deliver
 from trading.config.settings import Settings
 from trading.db.ids import new_id
-from trading.db.transactions import rerun_is_safe
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.place import PlaceOrder, place_order
 from trading.orders.tables import Order, OrderExecution
 from trading.stocks.tables import Stock
 from trading.tasks import Task, task_requests
+from trading.unit_of_work import UnitOfWork
 from webapp import create_app
 from webapp.background_sender import background_dispatcher
 
@@ -164,10 +163,11 @@ def _accept(
     market order.
     """
     accepted: list[UUID] = []
-    hours = core.market_hours()
     better = TICK_SIZE if side is Side.BUY else -TICK_SIZE
 
-    def accept(session: Session, numbers: range) -> None:
+    def accept(uow: UnitOfWork, numbers: range) -> None:
+        # The recovery sweep must not dispatch the backlog while it is being created.
+        uow = replace(uow, now=uow.now + timedelta(minutes=10))
         for number in numbers:
             user_id, code = traders[number % len(traders)]
             # The number of users is a multiple of the number of kinds, so each user's next order
@@ -183,16 +183,12 @@ def _accept(
                 quantity=quantity,
                 limit_price=None if kind is None else PRICE + kind * better,
             )
-            # The recovery sweep must not dispatch the backlog while it is being created.
-            later = core.clock() + timedelta(minutes=10)
-            place_order(
-                session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=later
-            )
+            place_order(uow, command)
             accepted.append(command.order_id)
 
     for start in range(0, orders, _SETUP_BATCH):
         numbers = range(start, min(start + _SETUP_BATCH, orders))
-        core.database.transaction(partial(accept, numbers=numbers), find_committed=rerun_is_safe)
+        core.run(accept, numbers)
     return accepted
 
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 
 import celery_config
-from trading.db.transactions import rerun_is_safe
 from trading.observability.metrics import instruments
 from trading.operations.system_status import matcher
 from trading.orders.expire import end_delisted
@@ -31,22 +30,11 @@ _CATCH_UP_S = 10.0
 def match_limit_orders(shard: int = 0) -> TaskResult | None:
     """Match one shard's resting orders against the trades since the last scan."""
     core = get_core()
-    hours = core.market_hours()
     began = time.monotonic()
     ticks = rests = 0
     found: list[AffectedIds] = []
     while True:
-        report = core.database.transaction(
-            lambda session: match_orders(
-                session,
-                shard=shard,
-                stream=core.ticks,
-                hours=hours,
-                settings=core.settings,
-                now=core.clock(),
-            ),
-            find_committed=rerun_is_safe,
-        )
+        report = core.run(match_orders, shard=shard, stream=core.ticks)
         instruments.record_ticks(matcher(shard), report.ticks, gap=report.gap)
         ticks, rests = ticks + report.ticks, rests + report.resting
         found.append(report.affected)
@@ -70,19 +58,8 @@ def match_limit_orders(shard: int = 0) -> TaskResult | None:
 def expire_orders() -> TaskResult | None:
     """Expire DAY orders after their trading day, and cancel resting orders of delisted stocks."""
     core = get_core()
-    hours = core.market_hours()
-    expired = _in_batches(
-        lambda: core.database.transaction(
-            lambda session: expire(session, hours=hours, settings=core.settings, now=core.clock()),
-            find_committed=rerun_is_safe,
-        )
-    )
-    delisted = _in_batches(
-        lambda: core.database.transaction(
-            lambda session: end_delisted(session, settings=core.settings, now=core.clock()),
-            find_committed=rerun_is_safe,
-        )
-    )
+    expired = _in_batches(lambda: core.run(expire))
+    delisted = _in_batches(lambda: core.run(end_delisted))
     for status, reason, ended in (
         (OrderStatus.EXPIRED, EndReason.DAY_ENDED, expired),
         (OrderStatus.CANCELLED, EndReason.STOCK_NOT_TRADABLE, delisted),

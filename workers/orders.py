@@ -1,6 +1,5 @@
 """Stages of an order after acceptance; each is a task on its own queue."""
 
-from trading.db.transactions import rerun_is_safe
 from trading.observability.metrics import instruments
 from trading.orders.apply_to_holdings import update_portfolios as update
 from trading.orders.execute import execute_orders as execute
@@ -14,13 +13,7 @@ from workers.task import CoreTask, TaskResult, get_core, ids_of, task_result
 def execute_orders(order_ids: list[str]) -> TaskResult:
     """Record fills found by a matcher, and execute marketable orders at a fresh tick's price."""
     core, ids = get_core(), ids_of(order_ids)
-    hours = core.market_hours()
-    report = core.database.transaction(
-        lambda session: execute(
-            session, ids, quotes=core.quotes, hours=hours, settings=core.settings, now=core.clock()
-        ),
-        find_committed=rerun_is_safe,
-    )
+    report = core.run(execute, ids)
     for (side, rule), count in report.fills.items():
         instruments.record(instruments.FILLS, side, rule, value=count)
     for (status, reason), count in report.finished.items():
@@ -38,10 +31,7 @@ def execute_orders(order_ids: list[str]) -> TaskResult:
 def settle_executions(execution_ids: list[str]) -> TaskResult:
     """Book the cash of executions."""
     core, ids = get_core(), ids_of(execution_ids)
-    settled = core.database.transaction(
-        lambda session: settle(session, ids, settings=core.settings, now=core.clock()),
-        find_committed=rerun_is_safe,
-    )
+    settled = core.run(settle, ids)
     instruments.record(instruments.EXECUTIONS_BOOKED, "settle", value=len(settled.execution_ids))
     return task_result(settled, settled=len(settled.execution_ids))
 
@@ -50,8 +40,6 @@ def settle_executions(execution_ids: list[str]) -> TaskResult:
 def update_portfolios(execution_ids: list[str]) -> TaskResult:
     """Apply settled executions to holdings."""
     core, ids = get_core(), ids_of(execution_ids)
-    applied = core.database.transaction(
-        lambda session: update(session, ids, now=core.clock()), find_committed=rerun_is_safe
-    )
+    applied = core.run(update, ids)
     instruments.record(instruments.EXECUTIONS_BOOKED, "portfolio", value=len(applied.execution_ids))
     return task_result(applied, applied=len(applied.execution_ids))

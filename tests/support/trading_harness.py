@@ -42,6 +42,7 @@ from trading.redis import keys
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import seed_listing
 from trading.tasks import SINGLE_ID_TASKS, AffectedIds, Task, TaskRequest
+from trading.unit_of_work import UnitOfWork
 from webapp import create_app
 
 T = TypeVar("T")
@@ -162,9 +163,7 @@ class TradingHarness:
             limit_price=limit,
             client_order_id=client_order_id,
         )
-        return self.do(
-            lambda session: place_order(session, command, now=self.clock(), **self.market())
-        )
+        return self.core.run(place_order, command)
 
     def amend(
         self,
@@ -178,7 +177,7 @@ class TradingHarness:
         command = AmendOrder(
             order_id=order_id, user_id=user_id, limit_price=limit, quantity=quantity
         )
-        self.do(lambda session: amend_order(session, command, now=self.clock(), **self.market()))
+        self.core.run(amend_order, command)
 
     def cancel(self, user_id: UUID, order_id: UUID) -> None:
         self.do(
@@ -189,26 +188,11 @@ class TradingHarness:
 
     def match(self, shard: int = 0) -> MatchReport:
         """Run one matcher pass over the tick stream. Its tasks are added to `sent`."""
-        hours = self.core.market_hours()
-        return self.do(
-            lambda session: match_orders(
-                session,
-                shard=shard,
-                stream=self.core.ticks,
-                hours=hours,
-                settings=self.settings,
-                now=self.clock(),
-            )
-        )
+        return self.core.run(match_orders, shard=shard, stream=self.core.ticks)
 
     def expire(self) -> int | None:
         """Expire one batch of orders whose day has ended. Return how many."""
-        hours = self.core.market_hours()
-        expired = self.do(
-            lambda session: expire_orders(
-                session, hours=hours, settings=self.settings, now=self.clock()
-            )
-        )
+        expired = self.core.run(expire_orders)
         return None if expired is None else len(expired.order_ids)
 
     def do(self, work: Callable[[Session], T]) -> T:
@@ -227,19 +211,12 @@ class TradingHarness:
         """Run a task as a worker does. Return its report, or the number of fills it changed."""
         if request.task in SINGLE_ID_TASKS:
             return self._call_portone(request)
-        now, market = self.clock(), self.market()
-        stages = {
-            Task.EXECUTE_ORDERS: lambda session: execute_orders(
-                session, request.ids, now=now, **market
-            ),
-            Task.SETTLE_EXECUTIONS: lambda session: settle_executions(
-                session, request.ids, settings=self.settings, now=now
-            ),
-            Task.UPDATE_PORTFOLIOS: lambda session: update_portfolios(
-                session, request.ids, now=now
-            ),
+        stages: dict[Task, Callable[[UnitOfWork, Sequence[UUID]], object]] = {
+            Task.EXECUTE_ORDERS: execute_orders,
+            Task.SETTLE_EXECUTIONS: settle_executions,
+            Task.UPDATE_PORTFOLIOS: update_portfolios,
         }
-        report = self.do(stages[request.task])
+        report = self.core.run(stages[request.task], request.ids)
         return len(report.execution_ids) if isinstance(report, AffectedIds) else report
 
     def _call_portone(self, request: TaskRequest) -> object:

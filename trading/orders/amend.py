@@ -13,15 +13,12 @@ from sqlalchemy.orm import Session
 
 from trading.account_events.record import emit_order_event
 from trading.config.settings import Settings
-from trading.db.transactions import after_commit
 from trading.errors import ValidationFailed
 from trading.exchange.fees import largest_affordable_quantity
-from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.ledger.cash import lock_accounts, save
 from trading.ledger.errors import InsufficientCash, InsufficientQuantity
 from trading.ledger.holdings import HoldingKey, held_shares, release_shares, reserve_shares
-from trading.marketdata.quotes import QuoteStore
 from trading.orders.close import discard_pending_fills, lock_own_order, unsettled_cost
 from trading.orders.errors import OrderNotAmendable, OrderNotFound
 from trading.orders.rows import LockedOrder
@@ -34,6 +31,7 @@ from trading.orders.validate import (
     validate_terms,
 )
 from trading.tasks import Task, TaskRequest
+from trading.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +47,15 @@ class AmendOrder:
     quantity: int | None = None
 
 
-def amend_order(
-    session: Session,
-    command: AmendOrder,
-    *,
-    quotes: QuoteStore,
-    hours: MarketHours,
-    settings: Settings,
-    now: datetime,
-) -> None:
+def amend_order(uow: UnitOfWork, command: AmendOrder) -> None:
     """Amend an open limit order, and dispatch its execution if it may fill at once now.
 
     Raise OrderNotFound, OrderNotOpen (also when a fill came first), OrderNotAmendable,
     ValidationFailed for a quantity that is not above what is executed, InsufficientCash,
     InsufficientQuantity, and what ``validate_terms`` raises.
     """
-    market = market_snapshot(quotes, _stock_of(session, command))
+    hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now
+    market = market_snapshot(uow.quotes, _stock_of(session, command))
     order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id)
     terms = _new_terms(order, command)
     if terms.quantity <= order.executed_quantity:
@@ -92,7 +83,7 @@ def amend_order(
             accepted_position=validation.position,
         )
         if validation.is_due:
-            after_commit(session, TaskRequest(Task.EXECUTE_ORDERS, (order.id,)))
+            uow.after_commit(TaskRequest(Task.EXECUTE_ORDERS, (order.id,)))
     session.execute(change)
     emit_order_event(
         session, order._asdict(), at=now, quantity=terms.quantity, limit_price=terms.limit_price

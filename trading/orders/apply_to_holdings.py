@@ -14,6 +14,7 @@ from trading.exchange.order_types import Side
 from trading.ledger.holdings import HoldingKey, lock_holdings, save_holdings
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 from trading.tasks import AffectedIds
+from trading.unit_of_work import UnitOfWork
 
 
 class _SettledExecution(NamedTuple):
@@ -53,10 +54,9 @@ class _SettledExecution(NamedTuple):
 _COLUMNS = tuple(ORDER_EXECUTIONS.c[name] for name in _SettledExecution._fields)
 
 
-def update_portfolios(
-    session: Session, execution_ids: Sequence[UUID], *, now: datetime
-) -> AffectedIds:
+def update_portfolios(uow: UnitOfWork, execution_ids: Sequence[UUID]) -> AffectedIds:
     """Apply the settled, unapplied fills among these executions and return the affected ids."""
+    session, now = uow.session, uow.now
     executions = _lock_executions(session, execution_ids)
     if not executions:
         return AffectedIds()

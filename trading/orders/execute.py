@@ -15,11 +15,8 @@ from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
 from trading.db.statements import force_primary_key
-from trading.db.transactions import after_commit
-from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import TimeInForce
 from trading.halts.queries import halted_accounts, halts_since
-from trading.marketdata.quotes import QuoteStore
 from trading.orders.executions import Evidence, new_execution
 from trading.orders.fills import Fill
 from trading.orders.model import OPEN_STATUSES, EndReason, FillProfile, OrderStatus
@@ -36,6 +33,7 @@ from trading.orders.rows import LOCKED_COLUMNS, PENDING_FILL_COLUMNS, LockedOrde
 from trading.orders.tables import ORDERS, PENDING_FILLS
 from trading.stocks.queries import StockAttributes, load_stock_attributes
 from trading.tasks import AffectedIds, Task, task_requests
+from trading.unit_of_work import UnitOfWork
 
 _BACKOFF_MAX_S = 32
 # Lifting the halt of an account dispatches its orders, so frequent retries until then are useless.
@@ -61,26 +59,19 @@ class ExecutionReport:
     )
 
 
-def execute_orders(
-    session: Session,
-    order_ids: Sequence[UUID],
-    *,
-    quotes: QuoteStore,
-    hours: MarketHours,
-    settings: Settings,
-    now: datetime,
-) -> ExecutionReport:
+def execute_orders(uow: UnitOfWork, order_ids: Sequence[UUID]) -> ExecutionReport:
     """Fill, end, postpone or leave in the book every due order among ``order_ids``.
 
     Dispatch the settlement of the fills. Raise MarketUnavailable, before anything is changed, when
     Redis does not answer and an order needs the last trade; the orders stay due.
     """
+    hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now
     orders = _lock_due_orders(session, order_ids, settings=settings, now=now)
     if not orders:
         return ExecutionReport()
     pending_fills = _pending_fills(session, [order.id for order in orders])
     unmatched = {order.stock_code for order in orders if order.id not in pending_fills}
-    ticks = quotes.last_ticks(sorted(unmatched))
+    ticks = uow.quotes.last_ticks(sorted(unmatched))
     stocks = load_stock_attributes(session, {order.stock_code for order in orders})
     halts = halts_since(session, now - timedelta(milliseconds=settings.tick_freshness_ms))
     trading_halted = any(halt.is_running for halt in halts)
@@ -126,7 +117,7 @@ def execute_orders(
     for request in task_requests(
         Task.SETTLE_EXECUTIONS, executed, batch_size=settings.stage_batch_size
     ):
-        after_commit(session, request)
+        uow.after_commit(request)
     return ExecutionReport(
         filled=len(batch.fills),
         ended=len(batch.endings) + batch.unpaid,

@@ -7,7 +7,6 @@ from sqlalchemy import ColumnElement, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
-from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import TimeInForce
 from trading.orders.close import OrderClosure, end_orders
 from trading.orders.model import EndReason, OrderEvent
@@ -16,19 +15,19 @@ from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.model import StockStatus
 from trading.stocks.tables import STOCKS
 from trading.tasks import AffectedIds
+from trading.unit_of_work import UnitOfWork
 
 _HAS_PENDING_FILLS = exists().where(PENDING_FILLS.c.order_id == ORDERS.c.id)
 
 
-def expire_orders(
-    session: Session, *, hours: MarketHours, settings: Settings, now: datetime
-) -> AffectedIds | None:
+def expire_orders(uow: UnitOfWork) -> AffectedIds | None:
     """Expire one batch of DAY orders whose day has ended.
 
     Return None, changing nothing, while a matcher has not read all trades of that day. An order
     accepted after the last end of a day belongs to the next day and is left alone. An order that
     the matcher found filled before the end is executed, however late.
     """
+    hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now
     ended = hours.day_end_before(now)
     scanned_at = _slowest_scan(session, settings=settings, now=now)
     if scanned_at is None or hours.day_end_before(scanned_at) < ended:
@@ -52,18 +51,18 @@ def expire_orders(
     )
 
 
-def end_delisted(session: Session, *, settings: Settings, now: datetime) -> AffectedIds:
+def end_delisted(uow: UnitOfWork) -> AffectedIds:
     """Cancel one batch of orders in the book of a stock that is delisted."""
     delisted = select(STOCKS.c.code).where(STOCKS.c.status == StockStatus.DELISTED)
     in_its_book = (ORDERS.c.stock_code.in_(delisted), ORDERS.c.book_price.is_not(None))
     return _end_batch(
-        session,
+        uow.session,
         in_its_book,
         (),
         OrderEvent.CANCEL,
         EndReason.STOCK_NOT_TRADABLE,
-        settings=settings,
-        now=now,
+        settings=uow.settings,
+        now=uow.now,
     )
 
 

@@ -44,6 +44,7 @@ from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.model import StockStatus
 from trading.stocks.queries import StockAttributes, load_stock_attributes
 from trading.tasks import AffectedIds, Task, task_requests
+from trading.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -102,20 +103,13 @@ class _OrderInBook(NamedTuple):
 _BOOK_COLUMNS = tuple(ORDERS.c[name] for name in _OrderInBook._fields)
 
 
-def match_orders(
-    session: Session,
-    *,
-    shard: int,
-    stream: TickStream,
-    hours: MarketHours,
-    settings: Settings,
-    now: datetime,
-) -> MatchReport:
+def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchReport:
     """Match the orders of one shard's stocks against the trades after its cursor.
 
     Store the fills and dispatch their execution. Raise MarketUnavailable, before anything is
     changed, when Redis does not answer.
     """
+    hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now
     cursor = _lock_cursor(session, shard=shard, settings=settings, now=now)
     if cursor is None:
         return MatchReport(busy=True)

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from trading.account_events.record import emit_order_event
 from trading.config.settings import Settings
-from trading.db.transactions import after_commit
 from trading.exchange.fees import SaleTaxes, commission, largest_affordable_quantity, sale_taxes
 from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import Side
@@ -34,6 +33,7 @@ from trading.orders.validate import (
     validate_terms,
 )
 from trading.tasks import Task, TaskRequest
+from trading.unit_of_work import UnitOfWork
 
 # Built once: every order runs it, and building a statement takes longer than executing it.
 _INSERT_ORDER = insert(ORDERS)
@@ -61,21 +61,14 @@ class PlaceOrder(OrderTerms):
         return HoldingKey(self.user_id, self.stock_code)
 
 
-def place_order(
-    session: Session,
-    command: PlaceOrder,
-    *,
-    quotes: QuoteStore,
-    hours: MarketHours,
-    settings: Settings,
-    now: datetime,
-) -> OrderRecord:
+def place_order(uow: UnitOfWork, command: PlaceOrder) -> OrderRecord:
     """Accept an order, and dispatch its execution if it may fill at once.
 
     Raise what ``validate_terms`` raises, and InsufficientCash, InsufficientQuantity or
     ClientOrderIdTaken.
     """
-    market = market_snapshot(quotes, command.stock_code)
+    hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now
+    market = market_snapshot(uow.quotes, command.stock_code)
     validation = validate_terms(
         session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now
     )
@@ -88,7 +81,7 @@ def place_order(
         held = held_shares(session, command.holding_key)
         raise _insufficient_quantity(session, command, held)
     if validation.is_due:
-        after_commit(session, TaskRequest(Task.EXECUTE_ORDERS, (command.order_id,)))
+        uow.after_commit(TaskRequest(Task.EXECUTE_ORDERS, (command.order_id,)))
     return OrderRecord(
         id=command.order_id,
         client_order_id=command.client_order_id,

@@ -13,13 +13,13 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
-from trading.db.transactions import after_commit
 from trading.exchange.order_types import Side
 from trading.ledger.cash import Account, TransactionRow, lock_accounts, save
 from trading.ledger.model import LedgerEntry, TradeFacts, TransactionType
 from trading.orders.model import OrderStatus, buy_reservation
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 from trading.tasks import AffectedIds, Task, task_requests
+from trading.unit_of_work import UnitOfWork
 
 
 class _UnsettledExecution(NamedTuple):
@@ -59,13 +59,12 @@ class _LockedOrder(NamedTuple):
 _EXECUTION_COLUMNS = tuple(ORDER_EXECUTIONS.c[name] for name in _UnsettledExecution._fields)
 
 
-def settle_executions(
-    session: Session, execution_ids: Sequence[UUID], *, settings: Settings, now: datetime
-) -> AffectedIds:
+def settle_executions(uow: UnitOfWork, execution_ids: Sequence[UUID]) -> AffectedIds:
     """Settle all unsettled fills of the orders behind these executions.
 
     Dispatch the update of the holdings and return the ids of what was settled.
     """
+    session, settings, now = uow.session, uow.settings, uow.now
     orders = _lock_orders(session, execution_ids)
     if not orders:
         return AffectedIds()
@@ -88,7 +87,7 @@ def settle_executions(
     for request in task_requests(
         Task.UPDATE_PORTFOLIOS, settled, batch_size=settings.stage_batch_size
     ):
-        after_commit(session, request)
+        uow.after_commit(request)
     return AffectedIds.of_orders(orders.values(), execution_ids=settled)
 
 

@@ -21,6 +21,7 @@ from trading.orders.model import EndReason, OrderStatus
 from trading.orders.place import PlaceOrder, place_order
 from trading.orders.queries import get_order, list_orders, orders_cancelled_at
 from trading.orders.records import OrderRecord
+from trading.unit_of_work import UnitOfWork
 from webapp.api.order_schemas import (
     AmendmentSchema,
     CancelledSchema,
@@ -31,7 +32,7 @@ from webapp.api.order_schemas import (
 )
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
-from webapp.http.commands import CommandResult, is_created, is_success, run_closure
+from webapp.http.commands import is_created, is_success, run_command
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, page, success
 
@@ -54,36 +55,21 @@ class OrderList(MethodView):
 
         주문 접수. 주문을 바로 접수합니다. 체결은 시장 상황에 따라 비동기로 이루어집니다.
         """
-        core, now, user_id = get_core(), get_core().clock(), current_user().user_id
-        hours = core.market_hours()
+        user_id = current_user().user_id
         command = PlaceOrder(order_id=new_id(), user_id=user_id, request_id=g.request_id, **body)
-        location = f"/api/v1/trading/orders/{command.order_id}"
 
-        def find_committed(session: Session) -> CommandResult | None:
+        def find_committed(session: Session) -> OrderRecord | None:
             try:
-                return CommandResult(
-                    _ACCEPTED,
-                    get_order(session, user_id=user_id, order_id=command.order_id),
-                    location,
-                )
+                return get_order(session, user_id=user_id, order_id=command.order_id)
             except OrderNotFound:
                 return None
 
-        answer = run_closure(
-            lambda session: CommandResult(
-                _ACCEPTED,
-                place_order(
-                    session,
-                    command,
-                    quotes=core.quotes,
-                    hours=hours,
-                    settings=core.settings,
-                    now=now,
-                ),
-                location,
-            ),
+        answer = run_command(
+            lambda uow: place_order(uow, command),
             schema=envelope(OrderSchema),
             status=201,
+            message=_ACCEPTED,
+            location=f"/api/v1/trading/orders/{command.order_id}",
             find_committed=find_committed,
         )
         if is_created(answer):
@@ -114,23 +100,23 @@ class OrderList(MethodView):
         now, user_id = get_core().clock(), current_user().user_id
         cancelled_ids: list[UUID] = []
 
-        def told(order_ids: list[UUID]) -> CommandResult:
+        def message(order_ids: list[UUID]) -> str:
+            if not order_ids:
+                return "취소할 미체결 주문이 없습니다."
+            return f"미체결 주문 {len(order_ids)}건을 취소했습니다."
+
+        def data(order_ids: list[UUID]) -> dict[str, object]:
             cancelled_ids[:] = order_ids
-            message = (
-                f"미체결 주문 {len(order_ids)}건을 취소했습니다."
-                if order_ids
-                else "취소할 미체결 주문이 없습니다."
-            )
-            return CommandResult(message, {"cancelled": len(order_ids), "order_ids": order_ids})
+            return {"cancelled": len(order_ids), "order_ids": order_ids}
 
-        def find_committed(session: Session) -> CommandResult | None:
-            cancelled = orders_cancelled_at(session, user_id=user_id, at=now)
-            return told(cancelled) if cancelled else None
-
-        answer = run_closure(
-            lambda session: told(cancel_open_orders(session, user_id=user_id, now=now)),
+        answer = run_command(
+            lambda uow: cancel_open_orders(uow.session, user_id=user_id, now=now),
             schema=envelope(CancelledSchema),
-            find_committed=find_committed,
+            message=message,
+            data=data,
+            find_committed=lambda session: (
+                orders_cancelled_at(session, user_id=user_id, at=now) or None
+            ),
         )
         if cancelled_ids:
             log_with_ids(log.info, "orders_cancelled", {"order_ids": cancelled_ids})
@@ -159,22 +145,18 @@ class OrderDetail(MethodView):
         주문 정정. 미체결 지정가 주문의 가격이나 수량을 정정합니다. 가격을 바꾸거나 수량을 늘리면
         같은 가격의 주문 중 맨 뒤로 순서가 바뀝니다.
         """
-        core, now = get_core(), get_core().clock()
-        hours = core.market_hours()
         command = AmendOrder(order_id=order_id, user_id=current_user().user_id, **body)
 
-        def is_so(order: OrderRecord) -> bool:
+        def took_effect(order: OrderRecord) -> bool:
             return order.price == (command.limit_price or order.price) and order.quantity == (
                 command.quantity or order.quantity
             )
 
         return _change(
             order_id,
-            lambda session: amend_order(
-                session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now
-            ),
+            lambda uow: amend_order(uow, command),
             message=_AMENDED,
-            is_so=is_so,
+            took_effect=took_effect,
         )
 
     @login_required
@@ -187,7 +169,7 @@ class OrderDetail(MethodView):
         """
         now, user_id = get_core().clock(), current_user().user_id
 
-        def is_so(order: OrderRecord) -> bool:
+        def took_effect(order: OrderRecord) -> bool:
             return (order.status, order.reason, order.finished_at) == (
                 OrderStatus.CANCELLED,
                 EndReason.CANCELLED_BY_USER,
@@ -196,9 +178,9 @@ class OrderDetail(MethodView):
 
         answer = _change(
             order_id,
-            lambda session: cancel_order(session, user_id=user_id, order_id=order_id, now=now),
+            lambda uow: cancel_order(uow.session, user_id=user_id, order_id=order_id, now=now),
             message=_CANCELLED,
-            is_so=is_so,
+            took_effect=took_effect,
         )
         if is_success(answer):
             _count_cancelled(1)
@@ -212,23 +194,25 @@ def _count_cancelled(count: int) -> None:
 
 def _change(
     order_id: UUID,
-    work: Callable[[Session], None],
+    change: Callable[[UnitOfWork], None],
     *,
     message: str,
-    is_so: Callable[[OrderRecord], bool],
+    took_effect: Callable[[OrderRecord], bool],
 ) -> Response:
     """Change an order and respond with its new state.
 
-    `is_so` decides from the order whether a change with an unknown COMMIT outcome took effect.
+    `took_effect` decides from the order whether a change with an unknown COMMIT outcome took effect.
     """
     user_id = current_user().user_id
 
-    def changed(session: Session) -> CommandResult:
-        work(session)
-        return CommandResult(message, get_order(session, user_id=user_id, order_id=order_id))
+    def changed(uow: UnitOfWork) -> OrderRecord:
+        change(uow)
+        return get_order(uow.session, user_id=user_id, order_id=order_id)
 
-    def find_committed(session: Session) -> CommandResult | None:
+    def find_committed(session: Session) -> OrderRecord | None:
         order = get_order(session, user_id=user_id, order_id=order_id)
-        return CommandResult(message, order) if is_so(order) else None
+        return order if took_effect(order) else None
 
-    return run_closure(changed, schema=envelope(OrderSchema), find_committed=find_committed)
+    return run_command(
+        changed, schema=envelope(OrderSchema), message=message, find_committed=find_committed
+    )

@@ -212,11 +212,7 @@ def test_ended_orders_emit_the_reason(harness: TradingHarness) -> None:
     harness.tick(70_000)
     harness.place(user, Side.BUY, 3)
     set_status(harness, "DELISTED")
-    now = harness.clock()
-    settings = harness.settings
-    assert ends(
-        lambda: do(harness, lambda session: end_delisted(session, settings=settings, now=now))
-    ) == [(2, "CANCELLED", "stock-not-tradable")]
+    assert ends(lambda: harness.core.run(end_delisted)) == [(2, "CANCELLED", "stock-not-tradable")]
     assert ends(harness.run_all) == [(3, "REJECTED", "stock-not-tradable")]
 
 

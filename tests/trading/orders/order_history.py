@@ -5,6 +5,7 @@ It runs the real use cases as the API, workers, matchers, sweep and operators do
 checks the audit and compares the rows with earlier ones.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -196,18 +197,9 @@ class OrderHistory(History):
     def match(self, layout: int, times: int) -> None:
         """Run every shard of a layout, once or twice."""
         settings = self.harness.settings.model_copy(update={"matcher_shards": layout})
-        hours, now = self.harness.core.market_hours(), self.harness.clock()
+        core = replace(self.harness.core, settings=settings)
         for shard in [*range(layout)] * times:
-            self.harness.do(
-                lambda session, shard=shard: match_orders(
-                    session,
-                    shard=shard,
-                    stream=self.harness.core.ticks,
-                    hours=hours,
-                    settings=settings,
-                    now=now,
-                )
-            )
+            core.run(match_orders, shard=shard, stream=core.ticks)
 
     @rule(which=WHICH, times=st.integers(0, 3))
     def deliver(self, which: int, times: int) -> None:
@@ -231,10 +223,7 @@ class OrderHistory(History):
         if matched:
             self.match(layout=1, times=1)
         self.harness.expire()
-        now = self.harness.clock()
-        self.harness.do(
-            lambda session: end_delisted(session, settings=self.harness.settings, now=now)
-        )
+        self.harness.core.run(end_delisted)
 
     # Actions of operators.
 

@@ -11,7 +11,6 @@ from tests.trading.orders.steps import (
     bought_in_part,
     cash,
     change_settings,
-    do,
     rows,
     set_status,
     shares,
@@ -255,10 +254,7 @@ def test_orders_of_a_delisted_stock_end_and_release_their_reservations(
     other = harness.place(user, Side.BUY, 1, "A000660", limit=100_000)
     set_status(harness, "DELISTED", SAMSUNG)
 
-    ended = do(
-        harness,
-        lambda session: end_delisted(session, settings=harness.settings, now=harness.clock()),
-    )
+    ended = harness.core.run(end_delisted)
 
     assert len(ended.order_ids) == 2
     found = rows(

@@ -5,7 +5,6 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from tests.support.trading_harness import SAMSUNG, TradingHarness, opened, settings_for
 from tests.trading.orders.steps import bought, cash, rows, set_status, shares, sweep
@@ -18,6 +17,7 @@ from trading.orders.records import OrderRecord
 from trading.orders.tables import MATCH_CURSORS
 from trading.redis import keys
 from trading.tasks import Task
+from trading.unit_of_work import UnitOfWork
 
 HYUNDAI = "A005380"
 
@@ -129,22 +129,13 @@ def test_pending_fills_and_cursor_are_committed_together(harness: TradingHarness
     harness.place(user, Side.BUY, 1, limit=70_000)
     harness.tick(69_900)
 
-    def find_and_die(session: Session) -> None:
-        hours = harness.core.market_hours()
-        now = harness.clock()
-        report = match_orders(
-            session,
-            shard=0,
-            stream=harness.core.ticks,
-            hours=hours,
-            settings=harness.settings,
-            now=now,
-        )
+    def match_and_crash(uow: UnitOfWork) -> None:
+        report = match_orders(uow, shard=0, stream=harness.core.ticks)
         assert report.filled == 1
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        harness.do(find_and_die)
+        harness.core.run(match_and_crash)
     assert (
         rows(harness, "SELECT * FROM pending_fills"),
         rows(harness, "SELECT * FROM match_cursors"),
