@@ -2,17 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy.orm import Session
 
 from benchmarks.market_setup import list_stocks, print_trades
 from trading import bootstrap as trading_core
 from trading.bootstrap import Core
 from trading.config.settings import Settings
 from trading.db.ids import new_id
-from trading.db.transactions import rerun_is_safe
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.apply_to_holdings import update_portfolios
 from trading.orders.execute import execute_orders
@@ -64,7 +60,6 @@ class History:
     def _day(self, user_id: UUID, codes: Sequence[str], side: Side, *, day: int) -> None:
         self.now = FIRST_DAY + timedelta(days=day, hours=1)
         print_trades(self.core, codes, prices=[_PRICE + 10 * (day % 7)])
-        hours = self.core.market_hours()
 
         def place(uow: UnitOfWork) -> None:
             for code in codes:
@@ -99,6 +94,3 @@ class History:
         report = DaysReport(more=True)
         while report.more:
             report = self.core.run(record_account_days, done_to=report.done_to, batch_size=500)
-
-    def _do(self, work: Callable[[Session], Any]) -> Any:
-        return self.core.database.transaction(work, find_committed=rerun_is_safe)

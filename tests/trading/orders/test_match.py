@@ -7,7 +7,15 @@ import pytest
 from sqlalchemy import select
 
 from tests.support.trading_harness import SAMSUNG, TradingHarness, opened, settings_for
-from tests.trading.orders.steps import bought, cash, rows, set_status, shares, sweep
+from tests.trading.orders.steps import (
+    bought,
+    cash,
+    change_settings,
+    rows,
+    set_status,
+    shares,
+    sweep,
+)
 from tests.trading.threads import run_together
 from trading.exchange.order_types import Side, TimeInForce
 from trading.marketdata.sharding import shard_of
@@ -206,15 +214,10 @@ def test_changed_shard_count_continues_from_the_slowest_old_cursor(
             harness.match(shard)
         slower = harness.tick(70_500)
         harness.match(0)
-        alone = settings_for(database_uri, valkey_url)
-        harness.core = type(harness.core)(**{**vars_of(harness.core), "settings": alone})
+        change_settings(harness, matcher_shards=1)
         assert harness.match() == MatchReport(ticks=1)
         (cursor,) = rows(harness, "SELECT position FROM match_cursors WHERE shards = 1")
         assert cursor["position"] == slower.position.packed
-
-
-def vars_of(core: object) -> dict[str, object]:
-    return {name: getattr(core, name) for name in core.__slots__}  # type: ignore[attr-defined]
 
 
 def test_trades_of_a_halted_stock_fill_nothing(harness: TradingHarness) -> None:
