@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from trading.accounts.errors import EmailTaken, UserNotFound
 from trading.accounts.passwords import normalized
-from trading.accounts.records import UserRecord
+from trading.accounts.records import Role, UserRecord
 from trading.accounts.tables import (
     ACCOUNT_AUDITS,
     SIGN_IN_SESSIONS,
@@ -107,7 +107,7 @@ def register(
                 email=normalized_email(email),
                 name=name,
                 password_hash=password_hash,
-                role="USER",
+                role=Role.USER,
                 created_at=now,
                 deleted_at=None,
             )
@@ -128,7 +128,7 @@ def register(
         insert(ACCOUNT_AUDITS).values(user_id=user_id, event_id=0, begun_at=now, audited_at=now)
     )
     return UserRecord(
-        id=user_id, email=normalized_email(email), name=name, role="USER", created_at=now
+        id=user_id, email=normalized_email(email), name=name, role=Role.USER, created_at=now
     )
 
 
@@ -263,16 +263,16 @@ def close_account(uow: UnitOfWork, *, user_id: UUID) -> None:
 def promote(uow: UnitOfWork, *, email: str) -> UserRecord:
     """Give an account the ADMIN role. Raises UserNotFound."""
     session = uow.session
-    return _set_role(session, email, "ADMIN")
+    return _set_role(session, email, Role.ADMIN)
 
 
 def demote(uow: UnitOfWork, *, email: str) -> UserRecord:
     """Remove the ADMIN role, effective with the account's next request. Raises UserNotFound."""
     session = uow.session
-    return _set_role(session, email, "USER")
+    return _set_role(session, email, Role.USER)
 
 
-def _set_role(session: Session, email: str, role: str) -> UserRecord:
+def _set_role(session: Session, email: str, role: Role) -> UserRecord:
     row = session.execute(
         select(USERS.c.id).where(
             USERS.c.email == normalized_email(email), USERS.c.deleted_at.is_(None)
@@ -321,7 +321,7 @@ def user_of(session: Session, user_id: UUID) -> UserRecord:
 
 def _record(row: AnyRow) -> UserRecord:
     return UserRecord(
-        id=row.id, email=row.email, name=row.name, role=row.role, created_at=row.created_at
+        id=row.id, email=row.email, name=row.name, role=Role(row.role), created_at=row.created_at
     )
 
 

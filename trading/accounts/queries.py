@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from trading.accounts.records import Role
 from trading.accounts.tables import SIGN_IN_SESSIONS, USERS
 
 # Prepared once: every request runs it, and building the statement takes longer than running it.
@@ -33,7 +34,7 @@ class Identity:
 
     user_id: UUID
     session_id: UUID
-    role: str
+    role: Role
 
 
 def credentials_by_email(session: Session, email: str) -> Credentials | None:
@@ -58,7 +59,7 @@ def credentials_of(session: Session, user_id: UUID) -> Credentials | None:
 def identity_of(session: Session, session_id: UUID) -> Identity | None:
     """Return the user of a session; None if it was revoked or the account closed. One read by keys."""
     row = session.execute(_IDENTITY, {"session_id": session_id}).one_or_none()
-    return None if row is None else Identity(row.id, session_id, row.role)
+    return None if row is None else Identity(row.id, session_id, Role(row.role))
 
 
 def sessions_ended_since(session: Session, user_id: UUID, since: datetime) -> list[UUID]:

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from trading.accounts.records import Role
 from trading.db.declarative import MYSQL, WORD, Base, one_of, table_of
 from trading.db.types import Id, ascii_text
 
@@ -14,7 +15,7 @@ class User(Base):
     """A user's account. It is closed at `deleted_at`; its ledger stays."""
 
     __tablename__ = "users"
-    __table_args__ = (CheckConstraint(one_of("role", ("USER", "ADMIN")), name="role"), MYSQL)
+    __table_args__ = (CheckConstraint(one_of("role", Role), name="role"), MYSQL)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(254), unique=True)

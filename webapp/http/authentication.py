@@ -22,6 +22,7 @@ from structlog.contextvars import bind_contextvars
 from trading.access_tokens import ALGORITHM, ISSUER, SESSION_CLAIM, Bearer, bearer_of
 from trading.accounts.accounts import SignIn
 from trading.accounts.queries import Identity, identity_of
+from trading.accounts.records import Role
 from trading.errors import Forbidden, Unauthorized
 from webapp.context import get_core
 from webapp.http.log_throttling import RefusedAttemptLog
@@ -112,7 +113,7 @@ def admin_required(view: Callable[P, R]) -> Callable[P, R]:
     @login_required
     @wraps(view)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if current_user().role != "ADMIN":
+        if current_user().role is not Role.ADMIN:
             attempts: RefusedAttemptLog = current_app.extensions[_REFUSED_ATTEMPTS]
             rule = request.url_rule.rule if request.url_rule else None
             attempts.warn(
