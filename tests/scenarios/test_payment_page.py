@@ -60,7 +60,7 @@ def running_workers(stack: PaymentsStack) -> Iterator[None]:
         thread.join()
 
 
-class Visitor:
+class PageUser:
     """A user at the payment page."""
 
     def __init__(self, browser: Chrome, stack: PaymentsStack) -> None:
@@ -116,80 +116,80 @@ class Visitor:
 
 
 @pytest.fixture
-def visitor(browser: Chrome, migrated_sqlite: str, valkey_url: str) -> Iterator[Visitor]:
+def page_user(browser: Chrome, migrated_sqlite: str, valkey_url: str) -> Iterator[PageUser]:
     with payments_stack(migrated_sqlite, valkey_url) as stack, running_workers(stack):
-        visitor = Visitor(browser, stack)
-        visitor.sign_in()
-        yield visitor
+        page_user = PageUser(browser, stack)
+        page_user.sign_in()
+        yield page_user
         browser.get("about:blank")
 
 
-def test_payment_shows_the_new_balance(visitor: Visitor) -> None:
-    visitor.charge()
-    visitor.press("pay")
-    visitor.wait_for_text("#status", "충전되었습니다")
-    visitor.wait_for_text("#after", "10,030,000원")
-    visitor.wait_for_text("#change", "+30,000원")
-    visitor.assert_nothing_blocked()
+def test_payment_shows_the_new_balance(page_user: PageUser) -> None:
+    page_user.charge()
+    page_user.press("pay")
+    page_user.wait_for_text("#status", "충전되었습니다")
+    page_user.wait_for_text("#after", "10,030,000원")
+    page_user.wait_for_text("#change", "+30,000원")
+    page_user.assert_nothing_blocked()
 
 
-def test_refused_card_is_reported_and_can_be_retried(visitor: Visitor) -> None:
-    visitor.charge()
-    visitor.press("fail")
-    visitor.wait_for_text("#message", "카드사에서 승인을 거절하였습니다")
-    visitor.wait_for_text("#status", "결제를 확인하고 있습니다")
-    visitor.wait_for_text("#facts", "카드사에서 승인을 거절하였습니다")
-    visitor.charge()
-    visitor.press("pay")
-    visitor.wait_for_text("#status", "충전되었습니다")
+def test_refused_card_is_reported_and_can_be_retried(page_user: PageUser) -> None:
+    page_user.charge()
+    page_user.press("fail")
+    page_user.wait_for_text("#message", "카드사에서 승인을 거절하였습니다")
+    page_user.wait_for_text("#status", "결제를 확인하고 있습니다")
+    page_user.wait_for_text("#facts", "카드사에서 승인을 거절하였습니다")
+    page_user.charge()
+    page_user.press("pay")
+    page_user.wait_for_text("#status", "충전되었습니다")
 
 
-def test_closed_window_charges_nothing(visitor: Visitor) -> None:
-    visitor.charge()
-    visitor.press("close")
-    visitor.wait_for_text("#message", "사용자가 결제를 취소하였습니다")
-    visitor.wait_for_text("#change", "0원")
-    assert visitor.payment()["status"] == "PENDING"
+def test_closed_window_charges_nothing(page_user: PageUser) -> None:
+    page_user.charge()
+    page_user.press("close")
+    page_user.wait_for_text("#message", "사용자가 결제를 취소하였습니다")
+    page_user.wait_for_text("#change", "0원")
+    assert page_user.payment()["status"] == "PENDING"
 
 
-def test_virtual_account_waits_for_its_deposit(visitor: Visitor) -> None:
-    visitor.charge(method="VIRTUAL_ACCOUNT")
-    visitor.press("issue-account")
-    visitor.wait_for_text("#facts", "KOOKMIN X0000000000001")
-    visitor.wait_for_text("#change", "0원")
-    visitor.stack.portone.move(str(visitor.payment()["payment_id"]), "deposit")
-    visitor.wait_for_text("#status", "충전되었습니다")
-    visitor.wait_for_text("#change", "+30,000원")
+def test_virtual_account_waits_for_its_deposit(page_user: PageUser) -> None:
+    page_user.charge(method="VIRTUAL_ACCOUNT")
+    page_user.press("issue-account")
+    page_user.wait_for_text("#facts", "KOOKMIN X0000000000001")
+    page_user.wait_for_text("#change", "0원")
+    page_user.stack.portone.move(str(page_user.payment()["payment_id"]), "deposit")
+    page_user.wait_for_text("#status", "충전되었습니다")
+    page_user.wait_for_text("#change", "+30,000원")
 
 
-def test_browser_crash_after_payment_loses_nothing(visitor: Visitor) -> None:
+def test_browser_crash_after_payment_loses_nothing(page_user: PageUser) -> None:
     """PortOne notifies the server, and the page shows the payment when it is opened again."""
-    visitor.charge()
-    visitor.press("pay-and-die")
-    visitor.browser.get("about:blank")
+    page_user.charge()
+    page_user.press("pay-and-die")
+    page_user.browser.get("about:blank")
     wait_until(
-        lambda: visitor.payment()["status"] == "CREDITED",
+        lambda: page_user.payment()["status"] == "CREDITED",
         what="it is credited",
     )
-    visitor.browser.get(visitor.page)
-    visitor.wait_for_text("#status", "충전되었습니다")
-    visitor.wait_for_text("#change", "+30,000원")
+    page_user.browser.get(page_user.page)
+    page_user.wait_for_text("#status", "충전되었습니다")
+    page_user.wait_for_text("#change", "+30,000원")
 
 
-def test_mobile_browser_is_redirected_to_the_window_and_back(visitor: Visitor) -> None:
-    browser = visitor.browser
+def test_mobile_browser_is_redirected_to_the_window_and_back(page_user: PageUser) -> None:
+    browser = page_user.browser
     agent = str(browser.execute_script("return navigator.userAgent"))
     browser.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": PHONE})
     try:
-        visitor.charge()
+        page_user.charge()
         wait_until(lambda: "/checkout/" in browser.current_url, what="the window")
-        visitor.wait_for_text("#amount", "30,000원")
+        page_user.wait_for_text("#amount", "30,000원")
         browser.find_element(By.CSS_SELECTOR, "[data-deed=pay]").click()
         wait_until(
-            lambda: browser.current_url == visitor.page,
+            lambda: browser.current_url == page_user.page,
             what="the page again",
         )
-        visitor.wait_for_text("#status", "충전되었습니다")
-        visitor.wait_for_text("#change", "+30,000원")
+        page_user.wait_for_text("#status", "충전되었습니다")
+        page_user.wait_for_text("#change", "+30,000원")
     finally:
         browser.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent})

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 # clocks of two machines may differ.
 OVERLAP = timedelta(seconds=60)
 # Used when no repair is recorded, as after Redis lost its data.
-LOOK_BACK_WITHOUT_CURSOR = timedelta(hours=1)
+WINDOW_WITHOUT_CURSOR = timedelta(hours=1)
 
 # Gaps of at most this many events are read for all users in one query.
 _FETCHED_MAX = 50
@@ -88,7 +88,7 @@ class AccountEventPublisher:
         point.
         """
         repaired_at = self._streams.last_sweep_at()
-        since = now - LOOK_BACK_WITHOUT_CURSOR if repaired_at is None else repaired_at - OVERLAP
+        since = now - WINDOW_WITHOUT_CURSOR if repaired_at is None else repaired_at - OVERLAP
         repaired = 0
         for heads in self._heads_changed_since(since, batch_size):
             last_ids = self._streams.last_ids([user_id for user_id, _ in heads])

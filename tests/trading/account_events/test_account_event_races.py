@@ -19,12 +19,12 @@ def polled(harness: TradingHarness, user: UUID, done: Event) -> list[AccountEven
     """Return the events that a polling client receives, with one more read after ``done``."""
     seen: list[AccountEvent] = []
     while True:
-        last_look = done.is_set()
+        last_read = done.is_set()
         behind = seen[-1].id if seen else 0
         seen += harness.core.database.read(
             lambda session, behind=behind: first_events_after(session, user, behind, limit=7)  # type: ignore[misc]
         )
-        if last_look and (not seen or seen[-1].id == behind):
+        if last_read and (not seen or seen[-1].id == behind):
             return seen
 
 

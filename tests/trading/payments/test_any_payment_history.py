@@ -156,7 +156,7 @@ class PaymentHistory(RuleBasedStateMachine):
                 self.stack.harness.run(wakeup)
 
     @rule(which=WHICH)
-    def a_worker_looks_unasked(self, which: int) -> None:
+    def a_worker_checks_a_payment(self, which: int) -> None:
         if self.payments:
             payment_id = self.payments[which % len(self.payments)][1]
             self.stack.harness.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
