@@ -197,7 +197,8 @@ def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
         print(f"{plan.clients} clients are in after {time.monotonic() - began:.1f} s", flush=True)
         rss_idle = rss_mib(pid)
         print(
-            f"the gateway's memory: {rss_empty:.0f} MiB without clients, {rss_idle:.0f} MiB with all "
+            f"the gateway's memory: {rss_empty:.0f} MiB without clients, {rss_idle:.0f} MiB with "
+            "all "
             "of them",
             flush=True,
         )
