@@ -74,13 +74,13 @@ class HttpResponse:
 
     @property
     def retry_after_s(self) -> int | None:
-        """Return the requested wait in seconds, at most an hour; None if absent or given as a date."""
+        """Return the requested wait in seconds, at most an hour; None if absent or a date."""
         text = self.headers.get("Retry-After", "")
         return min(int(text), RETRY_AFTER_S_MAX) if _DELTA_SECONDS.fullmatch(text) else None
 
 
 class HttpService:
-    """Client of one service. Threads and forked processes may share it: each has its own session."""
+    """Client of one service. Threads and forked processes may share it; each has its session."""
 
     def __init__(
         self,
@@ -173,4 +173,4 @@ class _Session(requests.Session):
         super().close()
 
     def get_redirect_target(self, _: requests.Response) -> None:
-        """Return None: requests would read the whole body of a redirect even when not following it."""
+        """Return None: requests would read the whole body even of an ignored redirect."""

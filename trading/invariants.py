@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One invariant: SQL for the violating rows, the number of checked rows, and a figure to show."""
+    """One invariant: SQL for the violating rows, the checked rows' number, a figure to show."""
 
     name: str
     population: str

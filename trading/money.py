@@ -12,16 +12,16 @@ def rate_rounded_down(amount: int, rate_ppm: int) -> int:
 
 
 def raised_by_basis_points(amount: int, basis_points: int) -> int:
-    """Return `amount` (won) plus `basis_points` of it, rounded up, where too little would be wrong."""
+    """Return `amount` (won) plus `basis_points` of it, rounded up to be never too little."""
     return -(-amount * (BASIS_POINTS + basis_points) // BASIS_POINTS)
 
 
 def change_rate_bp(value: int, base: int) -> int:
-    """Return the change from `base` (> 0) to `value` in basis points, rounded half away from zero."""
+    """Return the change from `base` (> 0) to `value` in basis points, half away from zero."""
     magnitude = (2 * abs(value - base) * BASIS_POINTS + base) // (2 * base)
     return magnitude if value >= base else -magnitude
 
 
 def average_price(cost: int, quantity: int) -> int:
-    """Return the average price per share in won, rounded half up. For display only, never stored."""
+    """Return the average price per share in won, rounded half up. For display only."""
     return (2 * cost + quantity) // (2 * quantity)

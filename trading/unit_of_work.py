@@ -46,7 +46,7 @@ class UnitOfWork:
         return self.market_hours()
 
     def before_commit(self, work: Callable[[Session], None]) -> None:
-        """Run `work` immediately before COMMIT. Registering the same callable twice runs it once."""
+        """Run `work` immediately before COMMIT; once, even if registered twice."""
         before_commit(self.session, work)
 
     def after_commit(self, message: object) -> None:

@@ -57,7 +57,7 @@ def credentials_of(session: Session, user_id: UUID) -> Credentials | None:
 
 
 def identity_of(session: Session, session_id: UUID) -> Identity | None:
-    """Return the user of a session; None if it was revoked or the account closed. One read by keys."""
+    """Return the user of a session; None if it has ended or the account is closed."""
     row = session.execute(_IDENTITY, {"session_id": session_id}).one_or_none()
     return None if row is None else Identity(row.id, session_id, Role(row.role))
 

@@ -34,7 +34,7 @@ def utc_now() -> datetime:
 
 
 class DatabaseClock:
-    """Clock of the server behind `engine`; this machine's time until it can be read. Thread-safe."""
+    """Clock of the server behind `engine`; this machine's until it can be read. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -45,4 +45,5 @@ def _seconds_on_mysql(element: _Seconds, compiler: SQLCompiler, **options: Any) 
 
 @compiles(_Seconds, "sqlite")
 def _seconds_on_sqlite(element: _Seconds, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(strftime('%s', {compiler.process(element.clauses, **options)}) - strftime('%s', '2020-01-01'))"
+    instant = compiler.process(element.clauses, **options)
+    return f"(strftime('%s', {instant}) - strftime('%s', '2020-01-01'))"

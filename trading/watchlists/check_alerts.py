@@ -113,7 +113,7 @@ def check_price_alerts(uow: UnitOfWork, stream: TickStream) -> AlertReport:
 
 
 def _lock_cursor(session: Session) -> int | None:
-    """Lock the cursor, creating it if missing; return its position, None if another process has it."""
+    """Lock the cursor, creating it if missing; return its position, None if it is in use."""
     wanted = select(ALERT_CURSORS.c.position)
     position: int | None = session.scalar(wanted.with_for_update(skip_locked=True))
     if position is not None or session.scalar(wanted) is not None:

@@ -70,7 +70,7 @@ class _Directory(NamedTuple):
 
 
 def lock_watchlist(session: Session, user_id: UUID, *, now: datetime) -> None:
-    """Serialize changes of a user's watchlist until COMMIT; create the default directory if missing."""
+    """Serialize changes of a user's watchlist until COMMIT; ensure the default directory."""
     default = {
         "id": user_id,
         "user_id": user_id,

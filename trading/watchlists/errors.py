@@ -34,12 +34,12 @@ class WatchlistDuplicate(DomainError):
 
 
 class WatchlistLimitReached(DomainError):
-    """Facts: `limit`, and `limited`, which is "directories" (per user) or "items" (per directory)."""
+    """Facts: `limit`, and `limited`, which is "directories" or "items" (of a directory)."""
 
     code = "watchlist-limit-reached"
 
 
 class WatchlistOrderMismatch(DomainError):
-    """The new order does not name exactly the existing items. Facts: `missing` and `unknown` ids."""
+    """The new order must name each item once. Facts: `missing` and `unknown` ids."""
 
     code = "watchlist-order-mismatch"

@@ -172,7 +172,7 @@ def directories_of(session: Session, user_id: UUID) -> tuple[DirectoryRecord, ..
 
 
 def directory_of(session: Session, *, user_id: UUID, directory_id: UUID) -> DirectoryRecord:
-    """Return a directory of this user. Raises WatchlistDirectoryNotFound if the user has none such."""
+    """Return a directory of this user. Raises WatchlistDirectoryNotFound."""
     found = next((one for one in directories_of(session, user_id) if one.id == directory_id), None)
     if found is None:
         raise WatchlistDirectoryNotFound

@@ -72,7 +72,8 @@ class PriceAlert(Base):
             name="approach_of_kind",
         ),
         CheckConstraint(
-            "(fired_at IS NULL) = (tick_price IS NULL) AND (fired_at IS NULL) = (tick_position IS NULL)"
+            "(fired_at IS NULL) = (tick_price IS NULL)"
+            " AND (fired_at IS NULL) = (tick_position IS NULL)"
             " AND (fired_at IS NULL) = (tick_traded_at IS NULL)",
             name="fired_at",
         ),
