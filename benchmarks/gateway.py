@@ -205,11 +205,11 @@ def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
         market = Market(redis_url, codes, users[: max(1, plan.clients // 10)])
         settle = partial(_settle, market, users, readers, shares, controls)
         calm = _round(plan, market, controls, pid, settle)
-        _tell("all read", calm)
+        _report("all read", calm)
         for sock in [_dead_client(port, codes) for _ in range(plan.dead)]:
             stack.callback(sock.close)
         dead = _round(plan, market, controls, pid, settle)
-        _tell(f"{plan.dead} more never read", dead)
+        _report(f"{plan.dead} more never read", dead)
         print(f"of these {_health(port)['clients'] - plan.clients} are still connected", flush=True)
         for control in controls:
             control.send("end")
@@ -296,7 +296,7 @@ def _first_error(
     return None
 
 
-def _tell(name: str, measured: Round) -> None:
+def _report(name: str, measured: Round) -> None:
     print(
         f"{name}: tick to client p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms, "
         f"{measured.messages_per_s:,.0f} messages/s, "

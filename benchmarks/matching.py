@@ -56,7 +56,7 @@ from trading.redis import keys
 from webapp import create_app
 
 TICKS_PER_S = 2_000
-WARM_UP_LOOKS = 2
+WARM_UP_SCANS = 2
 QUIET_S = 3.0
 # Room for a million orders with their indexes (600 MB). With MariaDB's default of 128 MB the server
 # would be misconfigured.
@@ -187,12 +187,12 @@ def _scan_durations(
     """Return the duration (ms) of each scan of each book. The books take turns."""
     before = _write_ticks(order_books[0], quotes, crossed=crossed)
     took: list[list[float]] = [[] for _ in order_books]
-    for number in range(-WARM_UP_LOOKS, plan.rounds):
+    for number in range(-WARM_UP_SCANS, plan.rounds):
         for core, mine in zip(order_books, took, strict=True):
             _restore(core, before)
-            look_ms = _scan(core, ticks=len(quotes), crossed=crossed)
+            scan_ms = _scan(core, ticks=len(quotes), crossed=crossed)
             if number >= 0:
-                mine.append(look_ms)
+                mine.append(scan_ms)
     for core in order_books:
         _restore(core, before)
     for resting, mine in zip((plan.few, plan.resting), took, strict=True):

@@ -136,11 +136,11 @@ class _KoreanFormatter(Formatter):
         if format_spec == "wait":
             return f"{value}초" if value < 120 else f"{-(-value // 60)}분"
         if format_spec == "time":
-            return _spoken_time(datetime.fromisoformat(value))
+            return _korean_time(datetime.fromisoformat(value))
         return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _spoken_time(at: datetime) -> str:
+def _korean_time(at: datetime) -> str:
     half = "오전" if at.hour < 12 else "오후"
     minute = f" {at.minute}분" if at.minute else ""
     return f"{at.month}월 {at.day}일 {half} {at.hour % 12 or 12}시{minute}"

@@ -105,19 +105,19 @@ def task_dispatcher(
     """
 
     def deliver(wakeups_due: Sequence[TaskRequest]) -> None:
-        for told, wakeup in enumerate(wakeups_due):
+        for sent, wakeup in enumerate(wakeups_due):
             ids = [str(one) for one in wakeup.ids]
             try:
                 send(wakeup.task, ids)
             except Exception as fault:  # noqa: BLE001 - whatever is wrong with the broker, the rows are due and will be found
                 log.warning(
                     "task_dispatch_failed",
-                    count=len(wakeups_due) - told,
+                    count=len(wakeups_due) - sent,
                     wakes=wakeup.task,
                     reason=type(fault).__name__,
                     **log_fields(wakeup.task, ids[:IDS_PER_LINE]),
                 )
-                for task, count in Counter(one.task for one in wakeups_due[told:]).items():
+                for task, count in Counter(one.task for one in wakeups_due[sent:]).items():
                     lost(task, count)
                 return
 

@@ -56,13 +56,13 @@ class SystemMetrics(Collector):
             AlwaysOpen() if core.settings.hours_rule == "always" else KrxHours({})
         )
         self._books: BackgroundProbe[DatabaseStatus] = BackgroundProbe(
-            self._look_at_books, name="database", keep_s=keep_s
+            self._read_database, name="database", keep_s=keep_s
         )
         self._queues: BackgroundProbe[QueuesStatus] = BackgroundProbe(
             lambda: queues_status(broker, names), name="broker", keep_s=keep_s
         )
         self._market: BackgroundProbe[MarketStatus] = BackgroundProbe(
-            self._look_at_market, name="market", keep_s=keep_s
+            self._read_market, name="market", keep_s=keep_s
         )
 
     def collect(self) -> Iterator[Metric]:
@@ -88,8 +88,8 @@ class SystemMetrics(Collector):
 
     def _status(self) -> SystemStatus:
         until = time.monotonic() + self._wait_s
-        for look in (self._books, self._queues, self._market):
-            look.begin()
+        for read in (self._books, self._queues, self._market):
+            read.begin()
         books = self._books.result(within_s=until - time.monotonic())
         return SystemStatus(
             taken_at=self._clock(),
@@ -98,14 +98,14 @@ class SystemMetrics(Collector):
             market=self._market.result(within_s=until - time.monotonic()),
         )
 
-    def _look_at_books(self) -> DatabaseStatus:
+    def _read_database(self) -> DatabaseStatus:
         core = self._core
         hours = core.market_hours()
         books = core.read(database_status, settings=core.settings, now=core.clock())
         self._clock, self._hours = core.clock, hours
         return books
 
-    def _look_at_market(self) -> MarketStatus:
+    def _read_market(self) -> MarketStatus:
         self._books.result(within_s=self._wait_s / 2)
         return market_status(self._core.redis, hours=self._hours, now=self._clock())
 

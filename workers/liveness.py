@@ -15,10 +15,10 @@ log = structlog.get_logger(__name__)
 @heartbeat_sent.connect
 def touch_liveness_file(**_signal: Any) -> None:
     """Touch the configured file, if any."""
-    if SETTINGS.sign_of_life_file is None:
+    if SETTINGS.liveness_file is None:
         return
     try:
-        Path(SETTINGS.sign_of_life_file).touch()
+        Path(SETTINGS.liveness_file).touch()
     except OSError as refused:
         # The health check will fail; the work goes on.
         log.warning("liveness_file_error", reason=refused.strerror)

@@ -145,7 +145,7 @@ def test_old_liveness_file_is_unhealthy(
     if age_s is not None:
         file.touch()
         os.utime(file, (time.time() - age_s,) * 2)
-    place = PRODUCT_SERVICES[name]["environment"]["SIGN_OF_LIFE_FILE"]
+    place = PRODUCT_SERVICES[name]["environment"]["LIVENESS_FILE"]
     shell = [word.replace(place, str(file)) for word in check_of(PRODUCT_SERVICES[name])]
     assert shell != check_of(PRODUCT_SERVICES[name])
 

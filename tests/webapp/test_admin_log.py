@@ -253,7 +253,7 @@ def test_payment_decisions_are_recorded(stack: PaymentsStack) -> None:
     stack.portone.inject_fault(method="GET", drop="before")
     give_up = ("payments", "give-up", refund["id"], "--note", "송금함")
     assert [flask(api, *give_up).exit_code for _ in range(3)] == [1, 0, 1]
-    assert flask(api, "payments", "look", payment_id).exit_code == 0
+    assert flask(api, "payments", "check", payment_id).exit_code == 0
     assert flask(api, "payments", "resolve", payment_id, "--note", "확인").exit_code == 1
 
     found = [

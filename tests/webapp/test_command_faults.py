@@ -81,7 +81,7 @@ COMMANDS: dict[str, tuple[list[str], frozenset[str]]] = {
     "openapi write": (["{new}"], NOTHING),
     "payments alerts": ([], ROWS),
     "payments give-up": ([ID, "--note", "x"], ROWS),
-    "payments look": ([UUID(ID).hex], ROWS),
+    "payments check": ([UUID(ID).hex], ROWS),
     "payments resolve": ([UUID(ID).hex, "--note", "x"], ROWS),
     "payments show": ([UUID(ID).hex], ROWS),
     "restore": (["{backup}"], ANY | {"older", "newer"}),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from tests.support.http_server import answer as told_by_a_server
+from tests.support.http_server import answer as logged_by_a_server
 from tests.support.http_server import serving
 from tests.support.log_lines import FORMATS, HOSTILE, events, json_lines, logs_of
 from tests.support.trading_harness import SAMSUNG, migrate, opened, settings_for
@@ -252,7 +252,7 @@ def test_hostile_input_cannot_break_or_forge_a_line(
     """Headers, paths, queries, names, notes, bodies, Redis values and PortOne's responses."""
 
     def portone(_request: object) -> object:
-        return told_by_a_server(500, {"type": HOSTILE, "message": HOSTILE})
+        return logged_by_a_server(500, {"type": HOSTILE, "message": HOSTILE})
 
     with serving(portone) as server:  # type: ignore[arg-type]
         settings = logged_settings.model_copy(update={"portone_api_base_url": server.url})

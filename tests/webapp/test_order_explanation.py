@@ -34,7 +34,7 @@ FILL_MEMBERS = [
 WAITING_MEMBERS = [
     "stage", "quantity", "price", "last_price", "last_traded_at", "last_price_age_ms", "distance",
     "distance_bp", "distance_steps",
-    "next_look_at", "expires_at", "next_opening", "halted_since", "reasons",
+    "next_check_at", "expires_at", "next_opening", "halted_since", "reasons",
 ]  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def test_waiting_order_has_its_distance(api: Api, person: Person) -> None:
     assert datetime.fromisoformat(waiting["expires_at"]) == datetime.fromisoformat(
         "2026-11-21T00:00:00+09:00"
     )
-    assert (waiting["next_opening"], waiting["halted_since"], waiting["next_look_at"]) == (
+    assert (waiting["next_opening"], waiting["halted_since"], waiting["next_check_at"]) == (
         None,
         None,
         None,

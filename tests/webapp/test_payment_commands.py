@@ -26,10 +26,10 @@ def test_alert_is_listed_until_it_is_resolved(stack: PaymentsStack) -> None:
     payment_id = stack.paid(who)
     stack.portone.move(payment_id, "chargeback", webhook="none")
 
-    looked = run(stack, "look", payment_id)
-    assert looked.exit_code == 0, looked.output
-    assert f"{payment_id} CANCELLED: 10,000 won, 10,000 given back, 0 held" in looked.output
-    assert "by CHARGEBACK: 10,000 won" in looked.output
+    checked = run(stack, "check", payment_id)
+    assert checked.exit_code == 0, checked.output
+    assert f"{payment_id} CANCELLED: 10,000 won, 10,000 given back, 0 held" in checked.output
+    assert "by CHARGEBACK: 10,000 won" in checked.output
     listed = run(stack, "alerts").output
     assert f"{payment_id} chargeback" in listed
     assert listed.endswith("1 open alerts.\n")
@@ -68,7 +68,7 @@ def test_stuck_refund_is_abandoned_after_a_check(stack: PaymentsStack) -> None:
         ("show", "0" * 31),
         ("show", "z" * 32),
         ("show", "0" * 32),
-        ("look", "0" * 32),
+        ("check", "0" * 32),
         ("resolve", "0" * 32, "--note", " "),
         ("resolve", "0" * 32),
         ("give-up", "00000000-0000-7000-8000-000000000000", "--note", "x"),

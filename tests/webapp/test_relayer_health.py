@@ -96,7 +96,7 @@ def test_unhealthy_relayer_is_503_with_the_reason(
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", "{}", "not json", '{"pid": 1}', "7", "null"])
-def test_malformed_record_means_offline(sqlite_api: Api, record: str | None) -> None:
+def test_malformed_record_is_reported_as_offline(sqlite_api: Api, record: str | None) -> None:
     if record is not None:
         sqlite_api.harness.core.redis.set(RELAYER_HEALTH, record)
 

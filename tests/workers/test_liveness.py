@@ -28,7 +28,7 @@ def settings(valkey_url: str) -> Settings:
 def age_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
     """Return a function for the file's age; infinite while it does not exist."""
     file = tmp_path / "sign-of-life"
-    monkeypatch.setenv("SIGN_OF_LIFE_FILE", str(file))
+    monkeypatch.setenv("LIVENESS_FILE", str(file))
     return lambda: time.time() - file.stat().st_mtime if file.exists() else float("inf")
 
 
@@ -71,7 +71,7 @@ def test_beat_touches_the_file(
 def test_an_unwritable_file_does_not_stop_beat(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIGN_OF_LIFE_FILE", str(tmp_path / "missing" / "sign-of-life"))
+    monkeypatch.setenv("LIVENESS_FILE", str(tmp_path / "missing" / "sign-of-life"))
 
     with beat(tmp_path / "beat.log", settings) as process:
         wait_until(lambda: "liveness_file_error" in process.output, what="the error is logged")

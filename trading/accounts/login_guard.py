@@ -132,34 +132,34 @@ class LoginGuard:
         self._limits = limits
         self._secret = secret
 
-    def visitor(self, *, email: str, client: str) -> LoginAttempt:
+    def attempt(self, *, email: str, client: str) -> LoginAttempt:
         """Return the attempt for a normalized email address and a client."""
         return LoginAttempt(self._hashed(email), self._hashed(client))
 
-    def begin(self, visitor: LoginAttempt) -> None:
+    def begin(self, attempt: LoginAttempt) -> None:
         """Check limits before the password is verified. Raises SignInLocked and RateLimited."""
         limits = self._limits
-        verdict, left_ms = self._run(
+        result, left_ms = self._run(
             _BEGIN,
-            [*visitor.failures, visitor.known, *visitor.attempts],
+            [*attempt.failures, attempt.known, *attempt.attempts],
             [limits.attempts, limits.window_s * 1_000],
         )
         retry_after_s = -(-int(left_ms) // 1_000)
-        if verdict == "locked":
+        if result == "locked":
             raise SignInLocked(retry_after_s=retry_after_s)
-        if verdict == "limited":
+        if result == "limited":
             raise RateLimited(
                 limit=limits.attempts, window_s=limits.window_s, retry_after_s=retry_after_s
             )
 
-    def failed(self, visitor: LoginAttempt) -> int:
+    def failed(self, attempt: LoginAttempt) -> int:
         """Record a wrong password; return for how many seconds the account is now locked, 0 for not
         at all.
         """
         limits = self._limits
         spans_ms = self._run(
             _FAILED,
-            [*visitor.failures, visitor.known],
+            [*attempt.failures, attempt.known],
             [
                 limits.failures_max,
                 limits.failures_max * EVERYWHERE_FACTOR,
@@ -170,9 +170,9 @@ class LoginGuard:
         )
         return max(int(span_ms) for span_ms in spans_ms) // 1_000
 
-    def succeeded(self, visitor: LoginAttempt) -> None:
+    def succeeded(self, attempt: LoginAttempt) -> None:
         """Record a correct password: clear the failures of this client and mark it as known."""
-        self._run(_SUCCEEDED, [*visitor.failures, visitor.known], [CLIENT_REMEMBERED_S])
+        self._run(_SUCCEEDED, [*attempt.failures, attempt.known], [CLIENT_REMEMBERED_S])
 
     def _run(self, script: str, names: list[str], arguments: list[int]) -> list[str | int]:
         def command(redis: "Redis") -> list[str | int]:

@@ -67,7 +67,7 @@ class Settings(HttpSettings, BaseSettings):
     environment: Literal["development", "production"] = "development"
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    sign_of_life_file: str | None = None
+    liveness_file: str | None = None
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
 

@@ -39,21 +39,21 @@ class DatabaseClock:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._origin: datetime | None = None
-        self._look_at = timedelta(0)
+        self._sync_at = timedelta(0)
         event.listen(engine, "checkout", self._on_checkout)
 
     def __call__(self) -> datetime:
-        if self._origin is None and _running() >= self._look_at:
+        if self._origin is None and _running() >= self._sync_at:
             # Checking out a connection reads the clock. If that fails, the caller's statements fail
             # too.
             with suppress(SQLAlchemyError), self._engine.connect():
                 pass
         return utc_now() if self._origin is None else self._origin + _running()
 
-    def learn(self, told: datetime, *, asked: timedelta, answered: timedelta) -> None:
-        """Take a reading `told`, made between `asked` and `answered` (values of `_running`)."""
-        origin, doubt = told - (asked + answered) / 2, (answered - asked) / 2
-        self._look_at = answered + REFRESH_AFTER
+    def calibrate(self, server_time: datetime, *, asked: timedelta, answered: timedelta) -> None:
+        """Take a reading `server_time`, made between `asked` and `answered` (values of `_running`)."""
+        origin, doubt = server_time - (asked + answered) / 2, (answered - asked) / 2
+        self._sync_at = answered + REFRESH_AFTER
         if self._origin is not None and abs(origin - self._origin) <= doubt + TOLERANCE:
             return
         self._origin = origin
@@ -61,14 +61,14 @@ class DatabaseClock:
             log.warning("clock_skew", off_s=round(off.total_seconds(), 1))
 
     def _on_checkout(self, connection: Any, _record: object, _proxy: object) -> None:
-        if (asked := _running()) < self._look_at:
+        if (asked := _running()) < self._sync_at:
             return
-        self._look_at = asked + RETRY_AFTER
+        self._sync_at = asked + RETRY_AFTER
         # If the connection is lost, its next user finds out.
         with suppress(pymysql.Error), connection.cursor() as cursor:
             cursor.execute(_ASK)
-            (told,) = cursor.fetchone()
-            self.learn(told.replace(tzinfo=UTC), asked=asked, answered=_running())
+            (server_time,) = cursor.fetchone()
+            self.calibrate(server_time.replace(tzinfo=UTC), asked=asked, answered=_running())
             connection.rollback()
 
 

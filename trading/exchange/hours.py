@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _ONE_DAY = timedelta(days=1)
-_LOOK_AHEAD_DAYS = 366
+_SEARCH_DAYS = 366
 _NEXTRADE = "NXT"
 # Instants outside this range overflow when converted to Korean time; no trade is printed there.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -230,7 +230,7 @@ class KrxHours:
     def _from_day_of(self, at: datetime, step: timedelta) -> Iterator[date]:
         """Yield the days from that of ``at`` on, for up to a year."""
         day = trade_date(at)
-        return (day + n * step for n in range(_LOOK_AHEAD_DAYS + 1))
+        return (day + n * step for n in range(_SEARCH_DAYS + 1))
 
 
 class AlwaysOpen:

@@ -40,8 +40,8 @@ def halt_trading(uow: UnitOfWork, *, halt_id: UUID, by: UUID, reason: str | None
         "resumed_by": None,
     }
     upsert(session, TRADING_HALTS, [made], update=("running",))
-    (standing,) = halts_where(session, IS_RUNNING)
-    return standing
+    (active,) = halts_where(session, IS_RUNNING)
+    return active
 
 
 def resume_trading(uow: UnitOfWork, *, by: UUID) -> HaltRecord | None:

@@ -151,7 +151,7 @@ class Waiting:
     """What an open order waits for.
 
     ``price`` is its limit (won), None for a market order; ``tick`` is the last trade, if known.
-    ``next_look_at`` is the time of the next attempt, ``expires_at`` the end of a DAY order,
+    ``next_check_at`` is the time of the next attempt, ``expires_at`` the end of a DAY order,
     ``next_opening`` the end of a closed session.
     """
 
@@ -161,7 +161,7 @@ class Waiting:
     tick: Tick | None
     tick_age_ms: int | None
     distance: Distance | None
-    next_look_at: datetime | None
+    next_check_at: datetime | None
     expires_at: datetime | None
     next_opening: datetime | None
     halted_since: datetime | None
@@ -274,7 +274,7 @@ def explain_waiting(
         tick=tick,
         tick_age_ms=None if tick is None else tick.age_ms(now),
         distance=_distance(facts, tick),
-        next_look_at=facts.next_attempt_at,
+        next_check_at=facts.next_attempt_at,
         expires_at=hours.day_end_after(order.accepted_at)
         if order.time_in_force == TimeInForce.DAY
         else None,

@@ -132,7 +132,7 @@ class WaitingOrderSchema(Schema):
         allow_none=True,
         metadata={"description": "호가 단위로 센 차이", "example": 10},
     )
-    next_look_at = fields.AwareDateTime(
+    next_check_at = fields.AwareDateTime(
         allow_none=True,
         metadata={"description": "다음 처리 예정 시각. 시장 체결만 기다리면 null"},
     )

@@ -74,8 +74,8 @@ def respond(read: ReadPage, *, before_sequence: int | None) -> Response:
 
 def _language() -> str:
     """Return the first of the client's languages that has column names, whatever its region."""
-    spoken = (tag.partition("-")[0].lower() for tag, _ in request.accept_languages)
-    return next((language for language in spoken if language in ("en", "ko")), "en")
+    accepted = (tag.partition("-")[0].lower() for tag, _ in request.accept_languages)
+    return next((language for language in accepted if language in ("en", "ko")), "en")
 
 
 def _batches(read: ReadPage, first: Page[TransactionRecord]) -> Iterator[str]:

@@ -10,9 +10,9 @@ def print_audit(database: Database) -> int:
     """Check and print every invariant; return how many are broken."""
     findings = database.snapshot(lambda session: list(audit(session)))
     for finding in findings:
-        verdict = "ok  " if not finding.breaches else "FAIL"
+        summary = "ok  " if not finding.breaches else "FAIL"
         click.echo(
-            f"{verdict} {finding.name}: {finding.checked:,} checked, figure "
+            f"{summary} {finding.name}: {finding.checked:,} checked, figure "
             f"{finding.figure:,}, {finding.breaches:,} breaches"
         )
         for line in finding.sample:

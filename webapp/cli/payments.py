@@ -73,9 +73,9 @@ def payments_show(payment_id: UUID) -> None:
         click.echo(_line(alert))
 
 
-@payments.command("look")
+@payments.command("check")
 @click.argument("payment_id", type=PAYMENT_ID)
-def payments_look(payment_id: UUID) -> None:
+def payments_check(payment_id: UUID) -> None:
     """Query PortOne for a payment now, apply the result and show it."""
     core = get_core()
     _require(core.read(payment_by_id, payment_id))

@@ -12,7 +12,7 @@ from trading.marketdata.stock_codes import product_code
 
 _WHOLE_MAX = 10**15
 # Lower bound for every value of PASSWORD_LENGTH_MIN.
-PASSWORD_LENGTH_FLOOR = 8
+PASSWORD_LENGTH_MIN = 8
 
 
 class Whole(fields.Integer):
@@ -60,7 +60,7 @@ class Password(fields.String):
             load_only=True,
             metadata={
                 "example": example,
-                "minLength": PASSWORD_LENGTH_FLOOR,
+                "minLength": PASSWORD_LENGTH_MIN,
                 "maxLength": LENGTH_MAX,
                 "description": (
                     "기본 10자 이상. 흔한 비밀번호나 계정 정보와 비슷한 비밀번호는 사용할 수 없음"

@@ -36,24 +36,24 @@ def login_attempt(email: str) -> Iterator[None]:
         return
     guard, address = core.sign_in_guard, request.remote_addr or ""
     refused: RefusedAttemptLog = current_app.extensions[_REFUSED]
-    visitor = guard.visitor(email=email, client=client_of(address))
+    attempt = guard.attempt(email=email, client=client_of(address))
     try:
-        guard.begin(visitor)
+        guard.begin(attempt)
     except SignInLocked:
-        refused.warn("sign_in_while_locked", account=visitor.account, address=address)
+        refused.warn("sign_in_while_locked", account=attempt.account, address=address)
         raise
     try:
         yield
     except Unauthorized:
-        locked_s = guard.failed(visitor)
-        refused.warn("sign_in_failed", account=visitor.account, address=address)
+        locked_s = guard.failed(attempt)
+        refused.warn("sign_in_failed", account=attempt.account, address=address)
         if locked_s:
             refused.warn(
-                "sign_in_locked", account=visitor.account, address=address, locked_s=locked_s
+                "sign_in_locked", account=attempt.account, address=address, locked_s=locked_s
             )
         raise
     try:
-        guard.succeeded(visitor)
+        guard.succeeded(attempt)
     except RedisUnavailable:
         # The session has started; the failure count expires by itself.
-        log.warning("sign_in_counter_reset_failed", account=visitor.account)
+        log.warning("sign_in_counter_reset_failed", account=attempt.account)

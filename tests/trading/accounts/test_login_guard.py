@@ -31,12 +31,12 @@ def guard(counts: GuardedRedis) -> LoginGuard:
 
 
 def visit(guard: LoginGuard, client: str = "home", email: str = ADDRESS) -> LoginAttempt:
-    return guard.visitor(email=email, client=client)
+    return guard.attempt(email=email, client=client)
 
 
-def refusal_of(guard: LoginGuard, visitor: LoginAttempt) -> dict[str, object]:
+def refusal_of(guard: LoginGuard, attempt: LoginAttempt) -> dict[str, object]:
     with pytest.raises(SignInLocked) as refused:
-        guard.begin(visitor)
+        guard.begin(attempt)
     return refused.value.facts
 
 
@@ -78,7 +78,7 @@ def test_a_success_is_a_new_beginning(guard: LoginGuard) -> None:
     assert [guard.failed(visit(guard)) for _ in range(3)] == [0, 0, 60]
 
 
-def test_a_guesser_locks_himself_out_first(guard: LoginGuard) -> None:
+def test_guessing_locks_the_guessing_address_first(guard: LoginGuard) -> None:
     """Another client, and another account from the same one, sign in all the same."""
     for _ in range(5):
         guard.failed(visit(guard, "guesser"))
@@ -146,20 +146,20 @@ def test_guesses_at_the_same_time_are_no_more(counts: GuardedRedis) -> None:
         assert sum(pool.map(let_in, range(50))) == 5
 
 
-def test_nothing_in_redis_tells_of_whom(guard: LoginGuard, valkey_url: str) -> None:
+def test_redis_holds_no_plain_account_or_address(guard: LoginGuard, valkey_url: str) -> None:
     """Neither an account's address nor a client's is in a name or a value, everything expires, and another secret hashes otherwise."""
-    visitor = visit(guard, "198.51.100.7")
-    guard.begin(visitor)
-    guard.failed(visitor)
-    guard.succeeded(visitor)
-    guard.failed(visitor)
+    attempt = visit(guard, "198.51.100.7")
+    guard.begin(attempt)
+    guard.failed(attempt)
+    guard.succeeded(attempt)
+    guard.failed(attempt)
 
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
         names = client.keys("*")
         assert len(names) >= 3
         assert all(client.ttl(name) > 0 for name in names)
     assert not any("@" in name or "198.51" in name for name in names)
-    assert LoginGuard(guard._counts, LIMITS, secret=lambda: "another").visitor(
+    assert LoginGuard(guard._counts, LIMITS, secret=lambda: "another").attempt(
         email=ADDRESS, client="x"
     ) != visit(guard, "x")
 

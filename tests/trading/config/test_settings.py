@@ -150,7 +150,7 @@ def test_only_market_data_hosts_are_accepted(name: str, url: str) -> None:
     assert name in faults_of({name: url})
 
 
-def test_empty_variable_means_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable_uses_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARTING_CASH", "")
     assert load({"STARTING_CASH": ""}).starting_cash == 10_000_000
     assert load().starting_cash == 10_000_000

@@ -33,7 +33,7 @@ def test_it_is_the_servers_time_as_exactly_as_a_look_can_tell(
     told = DatabaseClock(create_engine("sqlite://"))
     running = database_clock._running()
     for asked, read, answered in looks:
-        told.learn(
+        told.calibrate(
             server_origin + running - timedelta(milliseconds=read),
             asked=running - timedelta(milliseconds=asked),
             answered=running - timedelta(milliseconds=answered),
@@ -48,11 +48,11 @@ def test_looks_that_agree_change_nothing() -> None:
     """The time that a process is told never goes back or jumps, as long as nobody sets the server's clock."""
     told = DatabaseClock(create_engine("sqlite://"))
     running, way = database_clock._running(), timedelta(milliseconds=2)
-    told.learn(utc_now(), asked=running, answered=running)
+    told.calibrate(utc_now(), asked=running, answered=running)
     origin = told._origin
     for off in (-way, way):
         asked = database_clock._running()
-        told.learn(told() + off, asked=asked, answered=database_clock._running() + way)
+        told.calibrate(told() + off, asked=asked, answered=database_clock._running() + way)
     assert told._origin == origin
 
 

@@ -118,7 +118,7 @@ def test_base_between_two_prices_counts_as_the_upper_one(
 
 
 @given(PRICES, KINDS)
-def test_floor_returns_the_highest_legal_price_below(price: int, kind: StockKind) -> None:
+def test_rounding_down_returns_the_highest_legal_price_below(price: int, kind: StockKind) -> None:
     """Less than one step away; flooring again changes nothing."""
     floored = floor_to_grid(price, kind)
     assert 0 <= price - floored < tick_size(price, kind)

@@ -65,20 +65,20 @@ def test_a_market_order_waits_for_the_end_of_a_halt_and_for_a_trade_after_it(
     assert harness.breaches() == []
 
 
-@pytest.mark.parametrize("looks", [True, False])
-def test_trades_of_a_halt_fill_nothing_then_or_later(harness: TradingHarness, looks: bool) -> None:
+@pytest.mark.parametrize("scans", [True, False])
+def test_trades_of_a_halt_fill_nothing_then_or_later(harness: TradingHarness, scans: bool) -> None:
     """Whether the matcher read them during the halt or only when it was over; those before it and after it fill."""
     user = harness.user()
     harness.tick(70_500)
     first, second = (harness.place(user, Side.BUY, 1, limit=limit) for limit in (70_000, 69_000))
     harness.tick(70_000)
     harness.clock.advance(seconds=1)
-    if looks:
+    if scans:
         harness.match()
     halt(harness, user)
     harness.clock.advance(seconds=1)
     harness.tick(68_000)
-    if looks:
+    if scans:
         assert harness.match() == MatchReport(ticks=1)
     harness.clock.advance(seconds=1)
     resume(harness, user)

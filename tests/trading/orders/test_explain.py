@@ -88,7 +88,7 @@ def test_order_beyond_the_market_waits_for_its_price(harness: TradingHarness) ->
 
     assert (waiting.stage, waiting.reasons) == (Stage.IN_BOOK, (R.PRICE_NOT_MET,))
     assert waiting.distance == Distance(won=1_000, basis_points=143, steps=10)
-    assert (waiting.price, waiting.quantity, waiting.tick_age_ms, waiting.next_look_at) == (
+    assert (waiting.price, waiting.quantity, waiting.tick_age_ms, waiting.next_check_at) == (
         69_000,
         10,
         0,
