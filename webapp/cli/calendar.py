@@ -143,7 +143,7 @@ def _save(change: DayChange) -> None:
 def _print_day(day: date) -> None:
     core = get_core()
     click.echo(_line(KrxHours(core.read(get_day_changes)), day))
-    click.echo(f"Running processes go by it within {REFRESH_AFTER.seconds} seconds.")
+    click.echo(f"Running processes apply it within {REFRESH_AFTER.seconds} seconds.")
     if core.settings.hours_rule == "always":
         click.echo(
             "The settings keep this market open around the clock (MARKET_HOURS), whatever "
