@@ -31,7 +31,7 @@ THINK_TIME_FACTOR = 8
 THINK_TIME_MAX_S = 3.0
 RETRY_S = 0.1
 # Problem codes that a client retries under the same key. A missing price is a final answer.
-TRANSIENT_CODES = {"service-unavailable", "request-in-progress"}
+TRANSIENT_CODES = {"gateway-timeout", "service-unavailable", "request-in-progress"}
 REFUSED, TIMED_OUT = "refused", "timeout"
 
 
@@ -120,7 +120,8 @@ class Client:
         finally:
             journal.longest_s = max(journal.longest_s, monotonic() - began)
         journal.answers[str(answer.status_code)] += 1
-        if answer.status_code >= 500 and answer.status_code != 503:
+        # 504: the API took longer than 30 s, as it may where it starts; the outcome is unknown.
+        if answer.status_code >= 500 and answer.status_code not in (503, 504):
             journal.unexpected.append(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer
 

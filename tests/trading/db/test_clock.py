@@ -83,7 +83,7 @@ def test_it_looks_again_beside_other_work(empty_server_uri: str) -> None:
     database = Database(empty_server_uri)
     try:
         before = database.clock()
-        database.clock._look_at = timedelta(0)
+        database.clock._sync_at = timedelta(0)
         database.clock._origin += timedelta(hours=2)
         found = database.snapshot(lambda session: session.scalar(text("SELECT 1")))
         after = database.clock()
