@@ -20,7 +20,7 @@ REST_RETRY_AFTER_S_MAX = 86_400
 OCTETS_MAX = 64 * 1024
 COPIES_MAX = 100
 GROUP_MAX = 1_000
-RETOLD_MAX = 1_000
+REPLAYED_MAX = 1_000
 
 HeartBeatMs = Annotated[int, Field(ge=0, le=HEART_BEAT_MS_MAX)]
 
@@ -106,6 +106,6 @@ class Faults(_Knobs):
     crlf: bool = False
     copies: int = Field(default=1, ge=1, le=COPIES_MAX)
     reversed_in: int = Field(default=1, ge=1, le=GROUP_MAX)
-    retold: int = Field(default=0, ge=0, le=RETOLD_MAX)
+    replayed: int = Field(default=0, ge=0, le=REPLAYED_MAX)
     malformed: bool = False
     unfamiliar: bool = False

@@ -30,7 +30,7 @@ from relayer.stomp import (
 )
 from relayer.stomp.server_session import Event
 from sandbox.distortions import Distorter
-from sandbox.faults import RETOLD_MAX, Break, ConnectionEnd, Faults, Moment
+from sandbox.faults import REPLAYED_MAX, Break, ConnectionEnd, Faults, Moment
 from sandbox.sockets import reset, write_frames
 from sandbox.trade import Trade
 from trading.marketdata.topics import trade_topic
@@ -57,7 +57,7 @@ class TossServer:
         self.tokens_total = 0
         self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
         self._distorter = Distorter()
-        self._told: dict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=RETOLD_MAX))
+        self._sent: dict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=REPLAYED_MAX))
         self._tokens: deque[str] = deque(maxlen=TOKENS_MAX)
         self._clients: set[_Client] = set()
         self._listeners: dict[str, dict[_Client, str]] = defaultdict(dict)
@@ -89,8 +89,8 @@ class TossServer:
     def publish(self, trade: Trade) -> None:
         """Send a trade to all subscribers of its stock."""
         destination = trade_topic(trade.code)
-        if self.faults.retold:
-            self._told[destination].append(trade.body())
+        if self.faults.replayed:
+            self._sent[destination].append(trade.body())
         if self._listeners.get(destination):
             for body in self._distorter.bodies(trade, self.faults):
                 self.publish_body(destination, body)
@@ -100,11 +100,13 @@ class TossServer:
         for client, subscription in list(self._listeners.get(destination, {}).items()):
             client.offer(subscription, body)
 
-    def retold(self, destination: str) -> list[bytes]:
+    def replayed(self, destination: str) -> list[bytes]:
         """Return the last trades that a new subscriber receives, oldest first; none without this
         fault.
         """
-        return list(self._told[destination])[-self.faults.retold :] if self.faults.retold else []
+        return (
+            list(self._sent[destination])[-self.faults.replayed :] if self.faults.replayed else []
+        )
 
     async def wait_for_listener(self, destination: str) -> None:
         """Wait for the first subscription to the destination."""
@@ -275,7 +277,7 @@ class _Client:
             return
         self._server.add_listener(self, event.destination, event.subscription)
         self._confirm(event.receipt)
-        for body in self._server.retold(event.destination):
+        for body in self._server.replayed(event.destination):
             self.offer(event.subscription, body)
 
     def _confirm(self, receipt: str | None) -> None:

@@ -107,9 +107,6 @@ ALLOWED = {
 PENDING: tuple[str, ...] = (
     "benchmarks/gateway.py",
     "benchmarks/matching.py",
-    "sandbox",
-    "tests/relayer",
-    "tests/sandbox",
     "tests/trading/accounts",
     "tests/trading/config",
     "tests/trading/db",

@@ -61,7 +61,7 @@ async def test_trades_repeated_after_a_reconnect_are_dropped(
 ) -> None:
     """More of them than the number of lower totals that counts as a correction."""
 
-    async with run_scenario(client, valkey_url, quiet=True, retold=60) as scenario:
+    async with run_scenario(client, valkey_url, quiet=True, replayed=60) as scenario:
         await until(scenario.all_subscribed, what="everything is subscribed")
         scenario.trade(times=100)
         await scenario.wait_for_trades()

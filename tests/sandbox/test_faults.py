@@ -20,10 +20,10 @@ def page() -> str:
 
 
 def test_page_lists_every_fault_with_its_default() -> None:
-    told = {name: default.strip("`") for name, default in ROW.findall(page())}
+    documented = {name: default.strip("`") for name, default in ROW.findall(page())}
 
     none_set = Faults().model_dump(mode="json")
-    assert told == {
+    assert documented == {
         name: "none" if value is None else str(value).lower() for name, value in none_set.items()
     }
 

@@ -140,10 +140,10 @@ def test_order_book_has_no_levels_beyond_the_limits() -> None:
 
 
 def test_trades_are_newest_first(play: Play) -> None:
-    told = ask(play, lambda client: client.trades(SAMSUNG, count=5))
+    reported = ask(play, lambda client: client.trades(SAMSUNG, count=5))
 
     made = play.of(SAMSUNG)[-5:][::-1]
-    assert [(one.price, one.volume, one.trade_type) for one in told] == [
+    assert [(one.price, one.volume, one.trade_type) for one in reported] == [
         (one.price, one.volume, one.side) for one in made
     ]
 

@@ -1,4 +1,5 @@
-// The stand-in's window: each button is something that a payer does, and the shop's page is told what became of it.
+// The stand-in's window: each button is an action of the payer, and the shop's page receives the
+// result.
 "use strict";
 const here = location.pathname;
 const message = document.getElementById("message");
@@ -26,12 +27,12 @@ async function act(deed) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
-  const told = await answer.json();
-  if (!answer.ok) return finish(`할 수 없는 동작입니다: ${told.type}`);
-  if (told.result === null) return finish("결제되었지만 상점 화면에는 알리지 않았습니다. 이 창을 닫아 주세요.");
-  if (told.redirect) return location.assign(told.redirect);
+  const reply = await answer.json();
+  if (!answer.ok) return finish(`할 수 없는 동작입니다: ${reply.type}`);
+  if (reply.result === null) return finish("결제되었지만 상점 화면에는 알리지 않았습니다. 이 창을 닫아 주세요.");
+  if (reply.redirect) return location.assign(reply.redirect);
   finish("상점 화면으로 돌아가 주세요.");
-  parent.postMessage(told.result, told.origin);
+  parent.postMessage(reply.result, reply.origin);
 }
 
 function finish(text) {

@@ -42,7 +42,7 @@ class Shop:
 
     def move(self, name: str, *, payment_id: str = ID, **members: Any) -> dict[str, Any]:
         """Apply a transition and return the payment."""
-        done = self.desk(name, members, payment_id=payment_id)
+        done = self.post_control(name, members, payment_id=payment_id)
         assert done.status_code == 200, done.text
         return dict(done.json())
 
@@ -54,7 +54,7 @@ class Shop:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def desk(
+    def post_control(
         self, name: str, members: object, *, payment_id: str = ID, kind: str = "application/json"
     ) -> requests.Response:
         address = f"{self.url}{CONTROL_PREFIX}/payments/{payment_id}/{name}"
@@ -82,7 +82,7 @@ class Shop:
             timeout=DEADLINE_S,
         )
 
-    def look(self) -> Report:
+    def payment_state(self) -> Report:
         report = self.client.get_payment(ID)
         assert report is not None
         return report

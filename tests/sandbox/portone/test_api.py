@@ -37,12 +37,12 @@ def test_payment_has_the_documented_members(status: str) -> None:
 
     def scene(shop: Shop) -> None:
         walk(shop, *WAYS[status])
-        told = shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}").json()
-        assert set(golden) - set(told) <= {"customData", "customer", "cashReceipt"}
-        for name in set(golden) & set(told):
-            assert type(told[name]) is type(golden[name]), name
-        assert set(told["amount"]) == set(golden["amount"])
-        assert set(told["channel"]) == set(golden["channel"])
+        reported = shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}").json()
+        assert set(golden) - set(reported) <= {"customData", "customer", "cashReceipt"}
+        for name in set(golden) & set(reported):
+            assert type(reported[name]) is type(golden[name]), name
+        assert set(reported["amount"]) == set(golden["amount"])
+        assert set(reported["channel"]) == set(golden["channel"])
 
     play(scene)
 
@@ -122,7 +122,7 @@ def test_manual_channel_is_paid_when_the_claims_of_the_shop_match() -> None:
     def scene(shop: Shop) -> None:
         window = shop.begin(channelKey=MANUAL)["checkoutUrl"]
         token = press(window, "pay")["result"]["paymentToken"]
-        assert shop.look().status == "READY"
+        assert shop.payment_state().status == "READY"
         with official(shop) as theirs:
             for wrong in (
                 {"currency": "USD"},
@@ -138,7 +138,7 @@ def test_manual_channel_is_paid_when_the_claims_of_the_shop_match() -> None:
             assert theirs.confirm_payment(payment_id=ID, payment_token=token, **known).paid_at
             with pytest.raises(errors.AlreadyPaidError):
                 theirs.confirm_payment(payment_id=ID, payment_token=token)
-        assert shop.look().status == "PAID"
+        assert shop.payment_state().status == "PAID"
 
     play(scene)
 
@@ -166,8 +166,8 @@ def test_virtual_account_expires() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "issue-account")
         shop.control("clock/advance", {"seconds": 3 * 24 * 3_600})
-        assert shop.look().status == "FAILED"
-        assert shop.desk("deposit", {}).status_code == 409
+        assert shop.payment_state().status == "FAILED"
+        assert shop.post_control("deposit", {}).status_code == 409
 
     play(scene)
 
@@ -212,13 +212,13 @@ def test_amounts_of_a_refund_must_be_consistent() -> None:
 def test_dispute_is_open_until_it_is_resolved() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
-        assert shop.desk("dispute-resolve", {}).status_code == 409
+        assert shop.post_control("dispute-resolve", {}).status_code == 409
         shop.move("dispute-open")
-        assert shop.look().is_disputed
+        assert shop.payment_state().is_disputed
         with official(shop) as theirs:
             assert theirs.get_payment(payment_id=ID).disputes[0].status == "UNRESOLVED"
         shop.move("dispute-resolve")
-        assert not shop.look().is_disputed
+        assert not shop.payment_state().is_disputed
 
     play(scene)
 
@@ -240,8 +240,8 @@ def test_portone_sdk_parses_all_other_answers() -> None:
             with pytest.raises(errors.AlreadyPaidError):
                 theirs.pre_register_payment(payment_id=ID, total_amount=10_000)
             shop.control("webhooks/flush")
-            told = theirs.get_payment(payment_id=ID).webhooks
-            words = [(one.status, one.payment_status, one.max_execution_count) for one in told]
+            webhooks = theirs.get_payment(payment_id=ID).webhooks
+            words = [(one.status, one.payment_status, one.max_execution_count) for one in webhooks]
             statuses = ("READY", "VIRTUAL_ACCOUNT_ISSUED", "READY", "PAID")
             assert words == [("FAILED_UNEXPECTED_ERROR", status, 6) for status in statuses]
         client = auth.AuthClient(secret=API_SECRET, base_url=shop.url)

@@ -30,13 +30,13 @@ AFTER = {
 def test_each_button_has_its_effect_and_result(action: str) -> None:
     def scene(shop: Shop) -> None:
         window = opened(shop)
-        told = press(window, action)
+        reply = press(window, action)
         status, code = AFTER[action]
-        assert shop.look().status == status
-        assert (told["origin"], told["redirect"]) == (ORIGIN, None)
-        assert told["result"]["paymentId"] == ID
-        assert told["result"].get("pgCode") == code
-        assert ("code" in told["result"]) == (code is not None)
+        assert shop.payment_state().status == status
+        assert (reply["origin"], reply["redirect"]) == (ORIGIN, None)
+        assert reply["result"]["paymentId"] == ID
+        assert reply["result"].get("pgCode") == code
+        assert ("code" in reply["result"]) == (code is not None)
 
     play(scene)
 
@@ -45,7 +45,7 @@ def test_crashed_browser_reports_no_result() -> None:
     def scene(shop: Shop) -> None:
         assert set(WINDOW_ACTIONS) == {*AFTER, "pay-and-die"}
         assert press(opened(shop), "pay-and-die") == {"result": None}
-        assert shop.look().status == "PAID"
+        assert shop.payment_state().status == "PAID"
 
     play(scene)
 
@@ -66,8 +66,8 @@ def test_result_is_sent_by_redirect_if_requested() -> None:
 def test_webhooks_can_be_held_and_amounts_forged() -> None:
     def scene(shop: Shop) -> None:
         press(opened(shop, customData={"a": "가"}), "pay", webhook="hold", amount=10_001)
-        told = shop.look()
-        assert told.total == 10_001
+        state = shop.payment_state()
+        assert state.total == 10_001
         assert (
             shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}").json()["customData"]
             == '{"a": "가"}'

@@ -31,18 +31,18 @@ def test_canned_answers_are_given_the_configured_number_of_times() -> None:
         go_wrong(
             shop, {"method": "GET", "path": "/payments/.*", "nth": 2, "times": 2, "answer": page}
         )
-        assert shop.look().status is PortoneStatus.PAID
+        assert shop.payment_state().status is PortoneStatus.PAID
         for _ in range(2):
             with pytest.raises(PortoneProtocolError, match="502"):
-                shop.look()
-        assert shop.look().status is PortoneStatus.PAID
+                shop.payment_state()
+        assert shop.payment_state().status is PortoneStatus.PAID
         busy = {"status": 429, "body": '{"type": "TOO_MANY"}'}
         busy["headers"] = {"Content-Type": "application/json", "Retry-After": "7"}
         shop.control("faults", {"answer": busy, "path": ".*cancel"})
         with pytest.raises(PortoneApiError) as slow_down:
             shop.cancel(1_000, of=10_000, key="1")
         assert slow_down.value.retry_after_s == 7
-        assert shop.look().cancelled == 0
+        assert shop.payment_state().cancelled == 0
 
     play(scene)
 
@@ -56,9 +56,9 @@ def test_connection_is_dropped_before_or_after_the_effect(when: str, returned: i
         go_wrong(shop, {"path": ".*cancel", "drop": when})
         with pytest.raises(PortoneTransportError):
             shop.cancel(1_000, of=10_000, key="1")
-        assert shop.look().cancelled == returned
+        assert shop.payment_state().cancelled == returned
         shop.cancel(1_000, of=10_000, key="1")
-        assert shop.look().cancelled == 1_000
+        assert shop.payment_state().cancelled == 1_000
 
     play(scene)
 
@@ -68,8 +68,8 @@ def test_body_is_truncated() -> None:
         walk(shop, "pay")
         go_wrong(shop, {"truncate": True})
         with pytest.raises(PortoneTransportError):
-            shop.look()
-        assert shop.look().status is PortoneStatus.PAID
+            shop.payment_state()
+        assert shop.payment_state().status is PortoneStatus.PAID
 
     play(scene)
 
@@ -80,7 +80,7 @@ def test_stale_answer_shows_the_earlier_state() -> None:
         go_wrong(shop, {"method": "GET", "stale": True, "times": 3})
         assert shop.client.get_payment(ID) is None
         shop.move("pay")
-        assert [shop.look().status for _ in range(3)] == ["READY", "READY", "PAID"]
+        assert [shop.payment_state().status for _ in range(3)] == ["READY", "READY", "PAID"]
 
     play(scene)
 
@@ -153,7 +153,7 @@ def test_key_of_a_request_in_progress_is_a_conflict() -> None:
         )
         assert first == [200]
         assert shop.call("POST", f"{PATH}/cancel", CANCEL, **key).status_code == 200
-        assert shop.look().cancelled == 1_000
+        assert shop.payment_state().cancelled == 1_000
 
     play(scene)
 

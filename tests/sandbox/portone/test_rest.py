@@ -31,7 +31,7 @@ TERMS = PaymentTerms(
 def test_each_status_can_be_reached_and_parsed(status: str) -> None:
     def scene(shop: Shop) -> None:
         walk(shop, *WAYS[status])
-        report = shop.look()
+        report = shop.payment_state()
         assert report.status is PortoneStatus(status)
         assert (report.payment_id, report.total, report.tax_free) == (ID, 10_000, 0)
         assert report.cancelled == sum(c.amount for c in report.succeeded_cancellations)
@@ -87,7 +87,7 @@ def test_payment_leads_to_the_right_decision(
 
     def scene(shop: Shop) -> None:
         walk(shop, *moves)
-        decision = decide(PaymentState(terms=TERMS), shop.look(), now=now())
+        decision = decide(PaymentState(terms=TERMS), shop.payment_state(), now=now())
         assert str(decision.payment.status) == status
         assert (decision.credit, sum(c.amount for c in decision.reversals)) == (credit, returned)
         assert not decision.alert
@@ -122,16 +122,18 @@ def test_window_must_open_with_the_pre_registered_amount() -> None:
 
     def scene(shop: Shop) -> None:
         shop.client.pre_register(ID, amount=10_000)
-        assert shop.desk("open", {"amount": 1}).json()["type"] == "AmountNotEqualToPredefined"
         assert (
-            shop.desk("open", {"amount": 10_000, "currency": "USD"}).json()["type"]
+            shop.post_control("open", {"amount": 1}).json()["type"] == "AmountNotEqualToPredefined"
+        )
+        assert (
+            shop.post_control("open", {"amount": 10_000, "currency": "USD"}).json()["type"]
             == "AmountNotEqualToPredefined"
         )
         walk(shop, "fail")
-        first = shop.look().transaction_id
+        first = shop.payment_state().transaction_id
         walk(shop, "pay")
-        assert shop.look().transaction_id != first
-        assert shop.desk("open", {"amount": 10_000}).json()["type"] == "PaymentAlreadyPaid"
+        assert shop.payment_state().transaction_id != first
+        assert shop.post_control("open", {"amount": 10_000}).json()["type"] == "PaymentAlreadyPaid"
         with pytest.raises(PortoneApiError, match="409 ALREADY_PAID"):
             shop.client.pre_register(ID, amount=10_000)
 
@@ -161,7 +163,7 @@ def test_refunds_are_limited_to_the_paid_amount() -> None:
         assert shop.cancel(4_000, of=4_000, key="4") is CancellationStatus.SUCCEEDED
         with pytest.raises(PortoneApiError, match="409 PAYMENT_ALREADY_CANCELLED"):
             shop.cancel(1, of=1, key="5")
-        report = shop.look()
+        report = shop.payment_state()
         assert (report.status, report.cancelled) == (PortoneStatus.CANCELLED, 10_000)
         assert [c.amount for c in report.succeeded_cancellations] == [3_000, 3_000, 4_000]
 
@@ -181,10 +183,10 @@ def test_idempotency_key_makes_one_cancellation_for_three_hours() -> None:
         first, again = shop.call("POST", path, body, **key), shop.call("POST", path, body, **key)
         assert (first.status_code, first.content) == (again.status_code, again.content)
         assert shop.call("POST", path, {**body, "amount": 2_000}, **key).status_code == 422
-        assert shop.look().cancelled == 1_000
+        assert shop.payment_state().cancelled == 1_000
         at[0] += timedelta(hours=3, seconds=1)
         assert shop.call("POST", path, body, **key).status_code == 200
-        assert shop.look().cancelled == 2_000
+        assert shop.payment_state().cancelled == 2_000
         for bad in ('"short"', '"' + "k" * 257 + '"', "with a space in it"):
             assert shop.call("POST", path, body, **{"Idempotency-Key": bad}).status_code == 400
 
@@ -201,10 +203,10 @@ def test_slow_cancellation_is_decided_by_the_gateway(word: str, status: str) -> 
         shop.move("open", amount=10_000, slow_cancellations=True)
         shop.move("pay")
         assert shop.cancel(3_000, of=10_000, key="1") is CancellationStatus.REQUESTED
-        credited = decide(PaymentState(terms=TERMS), shop.look(), now=now())
+        credited = decide(PaymentState(terms=TERMS), shop.payment_state(), now=now())
         assert (credited.payment.status, credited.reversals) == (PaymentStatus.CREDITED, ())
         shop.move(f"{word}-cancellation")
-        settled = decide(credited.payment, shop.look(), now=now())
+        settled = decide(credited.payment, shop.payment_state(), now=now())
         assert (str(settled.payment.status), settled.alert) == (status, False)
 
     play(scene)
@@ -214,7 +216,7 @@ def test_virtual_account_is_closed_once_and_refunds_need_a_refund_account() -> N
     def scene(shop: Shop) -> None:
         walk(shop, "issue-account")
         shop.client.close_virtual_account(ID)
-        assert shop.look().status is PortoneStatus.FAILED
+        assert shop.payment_state().status is PortoneStatus.FAILED
         with pytest.raises(PortoneApiError, match="409 PAYMENT_NOT_WAITING_FOR_DEPOSIT"):
             shop.client.close_virtual_account(ID)
         walk(shop, "issue-account", "deposit")
@@ -231,7 +233,7 @@ def test_partial_cancellations_are_limited_in_number() -> None:
         walk(shop, "pay", *["console-cancel 1"] * CANCELLATIONS_MAX)
         with pytest.raises(PortoneApiError, match="409 MAX_CANCEL_COUNT_REACHED"):
             shop.cancel(1, of=10_000 - CANCELLATIONS_MAX, key="1")
-        assert shop.look().cancelled == CANCELLATIONS_MAX
+        assert shop.payment_state().cancelled == CANCELLATIONS_MAX
 
     play(scene)
 
@@ -246,8 +248,8 @@ def test_undefined_transitions_are_rejected() -> None:
                 continue  # These end the payment; CANCELLED is the last status.
             walk(shop, *way)
             for name in names - {name for before, name in MOVES if before == status}:
-                assert shop.desk(name, {}).status_code == 409
-            assert shop.look().status is PortoneStatus(status)
+                assert shop.post_control(name, {}).status_code == 409
+            assert shop.payment_state().status is PortoneStatus(status)
             for end in {
                 "PAY_PENDING": ("reject",),
                 "VIRTUAL_ACCOUNT_ISSUED": ("close-account",),
@@ -279,10 +281,10 @@ def test_invalid_and_unsupported_requests_are_rejected() -> None:
             {"amount": 1, "currency": 1},
             [],
         ):
-            assert shop.desk("open", body).status_code == 400
-        assert shop.desk("open", {"amount": 1}, kind="text/plain").status_code == 415
+            assert shop.post_control("open", body).status_code == 400
+        assert shop.post_control("open", {"amount": 1}, kind="text/plain").status_code == 415
         assert shop.call("POST", f"{path}/cancel", "x" * BODY_OCTETS_MAX).status_code == 413
-        assert shop.desk("approve-cancellation", {}).status_code == 409
+        assert shop.post_control("approve-cancellation", {}).status_code == 409
         pinned = {"storeId": STORE_ID, "totalAmount": 1, "currency": "WON!"}
         assert shop.call("POST", f"{path}/pre-register", pinned).status_code == 400
         assert (

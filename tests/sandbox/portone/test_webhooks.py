@@ -65,8 +65,8 @@ def test_every_change_sends_a_webhook_that_two_verifiers_accept() -> None:
 
     def scene(shop: Shop, receiver: Server) -> None:
         walk(shop, "pay", "console-cancel 3000", "chargeback")
-        told = arrived(receiver, 4)
-        for request in told:
+        webhooks = arrived(receiver, 4)
+        for request in webhooks:
             for secret in (WEBHOOK_SECRET, SECOND_SECRET):
                 assert theirs.verify(secret, request.body.decode(), request.headers)
                 standardwebhooks.Webhook(secret).verify(request.body, request.headers)
@@ -74,16 +74,16 @@ def test_every_change_sends_a_webhook_that_two_verifiers_accept() -> None:
                     request.body, request.headers, now=datetime.now(UTC)
                 )
                 assert (hint.payment_id, hint.store_id) == (ID, STORE_ID)
-        kinds = {request.members["type"].removeprefix("Transaction.") for request in told}
+        kinds = {request.members["type"].removeprefix("Transaction.") for request in webhooks}
         assert kinds == {"Ready", "Paid", "PartialCancelled", "Cancelled"}
-        named = {request.members["data"].get("cancellationId") for request in told}
-        assert {c.id for c in shop.look().cancellations} == named - {None}
+        named = {request.members["data"].get("cancellationId") for request in webhooks}
+        assert {c.id for c in shop.payment_state().cancellations} == named - {None}
 
     received(scene, secrets=[SECOND_SECRET, WEBHOOK_SECRET])
 
 
 @pytest.mark.parametrize(
-    ("moves", "told"),
+    ("moves", "expected"),
     [
         (("pend", "approve"), ["Ready", "PayPending", "Paid"]),
         (("pend", "reject"), ["Ready", "PayPending", "Failed"]),
@@ -96,11 +96,11 @@ def test_every_change_sends_a_webhook_that_two_verifiers_accept() -> None:
         ),
     ],
 )
-def test_bank_events_send_webhooks(moves: tuple[str, ...], told: list[str]) -> None:
+def test_bank_events_send_webhooks(moves: tuple[str, ...], expected: list[str]) -> None:
     def scene(shop: Shop, receiver: Server) -> None:
         walk(shop, *moves)
-        arrived(receiver, len(told))
-        assert [d["type"].removeprefix("Transaction.") for d in settled(shop)] == told
+        arrived(receiver, len(expected))
+        assert [d["type"].removeprefix("Transaction.") for d in settled(shop)] == expected
 
     received(scene)
 
