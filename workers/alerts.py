@@ -24,7 +24,7 @@ def check_price_alerts() -> TaskResult | None:
         report = core.run(check, core.ticks)
         instruments.record_ticks(ALERTS, report.ticks, gap=report.gap)
         fired += report.fired
-        affected.append(report.worked_on)
+        affected.append(report.affected)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break
     if not (fired or report.gap):

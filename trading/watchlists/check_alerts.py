@@ -66,7 +66,7 @@ class AlertReport:
     gap: bool = False
     more: bool = False
     busy: bool = False
-    worked_on: AffectedIds = field(default=AffectedIds(), compare=False)
+    affected: AffectedIds = field(default=AffectedIds(), compare=False)
 
 
 class _Candidate(NamedTuple):
@@ -108,7 +108,7 @@ def check_price_alerts(uow: UnitOfWork, stream: TickStream) -> AlertReport:
         fired=len(fired),
         gap=part.gap,
         more=is_full or part.more,
-        worked_on=AffectedIds(user_ids=tuple(dict.fromkeys(fired))),
+        affected=AffectedIds(user_ids=tuple(dict.fromkeys(fired))),
     )
 
 

@@ -1,1 +1,1 @@
-"""Halts."""
+"""Tests of trading halts."""

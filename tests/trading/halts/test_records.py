@@ -1,4 +1,4 @@
-"""What records say of themselves."""
+"""Tests of halt records."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -12,19 +12,19 @@ MICROSECOND, MINUTE = timedelta(microseconds=1), timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(("lasts", "is_running"), [(MINUTE, False), (None, True)])
-def test_a_halt_holds_from_its_first_instant_until_it_is_lifted(
+def test_halt_applies_from_its_start_until_just_before_its_end(
     lasts: timedelta | None, is_running: bool
 ) -> None:
-    """Not a moment before; at the instant of its end trading goes on, and while it runs it has none."""
+    """A halt without an end is running and applies at any later time."""
     halt = HaltRecord(
         id=UUID(int=1),
         reason=None,
         halted_at=HALTED_AT,
         resumed_at=None if lasts is None else HALTED_AT + lasts,
     )
-    held = [
+    active = [
         halt.holds(HALTED_AT + after)
         for after in (-MICROSECOND, timedelta(), MINUTE - MICROSECOND, MINUTE)
     ]
-    assert held == [False, True, True, is_running]
+    assert active == [False, True, True, is_running]
     assert halt.is_running is is_running

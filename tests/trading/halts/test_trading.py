@@ -1,4 +1,8 @@
-"""Halts: nothing is accepted, amended or filled while one runs, nothing of it fills anything afterwards, and open orders survive it."""
+"""Tests of trading halts.
+
+During a halt no order is accepted, amended or filled. Trades of a halt fill nothing afterwards
+either. Open orders outlast the halt.
+"""
 
 from uuid import UUID
 
@@ -22,10 +26,10 @@ def status_of(harness: TradingHarness, user: UUID, order_id: UUID) -> str:
     return str(harness.order(user, order_id).status)
 
 
-def test_nothing_is_accepted_or_amended_and_the_refusal_says_since_when(
+def test_halt_refuses_new_orders_and_amendments_but_not_cancellations(
     harness: TradingHarness,
 ) -> None:
-    """Either side, either type, an amendment too; a cancellation goes through."""
+    """The error's facts contain the start of the halt."""
     user = harness.user()
     bought(harness, user, 2)
     order = harness.place(user, Side.BUY, 1, limit=60_000)
@@ -44,10 +48,9 @@ def test_nothing_is_accepted_or_amended_and_the_refusal_says_since_when(
     assert harness.breaches() == []
 
 
-def test_a_market_order_waits_for_the_end_of_a_halt_and_for_a_trade_after_it(
+def test_market_order_is_postponed_until_the_first_trade_after_the_halt(
     harness: TradingHarness,
 ) -> None:
-    """Put off during the halt, and after it while the last trade is one of the halt; then filled at a new one."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1)
@@ -66,8 +69,13 @@ def test_a_market_order_waits_for_the_end_of_a_halt_and_for_a_trade_after_it(
 
 
 @pytest.mark.parametrize("scans", [True, False])
-def test_trades_of_a_halt_fill_nothing_then_or_later(harness: TradingHarness, scans: bool) -> None:
-    """Whether the matcher read them during the halt or only when it was over; those before it and after it fill."""
+def test_trades_of_a_halt_fill_nothing_during_or_after_it(
+    harness: TradingHarness, scans: bool
+) -> None:
+    """The result is the same whether the matcher reads them during the halt or after it.
+
+    Trades before and after the halt fill.
+    """
     user = harness.user()
     harness.tick(70_500)
     first, second = (harness.place(user, Side.BUY, 1, limit=limit) for limit in (70_000, 69_000))
@@ -90,8 +98,8 @@ def test_trades_of_a_halt_fill_nothing_then_or_later(harness: TradingHarness, sc
     assert harness.breaches() == []
 
 
-def test_what_was_found_before_a_halt_is_executed_after_it(harness: TradingHarness) -> None:
-    """The execution comes during the halt: it is put off, found again by the sweep, and fills when trading goes on."""
+def test_match_found_before_a_halt_is_executed_after_it(harness: TradingHarness) -> None:
+    """The execution is postponed during the halt; the recovery sweep dispatches it afterwards."""
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -107,8 +115,8 @@ def test_what_was_found_before_a_halt_is_executed_after_it(harness: TradingHarne
     assert status_of(harness, user, order.id) == "FILLED"
 
 
-def test_fills_from_before_a_halt_are_settled_and_booked_in_it(harness: TradingHarness) -> None:
-    """Cash and shares follow what is filled, halt or not."""
+def test_fills_before_a_halt_are_settled_during_it(harness: TradingHarness) -> None:
+    """Cash and holdings are updated despite the halt."""
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 1)
@@ -119,8 +127,7 @@ def test_fills_from_before_a_halt_are_settled_and_booked_in_it(harness: TradingH
     assert rows(harness, "SELECT id FROM order_executions WHERE applied_at IS NULL") == []
 
 
-def test_what_may_not_wait_ends_with_the_halt(harness: TradingHarness) -> None:
-    """An IOC order that a halt overtook is not filled after it."""
+def test_ioc_order_overtaken_by_a_halt_is_cancelled_afterwards(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=70_000, time_in_force=TimeInForce.IOC)
@@ -133,8 +140,8 @@ def test_what_may_not_wait_ends_with_the_halt(harness: TradingHarness) -> None:
     assert (status_of(harness, user, order.id), cash(harness, user)[1]) == ("CANCELLED", 0)
 
 
-def test_all_can_be_cancelled_during_a_halt(harness: TradingHarness) -> None:
-    """Those in the book, those that are due and those that were found filled; everything is free again."""
+def test_cancel_all_works_during_a_halt_and_releases_all_cash(harness: TradingHarness) -> None:
+    """It cancels resting orders, due orders and orders whose matches are not executed yet."""
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 1)
@@ -151,18 +158,18 @@ def test_all_can_be_cancelled_during_a_halt(harness: TradingHarness) -> None:
     assert rows(harness, "SELECT * FROM pending_fills") == []
 
 
-def test_a_second_halt_is_the_first(harness: TradingHarness) -> None:
-    """Who halts a halted market is told of the halt that runs; lifted once it is lifted, and lifting it again finds none."""
+def test_repeated_halt_returns_the_running_halt(harness: TradingHarness) -> None:
+    """Resuming ends it; resuming again returns None."""
     user = harness.user()
 
-    def ask(reason: str) -> HaltRecord:
+    def request_halt(reason: str) -> HaltRecord:
         return harness.core.run(trading.halt_trading, halt_id=new_id(), by=user, reason=reason)
 
-    first = ask("시세 이상")
+    first = request_halt("시세 이상")
     harness.clock.advance(seconds=1)
-    assert ask("다른 이유") == first
+    assert request_halt("다른 이유") == first
     lifted = harness.core.run(trading.resume_trading, by=user)
     assert lifted is not None
     assert (lifted.id, lifted.resumed_at) == (first.id, harness.clock())
     assert harness.core.run(trading.resume_trading, by=user) is None
-    assert ask("또").id != first.id
+    assert request_halt("또").id != first.id

@@ -1,1 +1,1 @@
-"""Watchlists."""
+"""Tests of watchlists and price alerts."""

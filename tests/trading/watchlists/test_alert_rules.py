@@ -1,4 +1,4 @@
-"""Which prices meet a bound, from where."""
+"""Tests of the rules that decide which trade prices meet an alert's bound."""
 
 import pytest
 from hypothesis import given
@@ -29,10 +29,9 @@ PRICE = st.integers(1, 10**9)
         (AlertKind.LOWER, None, ABOVE),
     ],
 )
-def test_a_target_is_approached_from_where_the_price_is(
+def test_target_approach_depends_on_last_price_and_other_bounds_are_fixed(
     kind: AlertKind, last: int | None, expected: Approach
 ) -> None:
-    """An upper bound always from below and a lower one always from above, wherever the price stands."""
     assert approach_when_armed(kind, 70_000, last) is expected
 
 
@@ -50,18 +49,19 @@ def test_a_target_is_approached_from_where_the_price_is(
         (70_000, None, BELOW, True),
     ],
 )
-def test_the_first_trade_tells_the_side_of_a_target(
+def test_first_trade_determines_approach_of_an_unknown_target(
     price: int, base: int | None, expected: Approach, met: bool
 ) -> None:
-    """By the day's base price: a stock that opens beyond the target has come through it."""
+    """The base price decides first: a stock that opens beyond the target has passed through it."""
     approach = approach_by_first_trade(70_000, price, base)
     assert approach is expected
     assert is_met(approach, 70_000, price) is met
 
 
 @given(bound=PRICE, last=PRICE, price=PRICE)
-def test_a_target_is_not_met_on_its_own_side(bound: int, last: int, price: int) -> None:
-    """Whatever the price was, a trade meets the target exactly if it is not strictly on the side where that was."""
+def test_target_is_met_only_at_or_beyond_the_bound_from_the_last_price(
+    bound: int, last: int, price: int
+) -> None:
     approach = approach_when_armed(AlertKind.TARGET, bound, last)
     if approach is not UNKNOWN:
         assert is_met(approach, bound, price) == ((price - bound) * (last - bound) <= 0)

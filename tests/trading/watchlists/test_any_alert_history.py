@@ -1,4 +1,7 @@
-"""Any history of trades, alerts and looks, held against the definition in its plainest form: each armed alert against each trade behind it."""
+"""Property test of price alerts against a reference model.
+
+The model compares each armed alert with each trade of its stock since the alert was armed.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,7 +36,7 @@ STEPS = st.lists(
             st.just("set"), st.integers(0, 3), st.sampled_from(AlertKind), st.none() | PRICES
         ),
         st.tuples(st.just("rearm"), st.integers(0, 3), st.none(), st.none()),
-        st.tuples(st.just("look"), st.none(), st.none(), st.none()),
+        st.tuples(st.just("check"), st.none(), st.none(), st.none()),
         st.tuples(st.just("wait"), st.integers(0, 4), st.none(), st.none()),
     ),
     max_size=40,
@@ -41,16 +44,20 @@ STEPS = st.lists(
 
 
 @dataclass
-class Expected:
-    """An alert as the definition has it: where the price stood when it was armed, and the trades of its stock since."""
+class ExpectedAlert:
+    """Expected state of an alert.
+
+    `price_when_armed` is the last price (won) at that time, None if unknown. `since` holds the
+    price and base price of each trade of its stock since then.
+    """
 
     bound: int
-    stood_at: int | None
+    price_when_armed: int | None
     since: list[tuple[int, int | None]] = field(default_factory=list)
     armed: bool = True
 
     def met_at(self, kind: AlertKind) -> int | None:
-        """The price of the first trade since then that meets it."""
+        """Return the price of the first trade since arming that meets the alert."""
         for price, _ in self.since:
             if self._is_met(kind, price):
                 return price
@@ -62,14 +69,14 @@ class Expected:
         if kind is AlertKind.LOWER:
             return price <= self.bound
         first_price, first_base = self.since[0]
-        for stood in (self.stood_at, first_base, first_price):
-            if stood is not None and stood != self.bound:
-                return price == self.bound or (stood < self.bound) != (price < self.bound)
+        for reference in (self.price_when_armed, first_base, first_price):
+            if reference is not None and reference != self.bound:
+                return price == self.bound or (reference < self.bound) != (price < self.bound)
         return price >= self.bound
 
 
 class History:
-    """Two users who watch two stocks, and what they should have been told."""
+    """Reference model: two users who watch two stocks, and the alert events expected."""
 
     def __init__(self, harness: TradingHarness) -> None:
         self.harness = harness
@@ -79,8 +86,10 @@ class History:
             (user, code, watch(harness, user, code)) for user in self.users for code in CODES
         ]
         self.last: dict[str, int] = {}
-        self.alerts: dict[tuple[UUID, AlertKind], Expected] = {}
-        self.told: dict[UUID, list[tuple[str, str, int, int]]] = {user: [] for user in self.users}
+        self.alerts: dict[tuple[UUID, AlertKind], ExpectedAlert] = {}
+        self.expected_events: dict[UUID, list[tuple[str, str, int, int]]] = {
+            user: [] for user in self.users
+        }
 
     def trade(self, code: str, price: int, base: int | None) -> None:
         self.harness.tick(price, code, base=base)
@@ -90,8 +99,8 @@ class History:
                 if code == of_item and (item, kind) in self.alerts:
                     self.alerts[item, kind].since.append((price, base))
 
-    def set(self, which: int, kind: AlertKind, bound: int | None) -> None:
-        user, code, item = self.items[which]
+    def set(self, index: int, kind: AlertKind, bound: int | None) -> None:
+        user, code, item = self.items[index]
         upper, lower = (
             bound
             if kind is each
@@ -104,22 +113,22 @@ class History:
             return
         self.harness.clock.advance(milliseconds=1)
         change(self.harness, user, item, bounds={kind: bound})
-        there = self.alerts.get((item, kind))
+        alert = self.alerts.get((item, kind))
         if bound is None:
             self.alerts.pop((item, kind), None)
-        elif there is None or there.bound != bound or not there.armed:
-            self.alerts[item, kind] = Expected(bound, self.last.get(code))
+        elif alert is None or alert.bound != bound or not alert.armed:
+            self.alerts[item, kind] = ExpectedAlert(bound, self.last.get(code))
 
-    def rearm(self, which: int) -> None:
-        user, code, item = self.items[which]
+    def rearm(self, index: int) -> None:
+        user, code, item = self.items[index]
         self.harness.clock.advance(milliseconds=1)
         change(self.harness, user, item, rearm=True)
         for kind in AlertKind:
-            there = self.alerts.get((item, kind))
-            if there is not None and not there.armed:
-                self.alerts[item, kind] = Expected(there.bound, self.last.get(code))
+            alert = self.alerts.get((item, kind))
+            if alert is not None and not alert.armed:
+                self.alerts[item, kind] = ExpectedAlert(alert.bound, self.last.get(code))
 
-    def look(self) -> None:
+    def check(self) -> None:
         check_alerts(self.harness)
         for user, code, item in self.items:
             for kind in AlertKind:
@@ -127,7 +136,7 @@ class History:
                 price = alert.met_at(kind) if alert and alert.armed else None
                 if alert and price is not None:
                     alert.armed = False
-                    self.told[user].append((code, kind, alert.bound, price))
+                    self.expected_events[user].append((code, kind, alert.bound, price))
 
     def compare(self) -> None:
         for user, _code, item in self.items:
@@ -143,10 +152,10 @@ class History:
             found = [
                 event.data for event in events(self.harness, user) if event.kind is EventKind.ALERT
             ]
-            told = sorted(
+            fired = sorted(
                 (one["stock_code"], one["kind"], one["bound"], one["tick_price"]) for one in found
             )
-            assert told == sorted(self.told[user])
+            assert fired == sorted(self.expected_events[user])
 
 
 @pytest.fixture(
@@ -165,13 +174,13 @@ def module_harness(
     max_examples=examples(40),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_alerts_fire_by_their_definition(
+def test_alerts_fire_as_in_the_reference_model(
     module_harness: TradingHarness, steps: list[tuple[str, object, object, object]]
 ) -> None:
-    """Whatever the order of trades, changes, looks and waits: told is what the definition says, each once, and the state follows."""
+    """Trades, changes, checks and pauses come in any order; each expected alert fires once."""
     history = History(module_harness)
     try:
-        for action, *arguments in [*steps, ("look", None, None, None)]:
+        for action, *arguments in [*steps, ("check", None, None, None)]:
             match action:
                 case "trade":
                     history.trade(*arguments)  # type: ignore[arg-type]
@@ -181,14 +190,13 @@ def test_alerts_fire_by_their_definition(
                     history.rearm(arguments[0])  # type: ignore[arg-type]
                 case "wait":
                     module_harness.clock.advance(seconds=arguments[0])  # type: ignore[arg-type]
-                case "look":
-                    history.look()
+                case "check":
+                    history.check()
                     history.compare()
     finally:
         for user, _code, item in history.items:
             unwatch(module_harness, user, item)
 
 
-def test_the_books_are_sound_after_all_this(module_harness: TradingHarness) -> None:
-    """Nothing that the audit knows of was broken on the way."""
+def test_audit_finds_no_breach_after_all_histories(module_harness: TradingHarness) -> None:
     assert module_harness.breaches() == []

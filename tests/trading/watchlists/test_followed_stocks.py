@@ -1,4 +1,4 @@
-"""Which stocks the relayer is told to follow, and why."""
+"""Tests of the choice of stocks that the relayer follows."""
 
 from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
 from tests.trading.orders.steps import bought
@@ -14,8 +14,8 @@ def followed(harness: TradingHarness, *, largest: int) -> dict[str, Source]:
     return harness.core.read(stocks_to_follow, largest=largest)
 
 
-def test_every_stock_has_its_most_urgent_source(harness: TradingHarness) -> None:
-    """A market order that waits for its execution, limit orders on both sides of a book, what is held, and the largest to fill up."""
+def test_each_stock_has_its_most_urgent_source(harness: TradingHarness) -> None:
+    """Open orders come first (due or in the book), then holdings, then the largest stocks."""
     user_id = harness.user()
     for code in (SAMSUNG, HYNIX, NAVER):
         harness.tick(10_000, code)
@@ -37,26 +37,28 @@ def test_every_stock_has_its_most_urgent_source(harness: TradingHarness) -> None
     assert len(found) >= 20
 
 
-def test_a_watched_stock_is_followed_behind_those_of_money(harness: TradingHarness) -> None:
-    """Whoever watches it, until nobody does; one that is held as well is followed for that."""
+def test_watched_stock_is_followed_after_open_orders_and_holdings(harness: TradingHarness) -> None:
+    """It is followed until nobody watches it. A stock that is also held has the source HOLDINGS."""
     user_id, other = harness.user(), harness.user()
     bought(harness, user_id, 1, code=NAVER)
-    items = [(who, watch(harness, who, KAKAO)) for who in (user_id, other)]
+    items = [(watcher, watch(harness, watcher, KAKAO)) for watcher in (user_id, other)]
     watch(harness, other, NAVER)
 
-    for who, item_id in items:
+    for watcher, item_id in items:
         assert followed(harness, largest=1) == {
             NAVER: Source.HOLDINGS,
             KAKAO: Source.WATCHLISTS,
             SAMSUNG: Source.MARKET_VALUE,
         }
-        unwatch(harness, who, item_id)
+        unwatch(harness, watcher, item_id)
 
     assert followed(harness, largest=1) == {NAVER: Source.HOLDINGS, SAMSUNG: Source.MARKET_VALUE}
 
 
-def test_what_money_depends_on_knows_no_bound(harness: TradingHarness) -> None:
-    """What does not fit the budget is the relayer's to tell, so all of it is named."""
+def test_open_orders_are_followed_beyond_the_limit_of_largest_stocks(
+    harness: TradingHarness,
+) -> None:
+    """The relayer, not this query, reports stocks that exceed its subscriptions."""
     user_id = harness.user()
     for code in (KAKAO, NAVER):
         harness.tick(10_000, code)
@@ -69,8 +71,7 @@ def test_what_money_depends_on_knows_no_bound(harness: TradingHarness) -> None:
     }
 
 
-def test_a_finished_order_is_no_reason_to_follow_a_stock(harness: TradingHarness) -> None:
-    """Once it is cancelled the stock is only as important as it is large."""
+def test_cancelled_order_no_longer_makes_its_stock_followed(harness: TradingHarness) -> None:
     user_id = harness.user()
     harness.tick(10_000, KAKAO)
     order = harness.place(user_id, Side.BUY, 1, KAKAO, limit=9_000)

@@ -1,4 +1,4 @@
-"""Steps and looks that tests of watchlists and price alerts share."""
+"""Helpers for tests of watchlists and price alerts."""
 
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from trading.watchlists.items import (
 def bounds_of(
     target: int | None = None, upper: int | None = None, lower: int | None = None
 ) -> dict[AlertKind, int | None]:
-    """The bounds that are given, in won."""
+    """Return the given bounds (won) by kind."""
     given = {AlertKind.TARGET: target, AlertKind.UPPER: upper, AlertKind.LOWER: lower}
     return {kind: bound for kind, bound in given.items() if bound is not None}
 
@@ -36,7 +36,9 @@ def watch(
     lower: int | None = None,
     directory: UUID | None = None,
 ) -> UUID:
-    """Watch a stock; the item's id."""
+    """Add a stock to a user's watchlist, with alerts at the given bounds (won); return the item's
+    id.
+    """
     command = AddItem(
         item_id=new_id(),
         user_id=user,
@@ -71,7 +73,7 @@ def check_alerts(harness: TradingHarness) -> AlertReport:
 
 
 def alerts_of(harness: TradingHarness, item_id: UUID) -> dict[str, dict[str, Any]]:
-    """An item's alerts by kind, as they are stored."""
+    """Return an item's alerts by kind, as stored."""
     found = rows(
         harness, "SELECT * FROM price_alerts WHERE item_id = :id ORDER BY kind", id=item_id.bytes
     )
