@@ -50,7 +50,7 @@ def test_connections_lost_during_commit_lose_no_order(
     """
     with testbed.scenario(f"{server.name}: {CUTS} connections cut in COMMIT") as scenario:
         proxy.cut(*(Cut.BEFORE, None, None, Cut.AFTER, None, None) * (CUTS // 2))
-        wait_until(lambda: not proxy.left, what="all cuts were made")
+        wait_until(lambda: not proxy.remaining, what="all cuts were made")
         scenario.wait_until_recovered(claims_end=True)
 
 

@@ -25,7 +25,7 @@ from trading.accounts.tables import (
 )
 from trading.config.settings import Settings
 from trading.db.ids import new_id
-from trading.db.statements import AnyRow, execute_rowcount
+from trading.db.statements import execute_rowcount
 from trading.errors import Unauthorized
 from trading.ledger.cash import open_balance
 from trading.ledger.model import LedgerEntry, TransactionType
@@ -34,6 +34,8 @@ from trading.watchlists.directories import delete_watchlist, lock_watchlist
 
 # Below one thousand values, from which MariaDB before 10.5 makes a subquery.
 _PURGE_BATCH = 500
+# The parameters of `_record`, in their order.
+_RECORD_COLUMNS = (USERS.c.id, USERS.c.email, USERS.c.name, USERS.c.role, USERS.c.created_at)
 
 
 class Passwords:
@@ -141,7 +143,9 @@ def sign_in(
     """
     session, now, settings = uow.session, uow.now, uow.settings
     row = session.execute(
-        select(USERS).where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None)).with_for_update()
+        select(USERS.c.password_hash, *_RECORD_COLUMNS)
+        .where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None))
+        .with_for_update()
     ).one_or_none()
     if row is None or row.password_hash != verified_hash:
         raise Unauthorized
@@ -151,7 +155,7 @@ def sign_in(
             .where(USERS.c.id == user_id)
             .values(password_hash=passwords.hash(password))
         )
-    opened = SignIn(session_id=new_id(), refresh_token_id=new_id(), user=_record(row))
+    opened = SignIn(session_id=new_id(), refresh_token_id=new_id(), user=_record(*row[1:]))
     session.execute(
         insert(SIGN_IN_SESSIONS).values(
             id=opened.session_id,
@@ -312,17 +316,15 @@ def purge_sessions(uow: UnitOfWork, *, keep_days: int) -> int:
 def user_of(session: Session, user_id: UUID) -> UserRecord:
     """Return the user's own record. Raises UserNotFound."""
     row = session.execute(
-        select(USERS).where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None))
+        select(*_RECORD_COLUMNS).where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None))
     ).one_or_none()
     if row is None:
         raise UserNotFound
-    return _record(row)
+    return _record(*row)
 
 
-def _record(row: AnyRow) -> UserRecord:
-    return UserRecord(
-        id=row.id, email=row.email, name=row.name, role=Role(row.role), created_at=row.created_at
-    )
+def _record(user_id: UUID, email: str, name: str, role: str, created_at: datetime) -> UserRecord:
+    return UserRecord(id=user_id, email=email, name=name, role=Role(role), created_at=created_at)
 
 
 def _revoke(session: Session, which: ColumnElement[bool], *, reason: str, now: datetime) -> None:

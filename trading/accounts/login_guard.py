@@ -33,7 +33,9 @@ _NOW = "local time = redis.call('TIME') local now = time[1] * 1000 + math.floor(
 _BEGIN = (
     _NOW
     + """
-local function locked_for(key) return (tonumber(redis.call('HGET', key, 'locked_until')) or 0) - now end
+local function locked_for(key)
+  return (tonumber(redis.call('HGET', key, 'locked_until')) or 0) - now
+end
 local known = redis.call('EXISTS', KEYS[3]) == 1
 local left = locked_for(KEYS[1])
 if not known then left = math.max(left, locked_for(KEYS[2])) end

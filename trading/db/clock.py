@@ -25,7 +25,7 @@ TOLERANCE = timedelta(milliseconds=5)
 # Log a warning if the machine's clock differs by more than this.
 OFFSET_LIMIT = timedelta(seconds=1)
 
-_ASK = "SELECT UTC_TIMESTAMP(6)"
+_READ_TIME = "SELECT UTC_TIMESTAMP(6)"
 
 
 def utc_now() -> datetime:
@@ -34,7 +34,7 @@ def utc_now() -> datetime:
 
 
 class DatabaseClock:
-    """Clock of the server behind `engine`; this machine's until it can be read. Thread-safe."""
+    """Clock of the server behind `engine`; this machine's until it is read. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -50,25 +50,28 @@ class DatabaseClock:
                 pass
         return utc_now() if self._origin is None else self._origin + _running()
 
-    def calibrate(self, server_time: datetime, *, asked: timedelta, answered: timedelta) -> None:
-        """Take a reading `server_time`, made between `asked` and `answered` (values of `_running`)."""
-        origin, doubt = server_time - (asked + answered) / 2, (answered - asked) / 2
-        self._sync_at = answered + REFRESH_AFTER
-        if self._origin is not None and abs(origin - self._origin) <= doubt + TOLERANCE:
+    def calibrate(self, server_time: datetime, *, sent: timedelta, received: timedelta) -> None:
+        """Apply the reading `server_time`, made between `sent` and `received`.
+
+        Both are values of `_running`. A reading that agrees within its uncertainty changes nothing.
+        """
+        origin, uncertainty = server_time - (sent + received) / 2, (received - sent) / 2
+        self._sync_at = received + REFRESH_AFTER
+        if self._origin is not None and abs(origin - self._origin) <= uncertainty + TOLERANCE:
             return
         self._origin = origin
         if abs(off := utc_now() - self()) > OFFSET_LIMIT:
             log.warning("clock_skew", off_s=round(off.total_seconds(), 1))
 
     def _on_checkout(self, connection: Any, _record: object, _proxy: object) -> None:
-        if (asked := _running()) < self._sync_at:
+        if (sent := _running()) < self._sync_at:
             return
-        self._sync_at = asked + RETRY_AFTER
-        # If the connection is lost, its next user finds out.
+        self._sync_at = sent + RETRY_AFTER
+        # If the connection is lost, its next statement raises.
         with suppress(pymysql.Error), connection.cursor() as cursor:
-            cursor.execute(_ASK)
+            cursor.execute(_READ_TIME)
             (server_time,) = cursor.fetchone()
-            self.calibrate(server_time.replace(tzinfo=UTC), asked=asked, answered=_running())
+            self.calibrate(server_time.replace(tzinfo=UTC), sent=sent, received=_running())
             connection.rollback()
 
 

@@ -1,4 +1,4 @@
-"""Accounts: opening, sessions that rotate and end, passwords, closing."""
+"""Tests of accounts: registration, sign-in sessions, passwords, closing."""
 
 from uuid import UUID, uuid4
 
@@ -57,12 +57,11 @@ def refresh(harness: TradingHarness, signed_in: SignIn, token: UUID | None = Non
     )
 
 
-def stands(harness: TradingHarness, signed_in: SignIn) -> bool:
+def is_active(harness: TradingHarness, signed_in: SignIn) -> bool:
     return harness.core.read(identity_of, signed_in.session_id) is not None
 
 
-def test_an_account_opens_with_its_starting_cash(harness: TradingHarness) -> None:
-    """The cash is there as the first DEPOSIT, not as a figure without a Transaction."""
+def test_registration_credits_the_starting_cash_as_a_deposit(harness: TradingHarness) -> None:
     user = register(harness)
     assert (user.email, user.role) == (EMAIL, "USER")
     assert cash(harness, user.id) == (10_000_000, 0)
@@ -73,24 +72,25 @@ def test_an_account_opens_with_its_starting_cash(harness: TradingHarness) -> Non
     assert harness.breaches() == []
 
 
-@pytest.mark.parametrize("again", [EMAIL, "KIM@example.COM", f"  {EMAIL} "])
-def test_an_address_has_one_account(harness: TradingHarness, again: str) -> None:
-    """In capitals or with space around it, it is the same address; the refused attempt leaves nothing."""
+@pytest.mark.parametrize("address", [EMAIL, "KIM@example.COM", f"  {EMAIL} "])
+def test_email_address_can_be_registered_once(harness: TradingHarness, address: str) -> None:
+    """Case and surrounding spaces do not make a different address; the refused attempt writes no
+    row.
+    """
     register(harness)
     with pytest.raises(EmailTaken):
-        register(harness, again)
+        register(harness, address)
     assert len(rows(harness, "SELECT user_id FROM virtual_balances")) == 1
 
 
-def test_of_many_registering_one_address_one_wins(harness: TradingHarness) -> None:
-    """Six threads, one account."""
+def test_concurrent_registrations_of_one_address_open_one_account(harness: TradingHarness) -> None:
     results = run_together(*[outcome(lambda: register(harness), EmailTaken)] * 6)
     assert sum(isinstance(result, UserRecord) for result in results) == 1
     assert harness.breaches() == []
 
 
-def test_passwords_match_their_hash_only() -> None:
-    """Argon2id, salted; nothing matches without a hash or with a broken one."""
+def test_password_matches_only_its_own_hash() -> None:
+    """Hashes are Argon2id and salted; a missing, empty or malformed hash matches no password."""
     from tests.support.trading_harness import settings_for
 
     passwords = Passwords(settings_for("sqlite:///x", "redis://x"))
@@ -111,8 +111,8 @@ COMPOSED, DECOMPOSED, WIDE = (
 )
 
 
-def test_a_password_is_the_same_however_it_is_typed() -> None:
-    """Composed, decomposed and in full width are one password (NFKC), and another is another."""
+def test_unicode_forms_of_a_password_are_equal() -> None:
+    """Composed, decomposed and full-width characters are equal under NFKC."""
     from tests.support.trading_harness import settings_for
 
     passwords = Passwords(settings_for("sqlite:///x", "redis://x"))
@@ -124,10 +124,13 @@ def test_a_password_is_the_same_however_it_is_typed() -> None:
     assert not passwords.matches("a" + "\u0315\u0300" * 30_000, passwords.hash("a"))
 
 
-def test_a_hash_of_a_password_as_it_was_typed_still_opens_and_is_renewed(
+def test_hash_of_an_unnormalized_password_is_replaced_at_sign_in(
     harness: TradingHarness,
 ) -> None:
-    """Hashes from before passwords were normalised: he who types as then gets in, and from then on however he types."""
+    """Hashes from before normalization match only the form that was typed then.
+
+    After a sign-in with that form, every form matches.
+    """
     from argon2 import PasswordHasher
 
     user = register(harness)
@@ -143,13 +146,12 @@ def test_a_hash_of_a_password_as_it_was_typed_still_opens_and_is_renewed(
         harness.core.passwords.matches(typed, hash_of(harness, user.id))
         for typed in (COMPOSED, DECOMPOSED)
     )
-    kept = hash_of(harness, user.id)
+    renewed = hash_of(harness, user.id)
     sign_in(harness, user.id, password=DECOMPOSED)
-    assert hash_of(harness, user.id) == kept
+    assert hash_of(harness, user.id) == renewed
 
 
-def test_a_hash_of_older_parameters_is_renewed_at_sign_in(harness: TradingHarness) -> None:
-    """It still verifies, and signing in replaces it by one of today's parameters."""
+def test_hash_of_outdated_parameters_is_replaced_at_sign_in(harness: TradingHarness) -> None:
     from argon2 import PasswordHasher
 
     user = register(harness)
@@ -161,8 +163,7 @@ def test_a_hash_of_older_parameters_is_renewed_at_sign_in(harness: TradingHarnes
     assert harness.core.passwords.matches("right", hash_of(harness, user.id))
 
 
-def test_refresh_tokens_rotate(harness: TradingHarness) -> None:
-    """Each exchange gives a new token of the same session and a full span of life."""
+def test_refresh_returns_a_new_token_with_the_full_lifetime(harness: TradingHarness) -> None:
     first = sign_in(harness, register(harness).id)
     harness.clock.advance(days=14, microseconds=-1)
     second = refresh(harness, first)
@@ -173,49 +174,48 @@ def test_refresh_tokens_rotate(harness: TradingHarness) -> None:
     assert refresh(harness, second) is not None
 
 
-def test_a_token_used_again_ends_the_session(harness: TradingHarness) -> None:
-    """The old token is in two hands: it is refused, and so is the new one from then on."""
+def test_reuse_of_a_refresh_token_ends_the_session(harness: TradingHarness) -> None:
+    """Reuse means that two parties have the token, so the new token is refused as well."""
     first = sign_in(harness, register(harness).id)
     second = refresh(harness, first)
     assert second is not None
     assert refresh(harness, first) is None
-    assert not stands(harness, second)
+    assert not is_active(harness, second)
     assert refresh(harness, second) is None
 
 
-def test_two_exchanges_at_once_never_give_two_good_tokens(harness: TradingHarness) -> None:
-    """One token, six threads: one wins at most, and the reuse ends the session."""
+def test_concurrent_refreshes_of_one_token_yield_one_token_and_end_the_session(
+    harness: TradingHarness,
+) -> None:
     user = register(harness)
     for _ in range(5):
         first = sign_in(harness, user.id)
         results = run_together(*[lambda first=first: refresh(harness, first)] * 6)
         assert sum(result is not None for result in results) == 1
-        assert not stands(harness, first)
+        assert not is_active(harness, first)
 
 
-def test_an_expired_or_unknown_session_is_refused(harness: TradingHarness) -> None:
-    """At the end of its life, or one that never was."""
+def test_refresh_of_an_expired_or_unknown_session_is_refused(harness: TradingHarness) -> None:
     first = sign_in(harness, register(harness).id)
-    stranger = SignIn(session_id=uuid4(), refresh_token_id=uuid4(), user=first.user)
-    assert refresh(harness, stranger) is None
+    unknown = SignIn(session_id=uuid4(), refresh_token_id=uuid4(), user=first.user)
+    assert refresh(harness, unknown) is None
     harness.clock.advance(days=14)
     assert refresh(harness, first) is None
 
 
-def test_signing_out_ends_one_session_at_once(harness: TradingHarness) -> None:
-    """The other session of the user stands; signing out again changes nothing."""
+def test_sign_out_ends_only_its_session_and_is_idempotent(harness: TradingHarness) -> None:
     user = register(harness)
-    here, there = sign_in(harness, user.id), sign_in(harness, user.id)
+    current, other = sign_in(harness, user.id), sign_in(harness, user.id)
     for _ in range(2):
-        harness.core.run(accounts.sign_out, session_id=here.session_id)
-    assert (stands(harness, here), stands(harness, there)) == (False, True)
-    assert refresh(harness, here) is None
+        harness.core.run(accounts.sign_out, session_id=current.session_id)
+    assert (is_active(harness, current), is_active(harness, other)) == (False, True)
+    assert refresh(harness, current) is None
 
 
-def test_a_new_password_ends_every_other_session(harness: TradingHarness) -> None:
-    """The session that changed it stays; the old hash is good for nothing, not even for a sign-in that was under way."""
+def test_password_change_ends_all_other_sessions(harness: TradingHarness) -> None:
+    """The old hash is refused afterwards, also for a sign-in that verified it before the change."""
     user = register(harness)
-    here, there, old = (
+    current, other, old = (
         sign_in(harness, user.id),
         sign_in(harness, user.id),
         hash_of(harness, user.id),
@@ -225,53 +225,60 @@ def test_a_new_password_ends_every_other_session(harness: TradingHarness) -> Non
         harness.core.run(
             accounts.change_password,
             user_id=user.id,
-            session_id=here.session_id,
+            session_id=current.session_id,
             verified_hash=old,
             new_hash=harness.core.passwords.hash("new"),
         )
 
     change()
-    assert (stands(harness, here), stands(harness, there)) == (True, False)
+    assert (is_active(harness, current), is_active(harness, other)) == (True, False)
     with pytest.raises(Unauthorized):
         sign_in(harness, user.id, verified_hash=old)
     with pytest.raises(Unauthorized):
         change()
 
 
-def test_old_sign_ins_are_purged_in_batches(harness: TradingHarness) -> None:
-    """Those whose refresh token ran out so many days ago go, ended or not, a bounded number at a time; all others stay and still work."""
+def test_purge_deletes_sessions_a_retention_period_after_their_expiry(
+    harness: TradingHarness,
+) -> None:
+    """Ended sessions are deleted at the same time as others; all later sessions still work."""
     user = register(harness).id
     old = [sign_in(harness, user) for _ in range(5)]
     harness.core.run(accounts.sign_out, session_id=old[0].session_id)
     harness.clock.advance(days=20)
-    ended, standing = sign_in(harness, user), sign_in(harness, user)
+    ended, active = sign_in(harness, user), sign_in(harness, user)
     harness.core.run(accounts.sign_out, session_id=ended.session_id)
 
-    def purged() -> int:
+    def purge() -> int:
         return harness.core.run(accounts.purge_sessions, keep_days=7)
 
     harness.clock.advance(days=1, microseconds=-1)
-    assert purged() == 0
+    assert purge() == 0
     harness.clock.advance(microseconds=1)
-    assert (purged(), purged()) == (5, 0)
+    assert (purge(), purge()) == (5, 0)
     assert {row["id"] for row in rows(harness, "SELECT id FROM sign_in_sessions")} == {
-        one.session_id.bytes for one in (ended, standing)
+        one.session_id.bytes for one in (ended, active)
     }
     assert refresh(harness, old[1]) is None
-    assert refresh(harness, standing) is not None
+    assert refresh(harness, active) is not None
 
 
-def test_a_purge_takes_no_more_than_its_batch(harness: TradingHarness) -> None:
-    """Also of very many, so that no transaction holds many rows for long."""
+def test_purge_deletes_at_most_one_batch(harness: TradingHarness) -> None:
+    """The bound keeps a transaction from locking many rows for long."""
     user = register(harness).id
-    made = [
+    sessions = [
         {
-            "id": new_id(), "user_id": user, "refresh_token_id": new_id(), "created_at": harness.clock(), "expires_at": harness.clock(),
-            "revoked_at": None, "revoked_reason": None,
+            "id": new_id(),
+            "user_id": user,
+            "refresh_token_id": new_id(),
+            "created_at": harness.clock(),
+            "expires_at": harness.clock(),
+            "revoked_at": None,
+            "revoked_reason": None,
         }
         for _ in range(accounts._PURGE_BATCH + 3)
-    ]  # fmt: skip
-    do(harness, lambda session: session.execute(SIGN_IN_SESSIONS.insert(), made))
+    ]
+    do(harness, lambda session: session.execute(SIGN_IN_SESSIONS.insert(), sessions))
     harness.clock.advance(days=1)
 
     batches = [harness.core.run(accounts.purge_sessions, keep_days=1) for _ in range(3)]
@@ -279,12 +286,14 @@ def test_a_purge_takes_no_more_than_its_batch(harness: TradingHarness) -> None:
     assert batches == [accounts._PURGE_BATCH, 3, 0]
 
 
-def test_a_closed_account_is_nobody_and_its_ledger_stays(harness: TradingHarness) -> None:
-    """No session stands, name and address are gone and free again; cash and Transactions are as they were."""
+def test_closing_an_account_erases_personal_data_and_keeps_the_ledger(
+    harness: TradingHarness,
+) -> None:
+    """All sessions end, and the email address can be registered again."""
     user = register(harness)
     signed_in = sign_in(harness, user.id)
     harness.core.run(accounts.close_account, user_id=user.id)
-    assert not stands(harness, signed_in)
+    assert not is_active(harness, signed_in)
     assert refresh(harness, signed_in) is None
     assert harness.core.read(credentials_by_email, EMAIL) is None
     with pytest.raises(UserNotFound):
@@ -295,8 +304,7 @@ def test_a_closed_account_is_nobody_and_its_ledger_stays(harness: TradingHarness
     assert harness.breaches() == []
 
 
-def test_promoting_gives_the_role_at_once(harness: TradingHarness) -> None:
-    """A session that stands sees it with its next request; an unknown address is refused."""
+def test_promotion_applies_to_existing_sessions(harness: TradingHarness) -> None:
     user = register(harness)
     signed_in = sign_in(harness, user.id)
     assert harness.core.run(accounts.promote, email=" KIM@example.com").role == "ADMIN"

@@ -1,4 +1,4 @@
-"""Guessing a password is slow from anywhere, and locks nobody out where he always signs in."""
+"""Tests of the login guard: guessing is slow, and known clients are not locked out."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,125 +30,123 @@ def guard(counts: GuardedRedis) -> LoginGuard:
     return LoginGuard(counts, LIMITS, secret=lambda: "secret")
 
 
-def visit(guard: LoginGuard, client: str = "home", email: str = ADDRESS) -> LoginAttempt:
+def attempt_from(guard: LoginGuard, client: str = "home", email: str = ADDRESS) -> LoginAttempt:
     return guard.attempt(email=email, client=client)
 
 
-def refusal_of(guard: LoginGuard, attempt: LoginAttempt) -> dict[str, object]:
-    with pytest.raises(SignInLocked) as refused:
+def lock_facts(guard: LoginGuard, attempt: LoginAttempt) -> dict[str, object]:
+    with pytest.raises(SignInLocked) as locked:
         guard.begin(attempt)
-    return refused.value.facts
+    return locked.value.facts
 
 
-def test_failures_in_a_row_lock_for_longer_and_longer(guard: LoginGuard) -> None:
-    """The third locks, each further doubles the span, and no span is longer than the longest."""
-    spans = [guard.failed(visit(guard)) for _ in range(7)]
+def test_each_further_failure_doubles_the_lock_up_to_the_maximum(guard: LoginGuard) -> None:
+    spans = [guard.failed(attempt_from(guard)) for _ in range(7)]
 
     assert spans == [0, 0, 60, 120, 240, 300, 300]
-    assert 298 <= int(str(refusal_of(guard, visit(guard))["retry_after_s"])) <= 300
+    assert 298 <= int(str(lock_facts(guard, attempt_from(guard))["retry_after_s"])) <= 300
 
 
-def test_a_lock_ends_by_itself(counts: GuardedRedis) -> None:
-    """And the failure after it locks at once again, for twice as long."""
+def test_lock_expires_and_the_next_failure_locks_for_twice_as_long(counts: GuardedRedis) -> None:
     guard = LoginGuard(
         counts,
         LoginLimits(attempts=1_000, window_s=60, failures_max=1, lock_s=1, lock_max_s=10),
         secret=lambda: "secret",
     )
-    assert guard.failed(visit(guard)) == 1
-    assert refusal_of(guard, visit(guard)) == {"retry_after_s": 1}
+    assert guard.failed(attempt_from(guard)) == 1
+    assert lock_facts(guard, attempt_from(guard)) == {"retry_after_s": 1}
 
-    def open_again() -> bool:
+    def is_unlocked() -> bool:
         try:
-            guard.begin(visit(guard))
+            guard.begin(attempt_from(guard))
         except SignInLocked:
             return False
         return True
 
-    wait_until(open_again, what="the lock's end")
-    assert guard.failed(visit(guard)) == 2
+    wait_until(is_unlocked, what="the lock to expire")
+    assert guard.failed(attempt_from(guard)) == 2
 
 
-def test_a_success_is_a_new_beginning(guard: LoginGuard) -> None:
-    """Failures count in a row only."""
+def test_successful_sign_in_resets_the_failure_count(guard: LoginGuard) -> None:
     for _ in range(2):
-        guard.failed(visit(guard))
-    guard.succeeded(visit(guard))
+        guard.failed(attempt_from(guard))
+    guard.succeeded(attempt_from(guard))
 
-    assert [guard.failed(visit(guard)) for _ in range(3)] == [0, 0, 60]
+    assert [guard.failed(attempt_from(guard)) for _ in range(3)] == [0, 0, 60]
 
 
-def test_guessing_locks_the_guessing_address_first(guard: LoginGuard) -> None:
-    """Another client, and another account from the same one, sign in all the same."""
+def test_lock_applies_to_one_account_and_client(guard: LoginGuard) -> None:
+    """Other clients of the account and other accounts of the client are not locked."""
     for _ in range(5):
-        guard.failed(visit(guard, "guesser"))
+        guard.failed(attempt_from(guard, "guesser"))
 
-    refusal_of(guard, visit(guard, "guesser"))
-    guard.begin(visit(guard, "home"))
-    guard.begin(visit(guard, "guesser", "other@example.com"))
+    lock_facts(guard, attempt_from(guard, "guesser"))
+    guard.begin(attempt_from(guard, "home"))
+    guard.begin(attempt_from(guard, "guesser", "other@example.com"))
 
 
-def test_many_guessers_lock_the_account_but_not_its_owner_at_home(guard: LoginGuard) -> None:
-    """However many addresses they have, together they are slow; where the owner has signed in before he still does, and may mistype as before."""
-    guard.succeeded(visit(guard, "home"))
+def test_failures_of_many_clients_lock_the_account_except_for_known_clients(
+    guard: LoginGuard,
+) -> None:
+    """A known client keeps its own failure count."""
+    guard.succeeded(attempt_from(guard, "home"))
 
     spans = [
-        guard.failed(visit(guard, f"guesser {number}"))
+        guard.failed(attempt_from(guard, f"guesser {number}"))
         for number in range(LIMITS.failures_max * EVERYWHERE_FACTOR)
     ]
 
     assert spans == [0] * (len(spans) - 1) + [60]
-    refusal_of(guard, visit(guard, "one who has not guessed yet"))
+    lock_facts(guard, attempt_from(guard, "new client"))
     for _ in range(LIMITS.failures_max - 1):
-        guard.begin(visit(guard, "home"))
-        assert guard.failed(visit(guard, "home")) == 0
-    guard.begin(visit(guard, "home"))
-    guard.succeeded(visit(guard, "home"))
-    # The owner's success at home is no reason to let the others go on.
-    refusal_of(guard, visit(guard, "one who has not guessed yet"))
+        guard.begin(attempt_from(guard, "home"))
+        assert guard.failed(attempt_from(guard, "home")) == 0
+    guard.begin(attempt_from(guard, "home"))
+    guard.succeeded(attempt_from(guard, "home"))
+    # A success of a known client does not unlock the account for the others.
+    lock_facts(guard, attempt_from(guard, "new client"))
 
 
-def test_the_owner_is_not_held_up_by_the_attempts_of_others(counts: GuardedRedis) -> None:
-    """Strangers share one limit of attempts on an account; a client that it knows has its own."""
+def test_attempts_of_unknown_clients_do_not_limit_a_known_client(counts: GuardedRedis) -> None:
+    """Unknown clients share one limit of attempts per account; a known client has its own."""
     guard = LoginGuard(
         counts,
         LoginLimits(attempts=2, window_s=60, failures_max=100, lock_s=60, lock_max_s=300),
         secret=lambda: "secret",
     )
-    guard.succeeded(visit(guard, "home"))
+    guard.succeeded(attempt_from(guard, "home"))
 
     for client in ("one", "another"):
-        guard.begin(visit(guard, client))
+        guard.begin(attempt_from(guard, client))
     with pytest.raises(RateLimited) as limited:
-        guard.begin(visit(guard, "a third"))
-    guard.begin(visit(guard, "home"))
+        guard.begin(attempt_from(guard, "a third"))
+    guard.begin(attempt_from(guard, "home"))
 
     assert (limited.value.facts["limit"], limited.value.facts["window_s"]) == (2, 60)
     assert 58 <= int(str(limited.value.facts["retry_after_s"])) <= 60
 
 
-def test_guesses_at_the_same_time_are_no_more(counts: GuardedRedis) -> None:
-    """Fifty threads that all find the account open get no more attempts than one after another would."""
+def test_concurrent_attempts_do_not_exceed_the_limit(counts: GuardedRedis) -> None:
     guard = LoginGuard(
         counts,
         LoginLimits(attempts=5, window_s=60, failures_max=100, lock_s=60, lock_max_s=300),
         secret=lambda: "secret",
     )
 
-    def let_in(_number: int) -> bool:
+    def is_allowed(_number: int) -> bool:
         try:
-            guard.begin(visit(guard))
+            guard.begin(attempt_from(guard))
         except RateLimited:
             return False
         return True
 
     with ThreadPoolExecutor(16) as pool:
-        assert sum(pool.map(let_in, range(50))) == 5
+        assert sum(pool.map(is_allowed, range(50))) == 5
 
 
-def test_redis_holds_no_plain_account_or_address(guard: LoginGuard, valkey_url: str) -> None:
-    """Neither an account's address nor a client's is in a name or a value, everything expires, and another secret hashes otherwise."""
-    attempt = visit(guard, "198.51.100.7")
+def test_redis_holds_only_keyed_hashes_that_expire(guard: LoginGuard, valkey_url: str) -> None:
+    """No key contains an email address or a client's address; hashes depend on the secret."""
+    attempt = attempt_from(guard, "198.51.100.7")
     guard.begin(attempt)
     guard.failed(attempt)
     guard.succeeded(attempt)
@@ -161,20 +159,25 @@ def test_redis_holds_no_plain_account_or_address(guard: LoginGuard, valkey_url: 
     assert not any("@" in name or "198.51" in name for name in names)
     assert LoginGuard(guard._counts, LIMITS, secret=lambda: "another").attempt(
         email=ADDRESS, client="x"
-    ) != visit(guard, "x")
+    ) != attempt_from(guard, "x")
 
 
-def test_half_a_character_is_an_account_like_any_other(guard: LoginGuard) -> None:
-    """What JSON calls a text may hold half of one, which UTF-8 can't."""
-    assert [guard.failed(visit(guard, email="\ud800@example.com")) for _ in range(3)] == [0, 0, 60]
+def test_lone_surrogate_in_an_email_address_is_hashed(guard: LoginGuard) -> None:
+    """JSON strings can contain lone surrogates, which UTF-8 cannot encode."""
+    assert [guard.failed(attempt_from(guard, email="\ud800@example.com")) for _ in range(3)] == [
+        0,
+        0,
+        60,
+    ]
 
 
-def test_a_guard_that_is_away_lets_nobody_pass(guard: LoginGuard, valkey_server: Valkey) -> None:
-    """Every question says so, soon."""
+def test_every_method_raises_while_redis_is_unavailable(
+    guard: LoginGuard, valkey_server: Valkey
+) -> None:
     valkey_server.stop()
     try:
-        for ask in (guard.begin, guard.failed, guard.succeeded):
+        for method in (guard.begin, guard.failed, guard.succeeded):
             with pytest.raises(RedisUnavailable):
-                ask(visit(guard))
+                method(attempt_from(guard))
     finally:
         valkey_server.start()

@@ -1,4 +1,4 @@
-"""Which passwords may be chosen: by their length and by how soon they are guessed, and never by their kinds of characters."""
+"""Tests of the password policy: length and guessability count, kinds of characters do not."""
 
 import random
 import sys
@@ -16,7 +16,7 @@ from trading.accounts.passwords import LENGTH_MAX, OCTETS_MAX, normalized
 from trading.stocks.hangul import latin_keys
 
 EMAIL, NAME = "gildong.hong@navy-blue.kr", "홍길동"
-GOOD = [
+ACCEPTED = [
     "correct horse battery",
     "correct horse",
     "kX9#2mQp7z",
@@ -27,35 +27,65 @@ GOOD = [
     "\t tabs \x00 and others",
 ]
 COMMON = [
-    "password123", "P@ssw0rd!!", "1234567890", "0000000000", "qwertyuiop", "1q2w3e4r5t", "asdfghjkl1", "iloveyou12", "01012345678",
-    "qlalfqjsgh", "qlalfqjsgh12", "dkssudgktpdy", "dkssud1234", "tkfkdgo1004", "비밀번호123456", "사랑해사랑해사랑해요", "대한민국1234567", "sarang1004",
-    "a" * 100, "abc" * 30, "drowssap123", "letmein!!!!", "ｐａｓｓｗｏｒｄ１２３",
-]  # fmt: skip
-OF_THE_ACCOUNT = [
-    EMAIL, EMAIL.upper(), "gildong.hong", "Gildong.Hong1", "gildonghong!", "hong gildong", "gnoh.gnodlig", "g1ld0ng.h0ng", "navy-blue.kr1",
-    "홍길동_홍길동_홍길동", "ghdrlfehd!ghdrlfehd", "stocking.gildong", "stocking-2026",
-]  # fmt: skip
+    "password123",
+    "P@ssw0rd!!",
+    "1234567890",
+    "0000000000",
+    "qwertyuiop",
+    "1q2w3e4r5t",
+    "asdfghjkl1",
+    "iloveyou12",
+    "01012345678",
+    "qlalfqjsgh",
+    "qlalfqjsgh12",
+    "dkssudgktpdy",
+    "dkssud1234",
+    "tkfkdgo1004",
+    "비밀번호123456",
+    "사랑해사랑해사랑해요",
+    "대한민국1234567",
+    "sarang1004",
+    "a" * 100,
+    "abc" * 30,
+    "drowssap123",
+    "letmein!!!!",
+    "ｐａｓｓｗｏｒｄ１２３",
+]
+ACCOUNT_DERIVED = [
+    EMAIL,
+    EMAIL.upper(),
+    "gildong.hong",
+    "Gildong.Hong1",
+    "gildonghong!",
+    "hong gildong",
+    "gnoh.gnodlig",
+    "g1ld0ng.h0ng",
+    "navy-blue.kr1",
+    "홍길동_홍길동_홍길동",
+    "ghdrlfehd!ghdrlfehd",
+    "stocking.gildong",
+    "stocking-2026",
+]
 
 
 def fault(password: str, *, length_min: int = 10) -> PasswordFault | None:
     return password_fault(password, length_min=length_min, email=EMAIL, name=NAME)
 
 
-@pytest.mark.parametrize("password", GOOD)
-def test_a_password_may_be_of_anything(password: str) -> None:
-    """Words, symbols, Hangul, pictures, control characters: what counts is that nobody guesses it."""
+@pytest.mark.parametrize("password", ACCEPTED)
+def test_hard_to_guess_password_of_any_characters_is_accepted(password: str) -> None:
     assert fault(password) is None
 
 
 @pytest.mark.parametrize("password", COMMON)
-def test_what_is_guessed_first_is_refused(password: str) -> None:
-    """From leaks, keyboards of both scripts, sequences and repetitions, in any width, however long."""
+def test_common_password_is_refused(password: str) -> None:
+    """Covers leaked passwords, keyboard patterns of both scripts, sequences and repetitions."""
     assert fault(password) is PasswordFault.TOO_COMMON
 
 
-@pytest.mark.parametrize("password", OF_THE_ACCOUNT)
-def test_what_is_known_of_the_account_is_no_secret(password: str) -> None:
-    """The address, its parts, the name, the service, and simple derivations of them; for somebody else each of these may be one."""
+@pytest.mark.parametrize("password", ACCOUNT_DERIVED)
+def test_password_derived_from_the_account_is_refused(password: str) -> None:
+    """Covers the address, its parts, the user's and service's names, and simple derivations."""
     assert fault(password) in (PasswordFault.RESEMBLES_ACCOUNT, PasswordFault.TOO_COMMON)
     assert (
         fault(password) is PasswordFault.RESEMBLES_ACCOUNT
@@ -64,8 +94,8 @@ def test_what_is_known_of_the_account_is_no_secret(password: str) -> None:
     )
 
 
-def test_the_name_may_stand_in_a_password_that_is_good_without_it() -> None:
-    """Only what is left has to be hard to guess."""
+def test_name_is_allowed_in_a_password_that_is_strong_without_it() -> None:
+    """A password that resembles another account is accepted."""
     assert fault("gildong correct horse battery") is None
     assert (
         password_fault("gildong.hong", length_min=10, email="other@example.com", name="김영수")
@@ -73,16 +103,15 @@ def test_the_name_may_stand_in_a_password_that_is_good_without_it() -> None:
     )
 
 
-def test_bounds_are_of_characters_and_of_octets() -> None:
-    """As normalised, and never cut: one character too many is refused."""
-    good = "".join(chr(0xAC00 + 37 * number) for number in range(LENGTH_MAX + 1))
-    assert fault(good[:9]) is PasswordFault.TOO_SHORT
-    assert fault(good[:10]) is None
-    assert fault(good[:11], length_min=12) is PasswordFault.TOO_SHORT
-    assert fault(good[:LENGTH_MAX]) is None
-    assert fault(good) is PasswordFault.TOO_LONG
+def test_length_limits_count_normalized_characters_and_octets() -> None:
+    syllables = "".join(chr(0xAC00 + 37 * number) for number in range(LENGTH_MAX + 1))
+    assert fault(syllables[:9]) is PasswordFault.TOO_SHORT
+    assert fault(syllables[:10]) is None
+    assert fault(syllables[:11], length_min=12) is PasswordFault.TOO_SHORT
+    assert fault(syllables[:LENGTH_MAX]) is None
+    assert fault(syllables) is PasswordFault.TOO_LONG
     assert fault("\ufdfa" * 8) is PasswordFault.TOO_LONG, (
-        "one character that normalises to eighteen"
+        "one character that normalizes to eighteen"
     )
     pictures = "".join(chr(0x1F400 + number * 37 % 251) for number in range(LENGTH_MAX))
     assert len(pictures.encode()) == OCTETS_MAX
@@ -91,8 +120,8 @@ def test_bounds_are_of_characters_and_of_octets() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
 @settings(max_examples=examples(150))
-def test_any_text_is_judged_as_its_normal_form_is(text: str) -> None:
-    """However a keyboard composes the same characters, the answer is the same; and normalising twice is normalising once."""
+def test_equivalent_unicode_forms_get_the_same_result(text: str) -> None:
+    """Normalization is idempotent."""
     found = fault(text)
     assert found is None or found in set(PasswordFault)
     if (
@@ -103,8 +132,10 @@ def test_any_text_is_judged_as_its_normal_form_is(text: str) -> None:
     assert normalized(normalized(text)) == normalized(text)
 
 
-def test_no_password_takes_long_to_judge() -> None:
-    """Symbols that may each stand for several letters, and accents in the wrong order, cost zxcvbn and Unicode their time; they are bounded."""
+def test_check_takes_less_than_half_a_second_for_hostile_passwords() -> None:
+    """Symbols that can each replace several letters slow down zxcvbn; misordered accents slow down
+    Unicode normalization.
+    """
     random.seed(7)
     symbols = "4@8({[<369!1|70$5+%2"
     hostile = ["".join(random.choices(symbols, k=LENGTH_MAX)) for _ in range(20)]
@@ -118,18 +149,18 @@ def test_no_password_takes_long_to_judge() -> None:
     ]
     slowest = 0.0
     for password in hostile:
-        began = time.thread_time()
+        started = time.thread_time()
         fault(password)
-        slowest = max(slowest, time.thread_time() - began)
+        slowest = max(slowest, time.thread_time() - started)
     assert slowest < 0.5
 
 
-def test_accounts_do_not_mix_up_their_words() -> None:
-    """Threads that judge at the same time each go by their own account: the library has one place for all."""
+def test_concurrent_checks_use_the_words_of_their_own_account() -> None:
+    """zxcvbn keeps the words in one place for the whole process."""
 
     names = ["vqxwkzjf", "bhdmgpyt", "wzkfjqvx", "tpgymhdb"]
 
-    def judged(name: str) -> bool:
+    def only_own_name_is_refused(name: str) -> bool:
         return all(
             (
                 password_fault(f"{other}!!", length_min=8, email=f"{name}@example.com", name=name)
@@ -139,16 +170,18 @@ def test_accounts_do_not_mix_up_their_words() -> None:
             for other in names * 40
         )
 
-    usual_s = sys.getswitchinterval()
+    default_interval_s = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        assert all(run_together(*[lambda name=name: judged(name) for name in names]))
+        assert all(
+            run_together(*[lambda name=name: only_own_name_is_refused(name) for name in names])
+        )
     finally:
-        sys.setswitchinterval(usual_s)
+        sys.setswitchinterval(default_interval_s)
 
 
-def test_korean_is_known_as_it_is_typed_on_latin_keys() -> None:
-    """By the standard keyboard, with double consonants on shift, and clusters by their two keys."""
+def test_hangul_is_converted_to_the_latin_keys_that_type_it() -> None:
+    """Covers double consonants (shift) and clusters (two keys) on the standard Korean keyboard."""
     typed = {
         "안녕하세요": "dkssudgktpdy",
         "비밀번호": "qlalfqjsgh",

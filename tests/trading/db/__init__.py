@@ -1,1 +1,1 @@
-"""Db."""
+"""Tests of the database package."""

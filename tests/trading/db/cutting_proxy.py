@@ -1,6 +1,6 @@
-"""A TCP proxy before a database server that cuts connections at their COMMIT.
+"""A TCP proxy in front of a database server that cuts connections at their COMMIT.
 
-It hides from clients that the server offers TLS, which the driver would use.
+It clears the server's TLS capability, because the driver would use TLS and hide the packets.
 """
 
 import socket
@@ -11,18 +11,21 @@ from typing import Self
 
 from launcher.ports import LOOPBACK
 
-# A packet of the protocol: length (3 bytes), number, COM_QUERY, and the statement.
+# A protocol packet: length (3 bytes), number, COM_QUERY, and the statement.
 _COMMIT = bytes([7, 0, 0, 0, 3]) + b"COMMIT"
 _JOIN_S = 10.0
 
 
 class Cut(Enum):
-    BEFORE = "the server never sees the COMMIT"
-    AFTER = "the server did it and its answer is lost"
+    BEFORE = "the COMMIT does not reach the server"
+    AFTER = "the server commits and its response is lost"
 
 
 class CuttingProxy:
-    """Listens on a port of its own and cuts one COMMIT of an UPDATE for each of ``cuts``. With ``gone`` nobody gets through after the first cut."""
+    """Cuts one COMMIT of an UPDATE for each of `cuts`, on its own port.
+
+    With `gone` it accepts no connection after the first cut.
+    """
 
     def __init__(self, server_port: int, *cuts: Cut, gone: bool = False) -> None:
         self._server_port = server_port
@@ -34,12 +37,12 @@ class CuttingProxy:
         self._open = [self._listener]
 
     def cut(self, *cuts: Cut | None) -> None:
-        """Cut these of the next COMMITs; where it is None one gets through."""
+        """Cut these of the next COMMITs; None lets one pass."""
         self._cuts += cuts
 
     @property
-    def left(self) -> int:
-        """How many of them have not come yet."""
+    def remaining(self) -> int:
+        """Return the number of cuts that are still to be made."""
         return len(self._cuts)
 
     def __enter__(self) -> Self:
@@ -62,39 +65,41 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
                 try:
                     server = socket.create_connection((LOOPBACK, self._server_port))
-                except OSError:  # Nobody is there.
+                except OSError:  # The server is down.
                     _end(client)
                     continue
                 self._open += [client, server]
-                swallow = threading.Event()
-                self._run(self._requests, client, server, swallow)
-                self._run(self._answers, client, server, swallow)
+                drop_response = threading.Event()
+                self._run(self._forward_requests, client, server, drop_response)
+                self._run(self._forward_responses, client, server, drop_response)
 
-    def _requests(
-        self, client: socket.socket, server: socket.socket, swallow: threading.Event
+    def _forward_requests(
+        self, client: socket.socket, server: socket.socket, drop_response: threading.Event
     ) -> None:
-        wrote = False
+        updated = False
         with suppress(OSError):
             while data := client.recv(65_536):
-                wrote = wrote or b"UPDATE" in data
-                # A driver also sends COMMIT when it sets a connection up; only one that ends a change counts.
-                cut = self._cuts.pop(0) if data == _COMMIT and wrote and self._cuts else None
+                updated = updated or b"UPDATE" in data
+                # The driver also sends COMMIT when it sets up a connection; only a COMMIT after an
+                # UPDATE counts.
+                cut = self._cuts.pop(0) if data == _COMMIT and updated and self._cuts else None
                 if cut is not None and self._gone:
                     _end(self._listener)
                 if cut is Cut.BEFORE:
                     break
                 if cut is Cut.AFTER:
-                    swallow.set()
+                    drop_response.set()
                 server.sendall(data)
         _end(client, server)
 
-    def _answers(
-        self, client: socket.socket, server: socket.socket, swallow: threading.Event
+    def _forward_responses(
+        self, client: socket.socket, server: socket.socket, drop_response: threading.Event
     ) -> None:
         with suppress(OSError):
             client.sendall(_without_tls(server.recv(65_536)))
-            # A client asks only after it has had the whole answer before, so what comes next is the COMMIT's.
-            while (data := server.recv(65_536)) and not swallow.is_set():
+            # A client sends its next request only after the previous response is complete, so the
+            # next data is the COMMIT's response.
+            while (data := server.recv(65_536)) and not drop_response.is_set():
                 client.sendall(data)
         _end(client, server)
 

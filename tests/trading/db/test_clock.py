@@ -1,4 +1,4 @@
-"""The time of everybody who works with the rows: the database server's, told by whatever clock a machine has."""
+"""Tests of the database clock, which follows the server's time instead of the machine's."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,53 +16,54 @@ from trading.db.transactions import Database
 NOTICEABLE = timedelta(minutes=5)
 
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - Hypothesis adds the zone
-# When a look was begun and ended, and when between the two the server read its clock: milliseconds ago.
-looks = st.lists(
+# When a reading was requested, made by the server and received, in milliseconds before now.
+readings = st.lists(
     st.lists(st.integers(0, 60_000), min_size=3, max_size=3).map(
-        lambda ago: sorted(ago, reverse=True)
+        lambda ages: sorted(ages, reverse=True)
     ),
     min_size=1,
 )
 
 
-@given(instants, looks)
-def test_it_is_the_servers_time_as_exactly_as_a_look_can_tell(
-    server_origin: datetime, looks: list[list[int]]
+@given(instants, readings)
+def test_error_is_at_most_the_longest_round_trip(
+    server_origin: datetime, readings: list[list[int]]
 ) -> None:
-    """Whatever this machine's own clock says; an answer that took long makes it no worse than that took."""
-    told = DatabaseClock(create_engine("sqlite://"))
+    clock = DatabaseClock(create_engine("sqlite://"))
     running = database_clock._running()
-    for asked, read, answered in looks:
-        told.calibrate(
+    for sent, read, received in readings:
+        clock.calibrate(
             server_origin + running - timedelta(milliseconds=read),
-            asked=running - timedelta(milliseconds=asked),
-            answered=running - timedelta(milliseconds=answered),
+            sent=running - timedelta(milliseconds=sent),
+            received=running - timedelta(milliseconds=received),
         )
 
-    longest = max(timedelta(milliseconds=asked - answered) for asked, _, answered in looks)
+    longest = max(timedelta(milliseconds=sent - received) for sent, _, received in readings)
     earliest = server_origin + database_clock._running() - longest - TOLERANCE
-    assert earliest <= told() <= server_origin + database_clock._running() + longest + TOLERANCE
+    assert earliest <= clock() <= server_origin + database_clock._running() + longest + TOLERANCE
 
 
-def test_looks_that_agree_change_nothing() -> None:
-    """The time that a process is told never goes back or jumps, as long as nobody sets the server's clock."""
-    told = DatabaseClock(create_engine("sqlite://"))
-    running, way = database_clock._running(), timedelta(milliseconds=2)
-    told.calibrate(utc_now(), asked=running, answered=running)
-    origin = told._origin
-    for off in (-way, way):
-        asked = database_clock._running()
-        told.calibrate(told() + off, asked=asked, answered=database_clock._running() + way)
-    assert told._origin == origin
+def test_readings_that_agree_do_not_change_the_time() -> None:
+    """The time never goes back or jumps unless the server's clock is set."""
+    clock = DatabaseClock(create_engine("sqlite://"))
+    running, one_way = database_clock._running(), timedelta(milliseconds=2)
+    clock.calibrate(utc_now(), sent=running, received=running)
+    origin = clock._origin
+    for off in (-one_way, one_way):
+        sent = database_clock._running()
+        clock.calibrate(clock() + off, sent=sent, received=database_clock._running() + one_way)
+    assert clock._origin == origin
 
 
-def test_a_process_goes_by_its_database(database_server: DatabaseServer) -> None:
-    """A server whose clock is an hour ahead of this machine's: so is the time from the first on, and it runs; that is told once."""
+def test_time_is_that_of_a_server_an_hour_ahead(database_server: DatabaseServer) -> None:
+    """The time is the server's from the first reading on, it advances, and the offset is logged
+    once.
+    """
     database = Database(database_server.create_database("an_hour_ahead"))
     hour = timedelta(hours=1)
 
     @event.listens_for(database.engine, "connect")
-    def _put_on(connection: object, _record: object) -> None:
+    def _set_clock_ahead(connection: object, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET timestamp = {(utc_now() + hour).timestamp()}")
 
@@ -78,27 +79,27 @@ def test_a_process_goes_by_its_database(database_server: DatabaseServer) -> None
     assert [(line["event"], round(line["off_s"] / 3_600)) for line in lines] == [("clock_skew", -1)]
 
 
-def test_it_looks_again_beside_other_work(empty_server_uri: str) -> None:
-    """A server whose clock was set meanwhile is noticed with a transaction of its own, which that does not disturb."""
+def test_change_of_the_server_clock_is_noticed_during_a_transaction(empty_server_uri: str) -> None:
+    """The reading does not disturb the transaction."""
     database = Database(empty_server_uri)
     try:
         before = database.clock()
         database.clock._sync_at = timedelta(0)
         database.clock._origin += timedelta(hours=2)
-        found = database.snapshot(lambda session: session.scalar(text("SELECT 1")))
+        result = database.snapshot(lambda session: session.scalar(text("SELECT 1")))
         after = database.clock()
     finally:
         database.close()
-    assert found == 1
+    assert result == 1
     assert abs(after - before) < timedelta(minutes=1)
 
 
-def test_without_a_server_it_is_this_machines_time() -> None:
-    """Whoever needs the database notices; whoever does not goes on, and does not wait at each look at the clock."""
+def test_time_is_that_of_the_machine_without_a_server() -> None:
+    """Reading the clock neither raises nor waits for a connection each time."""
     database = Database(f"mysql+pymysql://root@127.0.0.1:{free_port()}/nowhere?charset=utf8mb4")
-    began = database_clock._running()
+    started = database_clock._running()
     try:
         assert all(abs(database.clock() - utc_now()) < NOTICEABLE for _ in range(100))
     finally:
         database.close()
-    assert database_clock._running() - began < timedelta(seconds=2)
+    assert database_clock._running() - started < timedelta(seconds=2)

@@ -1,4 +1,4 @@
-"""Every invariant that a database can hold, tried with a row that breaks it: both databases refuse it by the constraint's own name."""
+"""Tests of the constraints: every database refuses a violation and names the constraint."""
 
 import re
 from collections.abc import Iterator
@@ -13,35 +13,51 @@ from tests.trading.payments.payment_rows import partly_refunded_payment
 from tests.trading.watchlists.watchlist_factory import check_alerts, watch
 from trading.exchange.order_types import Side
 
-NOBODY = "X'00112233445566778899AABBCCDDEEFF'"
+UNKNOWN_ID = "X'00112233445566778899AABBCCDDEEFF'"
 UNIQUE = r"UNIQUE constraint failed|Duplicate entry"
 FOREIGN = r"(?i)foreign key constraint fail"
 
-# Last sequence, holdings' value, net flow, what was paid out and the carried holdings of an account's day.
-DAILY_SNAPSHOT = "INSERT INTO daily_snapshots VALUES (NOBODY, '2026-01-02', '2026-01-02', {}, 0, {}, {}, {}, {}, 0, '2026-01-02')"
+# An account's day: last sequence, value of the holdings, net flow, withdrawals, carried holdings.
+DAILY_SNAPSHOT = (
+    "INSERT INTO daily_snapshots"
+    " VALUES (UNKNOWN_ID, '2026-01-02', '2026-01-02', {}, 0, {}, {}, {}, {}, 0, '2026-01-02')"
+)
 
-# The running mark, the cause, when and by whom it was lifted and the note of an account's halt; the times, the resolution and the note of a breach.
-ACCOUNT_HALT = "INSERT INTO account_halts VALUES (NOBODY, NOBODY, {}, {}, NULL, '2026-01-01', NULL, {}, {}, {})"
+# An account's halt: running mark, cause, when and by whom it was lifted, note. A breach: times,
+# resolution, note.
+ACCOUNT_HALT = (
+    "INSERT INTO account_halts"
+    " VALUES (UNKNOWN_ID, UNKNOWN_ID, {}, {}, NULL, '2026-01-01', NULL, {}, {}, {})"
+)
 AUDIT_BREACH = (
-    "INSERT INTO audit_breaches VALUES (NOBODY, '1a', 'x', {}, '2026-01-01', '2026-01-01', {}, {})"
+    "INSERT INTO audit_breaches"
+    " VALUES (UNKNOWN_ID, '1a', 'x', {}, '2026-01-01', '2026-01-01', {}, {})"
 )
 
 OPEN = "status = 'PENDING', executed_quantity = 0"
-# Interval, close, volume, and the times of the open and the close, of a candle of 2026-01-02 from 1 to 3 won.
+# A candle of 2026-01-02 from 1 to 3 won: interval, close, volume, times of the open and the close.
 CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, {}, 2, {}, {}, 1)"
 
-# The constraint (its name without "ck_", or the kind of message), and the change that must not be possible.
-BROKEN = [
+# The constraint (its name without "ck_", or a pattern of the message) and a change that violates
+# it.
+VIOLATIONS = [
     ("users_role", "UPDATE users SET role = 'ROOT'"),
     (
         "admin_actions_actor",
-        "INSERT INTO admin_actions (id, action, details, began_at) VALUES (NOBODY, 'x', '{}', '2026-01-02')",
+        (
+            "INSERT INTO admin_actions (id, action, details, began_at)"
+            " VALUES (UNKNOWN_ID, 'x', '{}', '2026-01-02')"
+        ),
     ),
     (
         "admin_actions_actor",
-        "INSERT INTO admin_actions SELECT NOBODY, 'x', MIN(id), 'root', NULL, '{}', NULL, NULL, '2026-01-02' FROM users",
+        (
+            "INSERT INTO admin_actions"
+            " SELECT UNKNOWN_ID, 'x', MIN(id), 'root', NULL, '{}', NULL, NULL, '2026-01-02'"
+            " FROM users"
+        ),
     ),
-    (FOREIGN, "INSERT INTO admin_action_outcomes VALUES (NOBODY, 'done', '{}', '2026-01-02')"),
+    (FOREIGN, "INSERT INTO admin_action_outcomes VALUES (UNKNOWN_ID, 'done', '{}', '2026-01-02')"),
     (UNIQUE, "UPDATE users SET email = 'same@example.com'"),
     ("stocks_market", "UPDATE stocks SET market = 'NASDAQ'"),
     ("stocks_kind", "UPDATE stocks SET kind = 'ELW'"),
@@ -78,7 +94,10 @@ BROKEN = [
     ),
     (
         "orders_partially_filled",
-        "UPDATE orders SET status = 'PARTIALLY_FILLED', executed_quantity = 0, finished_at = NULL, next_attempt_at = accepted_at",
+        (
+            "UPDATE orders SET status = 'PARTIALLY_FILLED', executed_quantity = 0,"
+            " finished_at = NULL, next_attempt_at = accepted_at"
+        ),
     ),
     ("orders_limit_price", "UPDATE orders SET order_type = 'LIMIT'"),
     ("orders_limit_price", "UPDATE orders SET limit_price = 70000"),
@@ -95,14 +114,14 @@ BROKEN = [
     ),
     (
         "orders_book_price",
-        "UPDATE orders SET book_price = 1, order_type = 'LIMIT', limit_price = 2, finished_at = NULL, "
-        + OPEN,
+        "UPDATE orders SET book_price = 1, order_type = 'LIMIT', limit_price = 2,"
+        " finished_at = NULL, " + OPEN,
     ),
     ("orders_waits", "UPDATE orders SET finished_at = NULL, " + OPEN),
     ("orders_arriving", "UPDATE orders SET awaiting_first_print = 1"),
     ("orders_arriving", "UPDATE orders SET awaiting_first_print = 2"),
     (UNIQUE, "UPDATE orders SET client_order_id = 'same'"),
-    (FOREIGN, "UPDATE orders SET user_id = NOBODY"),
+    (FOREIGN, "UPDATE orders SET user_id = UNKNOWN_ID"),
     (FOREIGN, "UPDATE orders SET stock_code = 'A999999'"),
     ("order_executions_side", "UPDATE order_executions SET side = 'HOLD'"),
     ("order_executions_positive", "UPDATE order_executions SET fill_number = 0"),
@@ -135,13 +154,16 @@ BROKEN = [
         "UPDATE order_executions SET cost = cost - 1 WHERE side = 'SELL'",
     ),
     (UNIQUE, "UPDATE order_executions SET order_id = (SELECT MIN(id) FROM orders)"),
-    (FOREIGN, "UPDATE order_executions SET order_id = NOBODY WHERE side = 'BUY'"),
-    (FOREIGN, "UPDATE order_executions SET user_id = NOBODY"),
+    (FOREIGN, "UPDATE order_executions SET order_id = UNKNOWN_ID WHERE side = 'BUY'"),
+    (FOREIGN, "UPDATE order_executions SET user_id = UNKNOWN_ID"),
     (FOREIGN, "DELETE FROM order_executions WHERE side = 'BUY'"),
     (UNIQUE, "UPDATE transactions SET sequence = 9"),
     (
         UNIQUE,
-        "UPDATE transactions SET execution_id = (SELECT MIN(id) FROM order_executions) WHERE order_id IS NOT NULL",
+        (
+            "UPDATE transactions SET execution_id = (SELECT MIN(id) FROM order_executions)"
+            " WHERE order_id IS NOT NULL"
+        ),
     ),
     (
         "transactions_(transaction_type|cash_after|trade)",
@@ -160,31 +182,38 @@ BROKEN = [
     ),
     ("transactions_order", "UPDATE transactions SET order_id = NULL WHERE sequence = 2"),
     ("transactions_trade_amount", "UPDATE transactions SET price = price + 1 WHERE sequence = 2"),
-    (FOREIGN, "UPDATE transactions SET user_id = NOBODY WHERE sequence = 3"),
-    (FOREIGN, "UPDATE transactions SET execution_id = NOBODY WHERE sequence = 2"),
+    (FOREIGN, "UPDATE transactions SET user_id = UNKNOWN_ID WHERE sequence = 3"),
+    (FOREIGN, "UPDATE transactions SET execution_id = UNKNOWN_ID WHERE sequence = 2"),
     (
         "transactions_credit",
         "UPDATE transactions SET credit_of = (SELECT id FROM payments) WHERE sequence = 2",
     ),
-    (FOREIGN, "UPDATE transactions SET credit_of = NOBODY WHERE sequence = 4"),
+    (FOREIGN, "UPDATE transactions SET credit_of = UNKNOWN_ID WHERE sequence = 4"),
     (
         UNIQUE,
-        "UPDATE transactions SET credit_of = (SELECT id FROM payments) WHERE transaction_type = 'DEPOSIT'",
+        (
+            "UPDATE transactions SET credit_of = (SELECT id FROM payments)"
+            " WHERE transaction_type = 'DEPOSIT'"
+        ),
     ),
     (
         "transactions_reversal",
-        "UPDATE transactions SET reversal_of = (SELECT MIN(id) FROM payment_cancellations) WHERE sequence = 1",
+        (
+            "UPDATE transactions SET reversal_of = (SELECT MIN(id) FROM payment_cancellations)"
+            " WHERE sequence = 1"
+        ),
     ),
     (
         "transactions_reversal",
         "UPDATE transactions SET reversal_of = NULL WHERE transaction_type = 'REFUND'",
     ),
-    (FOREIGN, "UPDATE transactions SET reversal_of = NOBODY WHERE sequence = 5"),
+    (FOREIGN, "UPDATE transactions SET reversal_of = UNKNOWN_ID WHERE sequence = 5"),
     (
         UNIQUE,
-        """INSERT INTO transactions (id, user_id, sequence, transaction_type, amount, commission, tax, cash_before, cash_after,
-            transaction_date, reversal_of)
-        SELECT user_id, user_id, 99, transaction_type, amount, commission, tax, cash_before, cash_after, transaction_date, reversal_of
+        """INSERT INTO transactions (id, user_id, sequence, transaction_type, amount, commission,
+            tax, cash_before, cash_after, transaction_date, reversal_of)
+        SELECT user_id, user_id, 99, transaction_type, amount, commission,
+            tax, cash_before, cash_after, transaction_date, reversal_of
         FROM transactions WHERE transaction_type = 'REFUND'""",
     ),
     ("payments_(status|reversed_amount|credited_at)", "UPDATE payments SET status = 'GONE'"),
@@ -204,12 +233,15 @@ BROKEN = [
     ),
     (
         "payments_waits",
-        "UPDATE payments SET status = 'PENDING', reversed_amount = 0, credited_at = NULL, next_attempt_at = NULL",
+        (
+            "UPDATE payments SET status = 'PENDING', reversed_amount = 0, credited_at = NULL,"
+            " next_attempt_at = NULL"
+        ),
     ),
     ("payments_looks", "UPDATE payments SET check_count = -1"),
     ("payments_looks", "UPDATE payments SET notification_count = -1"),
     ("payments_finding", "UPDATE payments SET finding = 'paid as agreed'"),
-    (FOREIGN, "UPDATE payments SET user_id = NOBODY"),
+    (FOREIGN, "UPDATE payments SET user_id = UNKNOWN_ID"),
     (FOREIGN, "DELETE FROM payments"),
     ("payment_refunds_(status|finished_at)", "UPDATE payment_refunds SET status = 'GONE'"),
     ("payment_refunds_amount", "UPDATE payment_refunds SET amount = 0"),
@@ -229,19 +261,19 @@ BROKEN = [
     ("payment_refunds_cancellation_id", "UPDATE payment_refunds SET cancellation_id = NULL"),
     ("payment_refunds_failure", "UPDATE payment_refunds SET status = 'FAILED'"),
     ("payment_refunds_failure", "UPDATE payment_refunds SET failure = 'NOTHING_LEFT'"),
-    (FOREIGN, "UPDATE payment_refunds SET payment_id = NOBODY"),
-    (FOREIGN, "UPDATE payment_refunds SET user_id = NOBODY"),
+    (FOREIGN, "UPDATE payment_refunds SET payment_id = UNKNOWN_ID"),
+    (FOREIGN, "UPDATE payment_refunds SET user_id = UNKNOWN_ID"),
     ("payment_cancellations_amount", "UPDATE payment_cancellations SET amount = 0"),
     (UNIQUE, "UPDATE payment_cancellations SET cancellation_id = 'same'"),
     (UNIQUE, "UPDATE payment_cancellations SET refund_id = (SELECT id FROM payment_refunds)"),
-    (FOREIGN, "UPDATE payment_cancellations SET payment_id = NOBODY"),
-    (FOREIGN, "UPDATE payment_cancellations SET refund_id = NOBODY WHERE amount = 2000"),
+    (FOREIGN, "UPDATE payment_cancellations SET payment_id = UNKNOWN_ID"),
+    (FOREIGN, "UPDATE payment_cancellations SET refund_id = UNKNOWN_ID WHERE amount = 2000"),
     ("payment_alerts_kind", "UPDATE payment_alerts SET kind = 'boredom'"),
     ("payment_alerts_times", "UPDATE payment_alerts SET times = 0"),
     ("payment_alerts_note", "UPDATE payment_alerts SET note = 'seen'"),
     ("payment_alerts_note", "UPDATE payment_alerts SET resolved_at = raised_at"),
     (UNIQUE, "INSERT INTO payment_alerts SELECT * FROM payment_alerts"),
-    (FOREIGN, "UPDATE payment_alerts SET payment_id = NOBODY"),
+    (FOREIGN, "UPDATE payment_alerts SET payment_id = UNKNOWN_ID"),
     (
         "portfolios_(quantity|reserved_quantity)",
         "UPDATE portfolios SET quantity = -1, cost = 0, buy_commission = 0",
@@ -258,29 +290,45 @@ BROKEN = [
     ("account_events_id", "UPDATE account_events SET id = 0 WHERE id = 1"),
     ("account_events_kind", "UPDATE account_events SET kind = 'gift'"),
     (UNIQUE, "UPDATE account_events SET id = 2"),
-    (FOREIGN, "UPDATE account_events SET user_id = NOBODY WHERE id = 2"),
+    (FOREIGN, "UPDATE account_events SET user_id = UNKNOWN_ID WHERE id = 2"),
     (FOREIGN, "DELETE FROM users"),
     (FOREIGN, "DELETE FROM stocks"),
     (
         "idempotency_receipts_answer",
-        "INSERT INTO idempotency_receipts VALUES ('s', 'k', NOBODY, NOBODY, '2026-01-01', 200, NULL, NULL, '2026-01-01')",
+        (
+            "INSERT INTO idempotency_receipts"
+            " VALUES ('s', 'k', UNKNOWN_ID, UNKNOWN_ID, '2026-01-01', 200, NULL, NULL,"
+            " '2026-01-01')"
+        ),
     ),
     (
         "pending_fills_positive",
-        "INSERT INTO pending_fills SELECT id, 1, 0, 1, 'r', 's', 1, '2026-01-01', '2026-01-01' FROM orders",
+        (
+            "INSERT INTO pending_fills"
+            " SELECT id, 1, 0, 1, 'r', 's', 1, '2026-01-01', '2026-01-01' FROM orders"
+        ),
     ),
     ("match_cursors_shard", "INSERT INTO match_cursors VALUES (1, 1, 0, '2026-01-01')"),
     (
         "trading_halts_running",
-        "INSERT INTO trading_halts VALUES (NOBODY, 2, NULL, '2026-01-01', NOBODY, NULL, NULL)",
+        (
+            "INSERT INTO trading_halts"
+            " VALUES (UNKNOWN_ID, 2, NULL, '2026-01-01', UNKNOWN_ID, NULL, NULL)"
+        ),
     ),
     (
         "trading_halts_resumed_at",
-        "INSERT INTO trading_halts VALUES (NOBODY, NULL, NULL, '2026-01-01', NOBODY, NULL, NULL)",
+        (
+            "INSERT INTO trading_halts"
+            " VALUES (UNKNOWN_ID, NULL, NULL, '2026-01-01', UNKNOWN_ID, NULL, NULL)"
+        ),
     ),
     (
         "trading_halts_resumed_by",
-        "INSERT INTO trading_halts VALUES (NOBODY, NULL, NULL, '2026-01-01', NOBODY, '2026-01-01', NULL)",
+        (
+            "INSERT INTO trading_halts"
+            " VALUES (UNKNOWN_ID, NULL, NULL, '2026-01-01', UNKNOWN_ID, '2026-01-01', NULL)"
+        ),
     ),
     ("account_halts_running", ACCOUNT_HALT.format("2", "'administrator'", "NULL", "NULL", "NULL")),
     ("account_halts_cause", ACCOUNT_HALT.format("1", "'whim'", "NULL", "NULL", "NULL")),
@@ -290,7 +338,7 @@ BROKEN = [
     ),
     (
         "account_halts_resumed_by",
-        ACCOUNT_HALT.format("1", "'administrator'", "NULL", "NOBODY", "NULL"),
+        ACCOUNT_HALT.format("1", "'administrator'", "NULL", "UNKNOWN_ID", "NULL"),
     ),
     ("account_halts_note", ACCOUNT_HALT.format("1", "'administrator'", "NULL", "NULL", "'x'")),
     (
@@ -321,16 +369,25 @@ BROKEN = [
     ("candle_cursors_id", "INSERT INTO candle_cursors VALUES (2, 1, '2026-01-02')"),
     (
         "watchlist_directories_position",
-        "INSERT INTO watchlist_directories SELECT NOBODY, user_id, 'x', -1, created_at FROM watchlist_directories LIMIT 1",
+        (
+            "INSERT INTO watchlist_directories"
+            " SELECT UNKNOWN_ID, user_id, 'x', -1, created_at FROM watchlist_directories LIMIT 1"
+        ),
     ),
     (
         UNIQUE,
-        "INSERT INTO watchlist_directories SELECT NOBODY, user_id, name, 1, created_at FROM watchlist_directories",
+        (
+            "INSERT INTO watchlist_directories"
+            " SELECT UNKNOWN_ID, user_id, name, 1, created_at FROM watchlist_directories"
+        ),
     ),
     ("watchlist_items_position", "UPDATE watchlist_items SET position = -1"),
     (
         UNIQUE,
-        "INSERT INTO watchlist_items SELECT NOBODY, directory_id, stock_code, 1, NULL, created_at FROM watchlist_items",
+        (
+            "INSERT INTO watchlist_items"
+            " SELECT UNKNOWN_ID, directory_id, stock_code, 1, NULL, created_at FROM watchlist_items"
+        ),
     ),
     (FOREIGN, "UPDATE watchlist_items SET stock_code = 'A999999'"),
     (FOREIGN, "DELETE FROM watchlist_items"),
@@ -376,7 +433,7 @@ BROKEN = [
         "price_alerts_tick_price",
         "UPDATE price_alerts SET approach = 'FROM_ABOVE' WHERE kind = 'target_price'",
     ),
-    (FOREIGN, "UPDATE price_alerts SET item_id = NOBODY WHERE kind = 'lower_price'"),
+    (FOREIGN, "UPDATE price_alerts SET item_id = UNKNOWN_ID WHERE kind = 'lower_price'"),
     ("alert_cursors_id", "INSERT INTO alert_cursors VALUES (2, 0)"),
     (
         "exchange_days_closed",
@@ -388,15 +445,20 @@ BROKEN = [
     ),
     (
         FOREIGN,
-        "INSERT INTO sign_in_sessions VALUES (NOBODY, NOBODY, NOBODY, '2026-01-01', '2026-01-01', NULL, NULL)",
+        (
+            "INSERT INTO sign_in_sessions"
+            " VALUES (UNKNOWN_ID, UNKNOWN_ID, UNKNOWN_ID, '2026-01-01', '2026-01-01', NULL, NULL)"
+        ),
     ),
 ]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mariadb", "mysql"])
 def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[TradingHarness]:
-    """Books on which one user bought, sold, paid and got some of it back, and was told of a price, and another one only registered; no test here
-    changes anything in them."""
+    """Data of a user who bought, sold, paid, got a part refunded and has a fired price alert.
+
+    A second user only registered. No test in this file changes the data.
+    """
     uri = request.getfixturevalue(f"migrated_{request.param}")
     with opened(settings_for(uri, valkey_server.url)) as harness:
         user = harness.user()
@@ -413,31 +475,33 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Tr
         yield harness
 
 
-@pytest.mark.parametrize(("constraint", "change"), BROKEN, ids=[f"{i}" for i in range(len(BROKEN))])
-def test_a_row_that_breaks_an_invariant_is_refused(
+@pytest.mark.parametrize(
+    ("constraint", "change"), VIOLATIONS, ids=[f"{i}" for i in range(len(VIOLATIONS))]
+)
+def test_change_that_violates_a_constraint_is_refused(
     traded: TradingHarness, constraint: str, change: str
 ) -> None:
-    """The change fails, and the message names the constraint that guards against it."""
-    named = constraint if " " in constraint else rf"ck_{constraint}\b"
-    with traded.core.database.engine.connect() as connection, pytest.raises(DBAPIError) as refused:
-        connection.execute(text(change.replace("NOBODY", NOBODY)))
-    assert re.search(named, str(refused.value.orig)), refused.value.orig
+    pattern = constraint if " " in constraint else rf"ck_{constraint}\b"
+    with traded.core.database.engine.connect() as connection, pytest.raises(DBAPIError) as raised:
+        connection.execute(text(change.replace("UNKNOWN_ID", UNKNOWN_ID)))
+    assert re.search(pattern, str(raised.value.orig)), raised.value.orig
 
 
-def test_every_check_is_tried() -> None:
-    """A new CHECK needs a row here that it refuses."""
+def test_every_check_constraint_has_a_violation() -> None:
     from trading.db.declarative import Base
 
-    tried = "|".join(f"ck_({constraint})" for constraint, _ in BROKEN if " " not in constraint)
+    covered = "|".join(
+        f"ck_({constraint})" for constraint, _ in VIOLATIONS if " " not in constraint
+    )
     names = {
         str(constraint.name)
         for table in Base.metadata.sorted_tables
         for constraint in table.constraints
         if str(constraint.name).startswith("ck_")
     }
-    assert {name for name in names if not re.fullmatch(tried, name)} == set()
+    assert {name for name in names if not re.fullmatch(covered, name)} == set()
 
 
-def test_the_books_under_test_are_sound(traded: TradingHarness) -> None:
-    """The refusals come from the changes, not from what was there before."""
+def test_initial_data_has_no_breaches(traded: TradingHarness) -> None:
+    """Shows that the refusals come from the changes."""
     assert traded.breaches() == []

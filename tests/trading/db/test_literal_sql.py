@@ -1,4 +1,4 @@
-"""Statements whose text is put together by hand: where there are any, and that nothing gets into them that could be anything but a value."""
+"""Tests of SQL built as text: only reviewed files build it, from safe values."""
 
 import ast
 from datetime import UTC, datetime
@@ -23,8 +23,9 @@ from trading.db.upsert import upsert
 from trading.orders.order_book import TradedRange, orders_crossed
 from trading.stocks.tables import STOCKS
 
-# Each of these was read: what stands in its text is a constant of ours, a table's own name, a whole number, or a checked code or id.
-READ = {
+# Each file was reviewed: its SQL contains only constants, tables' names, integers and validated
+# codes or ids.
+REVIEWED = {
     "trading/account_events/rows.py",
     "trading/operations/backups/mysql.py",
     "trading/db/transactions.py",
@@ -53,9 +54,8 @@ HOSTILE = [
 ]
 
 
-def test_statements_are_written_by_hand_in_these_places_only() -> None:
-    """A new one has to be read with this question in mind, and be named here."""
-    by_hand = {"text", "exec_driver_sql", "literal_column"}
+def test_only_reviewed_files_build_sql_as_text() -> None:
+    text_functions = {"text", "exec_driver_sql", "literal_column"}
     found = set()
     for path in python_files("trading", "webapp", "workers", "launcher"):
         imported = {
@@ -71,15 +71,15 @@ def test_statements_are_written_by_hand_in_these_places_only() -> None:
                     if isinstance(node.func, ast.Attribute)
                     else getattr(node.func, "id", "")
                 )
-                if called in by_hand and (called in imported or called == "exec_driver_sql"):
+                if called in text_functions and (called in imported or called == "exec_driver_sql"):
                     found.add(str(path))
-    assert found == READ
+    assert found == REVIEWED
 
 
-def test_columns_of_an_upsert_are_named_by_the_program() -> None:
-    """What stands in its text are names of columns, also in what is merged; a name that is none of the table's never reaches a database."""
+def test_upsert_columns_are_literals_and_exist() -> None:
+    """Includes merged columns; the names become part of the statement's text."""
     columns = {column.name for table in Base.metadata.sorted_tables for column in table.columns}
-    named = 0
+    calls = 0
     for path in python_files("trading"):
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "upsert":
@@ -88,13 +88,12 @@ def test_columns_of_an_upsert_are_named_by_the_program() -> None:
                         assert {ast.literal_eval(each) for each in keyword.value.elts} <= columns, (
                             path
                         )
-                        named += 1
-    assert named > 5
+                        calls += 1
+    assert calls > 5
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_values_of_an_upsert_are_bound(harness: TradingHarness, hostile: str) -> None:
-    """Whatever they hold stands beside the text, and comes back as it was."""
+def test_upsert_values_are_bound_parameters(harness: TradingHarness, hostile: str) -> None:
     stock = rows(harness, "SELECT * FROM stocks WHERE code = :code", code=SAMSUNG)[0]
     row = {**stock, "name": hostile, "updated_at": harness.clock()}
     with statements_counted(harness.core.database.engine) as sent:
@@ -108,7 +107,7 @@ def test_values_of_an_upsert_are_bound(harness: TradingHarness, hostile: str) ->
     )
 
 
-anything = st.recursive(
+json_values = st.recursive(
     st.integers(-(2**53), 2**53)
     | st.booleans()
     | st.none()
@@ -124,13 +123,15 @@ anything = st.recursive(
 @given(
     data=st.dictionaries(
         st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
-        anything,
+        json_values,
         max_size=4,
     )
 )
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_an_events_data_comes_back_as_it_was(harness: TradingHarness, data: dict[str, Any]) -> None:
-    """It stands in the statement as hexadecimal digits, so no quotation mark and no backslash of it means anything."""
+def test_event_data_is_stored_unchanged(harness: TradingHarness, data: dict[str, Any]) -> None:
+    """The statement contains the data as hexadecimal digits, so quotation marks and backslashes
+    have no effect.
+    """
     user = harness.user()
     last = harness.core.read(account_events.last_event_id, user)
     event = AccountEvent(
@@ -155,10 +156,9 @@ def test_an_events_data_comes_back_as_it_was(harness: TradingHarness, data: dict
     ],
     ids=lambda changed: next(iter(changed)),
 )
-def test_an_event_of_other_types_is_no_statement(
+def test_event_of_wrong_types_raises_before_a_statement_is_sent(
     harness: TradingHarness, changed: dict[str, Any]
 ) -> None:
-    """What is no id, number, kind or time fails before anything is sent."""
     event = AccountEvent(
         user_id=uuid4(),
         id=1,
@@ -199,16 +199,17 @@ def test_an_event_of_other_types_is_no_statement(
         *HOSTILE,
     ],
 )
-def test_the_book_is_asked_for_codes_only(harness: TradingHarness, code: str) -> None:
-    """What is not letter by letter a product code, or no whole number, is never part of the question."""
+def test_order_book_query_refuses_invalid_codes_and_prices(
+    harness: TradingHarness, code: str
+) -> None:
     with pytest.raises(ValueError, match="product code"):
         harness.core.read(orders_crossed, [TradedRange(code, 1, 2)])
     with pytest.raises(ValueError, match="format"):
         harness.core.read(orders_crossed, [TradedRange(SAMSUNG, "1 OR 1=1", 2)])  # type: ignore[arg-type]
 
 
-def test_the_audit_asks_what_stands_in_the_program() -> None:
-    """Its statements are made when it is loaded, so nothing of a request or of a row can be in them; each only reads."""
+def test_audit_statements_are_constant_and_only_read() -> None:
+    """They are built at import, so no data of requests or rows can be part of them."""
     assert len(CHECKS) > 30
     for check in CHECKS:
         for statement in (check.population, check.figure, check.faults):

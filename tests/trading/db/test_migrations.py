@@ -1,6 +1,6 @@
-"""The migrations: up, down and up again on each kind of database.
+"""Tests of the migrations: up, down and up again on each kind of database.
 
-Nothing in them is known to MariaDB alone.
+The migrations use no feature that only MariaDB has.
 """
 
 import re
@@ -28,7 +28,7 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 
 
 def on_database(uri: str, *commands: Callable[[], object]) -> set[str]:
-    """Run Flask-Migrate's commands; the tables that are there afterwards."""
+    """Run Flask-Migrate's commands; return the tables that exist afterwards."""
     core = trading_core.build(settings_for(uri, NO_REDIS))
     try:
         with create_app(core).app_context():
@@ -40,15 +40,14 @@ def on_database(uri: str, *commands: Callable[[], object]) -> set[str]:
 
 
 @pytest.mark.every_database
-def test_up_checked_down_and_up_again(empty_uri: str) -> None:
-    """A fresh upgrade makes exactly the tables of the models (`alembic check` agrees), a downgrade takes all away, and it goes again."""
+def test_upgrade_matches_the_models_and_can_be_repeated_after_a_downgrade(empty_uri: str) -> None:
     assert on_database(empty_uri, upgrade, check) == TABLES
     assert on_database(empty_uri, lambda: downgrade(revision="base")) == set()
     assert on_database(empty_uri, upgrade, upgrade, check) == TABLES
 
 
-def test_the_constraints_of_the_models_are_those_of_the_migrations(empty_uri: str) -> None:
-    """`alembic check` does not look at CHECKs: each one of the models is in the database by its name, and no other."""
+def test_check_constraints_of_models_and_migrations_are_the_same(empty_uri: str) -> None:
+    """`alembic check` does not compare CHECK constraints."""
     on_database(empty_uri, upgrade)
     core = trading_core.build(settings_for(empty_uri, NO_REDIS))
     inspector = inspect(core.database.engine)
@@ -58,20 +57,20 @@ def test_the_constraints_of_the_models_are_those_of_the_migrations(empty_uri: st
         for constraint in inspector.get_check_constraints(table)
     }
     core.close()
-    named = {
+    declared = {
         (table.name, str(constraint.name))
         for table in Base.metadata.sorted_tables
         for constraint in table.constraints
         if constraint.__visit_name__ in {"check_constraint", "table_or_column_check_constraint"}
     }
-    assert found == named
-    assert len(named) > 40
+    assert found == declared
+    assert len(declared) > 40
 
 
-def test_the_sql_for_mysql_has_nothing_that_only_mariadb_knows(
+def test_sql_for_mysql_uses_no_feature_of_mariadb(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Rendered offline for the plain mysql dialect it names every table and none of MariaDB's own words."""
+    """The SQL is rendered offline for the plain MySQL dialect and creates every table."""
     core = trading_core.build(settings_for("mysql+pymysql://nobody@127.0.0.1:1/none", NO_REDIS))
     with create_app(core).app_context():
         upgrade(sql=True)
@@ -90,12 +89,12 @@ def test_the_sql_for_mysql_has_nothing_that_only_mariadb_knows(
 
 
 def without_names(sql: str) -> str:
-    """Our own column may be called sequence; MariaDB's word stands in capitals."""
+    """Return the SQL without columns called sequence; MariaDB's keyword is in capitals."""
     return re.sub(r"[a-z_]*sequence[a-z_]*", "", sql)
 
 
-def test_a_half_made_schema_is_finished_on_sqlite(tmp_path: Path) -> None:
-    """A migration that fails leaves nothing on SQLite, so that the next run begins from the start."""
+def test_failed_migration_leaves_nothing_on_sqlite(tmp_path: Path) -> None:
+    """The next run begins from the start."""
     uri = f"sqlite:///{tmp_path / 'half.db'}"
     core = trading_core.build(settings_for(uri, NO_REDIS))
     with core.database.engine.begin() as connection:
@@ -106,11 +105,14 @@ def test_a_half_made_schema_is_finished_on_sqlite(tmp_path: Path) -> None:
     assert on_database(uri) == {"stocks"}
 
 
-def test_whoever_has_an_account_gets_a_default_directory(empty_uri: str) -> None:
-    """Also one that was opened before watchlists; not one that was closed."""
+def test_existing_account_gets_a_default_watchlist_directory(empty_uri: str) -> None:
+    """Includes accounts opened before watchlists existed, except for closed ones."""
     on_database(empty_uri, lambda: upgrade(revision="0005"))
     core = trading_core.build(settings_for(empty_uri, NO_REDIS))
-    user = "INSERT INTO users VALUES (X'{}', '{}', '이름', '', 'USER', '2026-01-02 03:04:05.000006', {})"
+    user = (
+        "INSERT INTO users VALUES (X'{}', '{}', '이름', '', 'USER', '2026-01-02"
+        " 03:04:05.000006', {})"
+    )
     with core.database.engine.begin() as connection:
         connection.exec_driver_sql(user.format("11" * 16, "here@example.com", "NULL"))
         connection.exec_driver_sql(user.format("22" * 16, "gone@example.com", "'2026-01-03'"))
@@ -128,13 +130,18 @@ def test_whoever_has_an_account_gets_a_default_directory(empty_uri: str) -> None
 
 
 def test_renamed_tables_keep_their_rows(empty_uri: str) -> None:
-    """0011 renames tables and columns; the rows survive an upgrade, a downgrade and an upgrade."""
+    """Migration 0011 renames tables and columns; rows survive an upgrade, a downgrade and an
+    upgrade.
+    """
     on_database(empty_uri, lambda: upgrade(revision="0010"))
     core = trading_core.build(settings_for(empty_uri, NO_REDIS))
     user = "11" * 16
     with core.database.engine.begin() as connection:
         for statement in (
-            f"INSERT INTO users VALUES (X'{user}', 'a@example.com', '이름', '', 'USER', '2026-01-02', NULL)",
+            (
+                f"INSERT INTO users VALUES (X'{user}', 'a@example.com', '이름', '', 'USER',"
+                " '2026-01-02', NULL)"
+            ),
             "INSERT INTO audit_looks VALUES (1, '2026-01-02 03:04:05', 7, 80)",
             DAY.format(user),
         ):

@@ -1,4 +1,4 @@
-"""The transaction runner: what is committed, what is rolled back, what is sent and what is seen."""
+"""Tests of the transaction runner: commits, rollbacks, messages and isolation."""
 
 import signal
 import threading
@@ -17,12 +17,11 @@ from trading.db.ids import new_id
 from trading.db.transactions import Database, DatabaseUnavailable, after_commit, before_commit
 
 
-class Refused(Exception):
+class UseCaseError(Exception):
     """An error of a use case."""
 
 
-def test_a_result_comes_back_committed(harness: TradingHarness) -> None:
-    """What the work returned is returned, and another connection sees what it did."""
+def test_result_is_returned_after_the_commit(harness: TradingHarness) -> None:
     counter = Counter(harness)
 
     def work(session: Session) -> str:
@@ -33,42 +32,42 @@ def test_a_result_comes_back_committed(harness: TradingHarness) -> None:
     assert counter.value(harness.core.database) == 1
 
 
-def test_an_error_rolls_everything_back_and_passes_through(harness: TradingHarness) -> None:
-    """An exception undoes the statements before it, sends nothing, is not retried and reaches the caller as it was."""
-    counter, tries = Counter(harness), []
+def test_error_of_the_work_rolls_back_and_is_raised_unchanged(harness: TradingHarness) -> None:
+    """No message is sent, and the work is not retried."""
+    counter, attempts = Counter(harness), []
 
     def work(session: Session) -> None:
-        tries.append(1)
+        attempts.append(1)
         counter.step(session)
         after_commit(session, "never")
-        raise Refused
+        raise UseCaseError
 
-    with pytest.raises(Refused):
+    with pytest.raises(UseCaseError):
         harness.core.database.transaction(work)
-    assert (counter.value(harness.core.database), len(tries), harness.sent) == (0, 1, [])
+    assert (counter.value(harness.core.database), len(attempts), harness.sent) == (0, 1, [])
 
 
-def test_a_broken_constraint_is_not_retried(harness: TradingHarness) -> None:
-    """A fault that the same work would meet again passes at once."""
-    tries = []
+def test_constraint_violation_is_not_retried(harness: TradingHarness) -> None:
+    attempts = []
 
     def work(session: Session) -> None:
-        tries.append(1)
+        attempts.append(1)
         session.execute(text("UPDATE virtual_balances SET reserved_cash = -1"))
 
     harness.user()
     with pytest.raises(DBAPIError, match=r"(?i)constraint"):
         harness.core.database.transaction(work)
-    assert len(tries) == 1
+    assert len(attempts) == 1
 
 
 def test_messages_are_sent_after_the_commit(database_uri: str, valkey_url: str) -> None:
-    """At the moment of sending, another connection sees the rows already, and the order of the messages is kept."""
+    """Another connection sees the rows when the messages are delivered; they keep their order."""
     with opened(settings_for(database_uri, valkey_url)) as harness:
         counter = Counter(harness)
-        seen: list[tuple[list[object], int]] = []
+        deliveries: list[tuple[list[object], int]] = []
         database = Database(
-            database_uri, deliver=lambda sent: seen.append((list(sent), counter.value(database)))
+            database_uri,
+            deliver=lambda sent: deliveries.append((list(sent), counter.value(database))),
         )
 
         def work(session: Session) -> None:
@@ -78,47 +77,45 @@ def test_messages_are_sent_after_the_commit(database_uri: str, valkey_url: str) 
 
         database.transaction(work)
         database.close()
-    assert seen == [(["one", "two"], 1)]
+    assert deliveries == [(["one", "two"], 1)]
 
 
-def test_last_work_comes_behind_everything_else(harness: TradingHarness) -> None:
-    """Asked for twice it is done once, in the same transaction, after the statements that follow its asking; its error undoes all."""
-    counter, seen = Counter(harness), []
+def test_before_commit_work_runs_once_after_all_other_statements(harness: TradingHarness) -> None:
+    """Registering it twice runs it once; its error rolls everything back."""
+    counter, counts = Counter(harness), []
 
-    def last(session: Session) -> None:
-        seen.append(counter.seen(session))
-        after_commit(session, "from the last work")
-        if len(seen) == 2:
-            raise Refused
+    def before(session: Session) -> None:
+        counts.append(counter.stored(session))
+        after_commit(session, "before commit")
+        if len(counts) == 2:
+            raise UseCaseError
 
     def work(session: Session) -> None:
-        before_commit(session, last)
+        before_commit(session, before)
         counter.step(session)
-        before_commit(session, last)
+        before_commit(session, before)
 
-    start = harness.core.read(counter.seen)
+    start = harness.core.read(counter.stored)
     harness.core.database.transaction(work)
-    assert (seen, harness.sent) == ([start + 1], ["from the last work"])
-    with pytest.raises(Refused):
+    assert (counts, harness.sent) == ([start + 1], ["before commit"])
+    with pytest.raises(UseCaseError):
         harness.core.database.transaction(work)
     assert (counter.value(harness.core.database), len(harness.sent)) == (1, 1)
 
 
-def test_reading_keeps_nothing(harness: TradingHarness) -> None:
-    """What a reader writes by mistake is rolled back."""
+def test_read_rolls_back_writes(harness: TradingHarness) -> None:
     counter = Counter(harness)
     harness.core.read(counter.step)
     assert counter.value(harness.core.database) == 0
 
 
-def test_a_snapshot_sees_one_state(harness: TradingHarness) -> None:
-    """Between two looks of one snapshot another transaction commits, and the second look sees what the first saw."""
+def test_snapshot_does_not_see_later_commits(harness: TradingHarness) -> None:
     counter, database = Counter(harness), harness.core.database
 
     def work(session: Session) -> tuple[int, int]:
-        before = counter.seen(session)
+        before = counter.stored(session)
         database.transaction(counter.step)
-        return before, counter.seen(session)
+        return before, counter.stored(session)
 
     before, after = database.snapshot(work)
     assert before == after
@@ -126,7 +123,7 @@ def test_a_snapshot_sees_one_state(harness: TradingHarness) -> None:
 
 
 def test_readers_do_not_wait_for_writers(harness: TradingHarness) -> None:
-    """While a transaction holds its locks, a reader gets the state before it; a reader that waited would never end."""
+    """A reader gets the state before the open transaction; waiting would never end."""
     counter, database = Counter(harness), harness.core.database
 
     def work(session: Session) -> int:
@@ -136,14 +133,16 @@ def test_readers_do_not_wait_for_writers(harness: TradingHarness) -> None:
     assert database.transaction(work) == 0
 
 
-def test_read_modify_write_on_sqlite_loses_nothing(migrated_sqlite: str, valkey_url: str) -> None:
-    """Two threads read, add one and write, many times: BEGIN IMMEDIATE keeps every one of their steps."""
+def test_concurrent_read_modify_write_on_sqlite_loses_no_update(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
+    """BEGIN IMMEDIATE serializes the transactions of two threads."""
     steps = 40
     with opened(settings_for(migrated_sqlite, valkey_url)) as harness:
         counter, database = Counter(harness), harness.core.database
 
         def add_one(session: Session) -> None:
-            value = counter.seen(session)
+            value = counter.stored(session)
             session.execute(
                 text("UPDATE virtual_balances SET transaction_count = :value"), {"value": value + 1}
             )
@@ -160,49 +159,49 @@ def test_read_modify_write_on_sqlite_loses_nothing(migrated_sqlite: str, valkey_
         assert counter.value(database) == 2 * steps
 
 
-@pytest.mark.parametrize("ask", ["transaction", "read", "snapshot"])
-def test_a_server_that_is_away_is_a_database_unavailable(ask: str) -> None:
-    """Where nothing listens, each way of asking fails with an error of this package."""
+@pytest.mark.parametrize("method", ["transaction", "read", "snapshot"])
+def test_unreachable_server_raises_database_unavailable(method: str) -> None:
     database = Database(f"mysql+pymysql://root@127.0.0.1:{free_port()}/none")
     with pytest.raises(DatabaseUnavailable):
-        getattr(database, ask)(lambda session: session.execute(text("SELECT 1")))
+        getattr(database, method)(lambda session: session.execute(text("SELECT 1")))
     database.close()
 
 
-def test_a_used_up_pool_is_a_database_unavailable(server_uri: str) -> None:
-    """When every connection is busy for longer than a caller may wait, he is told so."""
+def test_exhausted_pool_raises_database_unavailable(server_uri: str) -> None:
     database = Database(server_uri, pool_size=1)
     with database.engine.connect(), database.engine.connect(), pytest.raises(DatabaseUnavailable):
         database.transaction(lambda session: session.execute(text("SELECT 1")))
     database.close()
 
 
-@pytest.mark.parametrize("ask", ["transaction", "read"])
-def test_what_interrupts_a_statement_passes_through(server_uri: str, ask: str) -> None:
-    """As a task's time limit does: it is no fault of the database, so the work is not done again; and the next work finds a connection that is sound."""
-    database, tries = Database(server_uri, pool_size=1), []
+@pytest.mark.parametrize("method", ["transaction", "read"])
+def test_exception_that_interrupts_a_statement_is_raised_without_a_retry(
+    server_uri: str, method: str
+) -> None:
+    """For example a task's time limit. The next transaction gets a working connection."""
+    database, attempts = Database(server_uri, pool_size=1), []
 
-    def ring(*_signal: object) -> None:
-        raise Refused
+    def interrupt(*_signal: object) -> None:
+        raise UseCaseError
 
     def work(session: Session) -> None:
-        tries.append(1)
+        attempts.append(1)
         session.execute(text("SELECT SLEEP(10)"))
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGALRM, interrupt)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with pytest.raises(Refused):
-            getattr(database, ask)(work)
+        with pytest.raises(UseCaseError):
+            getattr(database, method)(work)
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert len(tries) == 1
-    assert getattr(database, ask)(lambda session: session.scalar(text("SELECT 1"))) == 1
+    assert len(attempts) == 1
+    assert getattr(database, method)(lambda session: session.scalar(text("SELECT 1"))) == 1
     database.close()
 
 
 def test_statements_are_counted_only_inside_the_block(harness: TradingHarness) -> None:
-    """The counter that other tests rely on: it sees each statement once and ends with its block."""
+    """Other tests rely on this counter: it counts each statement once and ends with its block."""
     counter, database = Counter(harness), harness.core.database
     with statements_counted(database.engine) as statements:
         database.transaction(counter.step)
@@ -212,8 +211,8 @@ def test_statements_are_counted_only_inside_the_block(harness: TradingHarness) -
     assert not any(statement.startswith("SELECT transaction_count") for statement in statements)
 
 
-def test_connections_share_what_they_need_for_tls(server_uri: str) -> None:
-    """To make it anew for each would read all certificates of the machine each time."""
+def test_connections_share_one_tls_context(server_uri: str) -> None:
+    """Creating a context reads all certificates of the machine."""
     database = Database(server_uri)
     with closing(database), database.engine.connect() as one, database.engine.connect() as other:
         first, second = (connection.connection.driver_connection for connection in (one, other))
@@ -222,8 +221,10 @@ def test_connections_share_what_they_need_for_tls(server_uri: str) -> None:
         assert first.ctx is second.ctx
 
 
-def test_a_long_list_stays_a_list_on_mariadb(migrated_mariadb: str) -> None:
-    """By its own default MariaDB makes a subquery of a thousand values, and may lock every row of the table to find theirs."""
+def test_mariadb_does_not_convert_long_lists_to_subqueries(migrated_mariadb: str) -> None:
+    """By default MariaDB converts a list of a thousand values to a subquery and may lock every row
+    of the table.
+    """
     ids = bindparam("ids", [new_id().bytes for _ in range(1_000)], expanding=True)
     plan = text("EXPLAIN SELECT 1 FROM orders WHERE id IN :ids FOR UPDATE").bindparams(ids)
     database = Database(migrated_mariadb)

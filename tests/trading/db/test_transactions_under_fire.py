@@ -1,4 +1,4 @@
-"""The transaction runner against a real server that deadlocks, times out, and loses connections at the worst moments."""
+"""Tests of the transaction runner with deadlocks, lock timeouts and lost connections."""
 
 import gc
 import threading
@@ -27,22 +27,24 @@ from trading.db.transactions import (
 
 
 @pytest.mark.every_database
-def test_a_deadlock_is_retried_and_both_succeed(server_harness: TradingHarness) -> None:
-    """Two threads lock two rows crosswise: the server kills one, the runner runs it again, each step is there once."""
+def test_deadlocked_transaction_is_retried_and_both_commit(server_harness: TradingHarness) -> None:
+    """Two threads lock two rows in opposite order: the server rolls one back, and its retry adds
+    each step once.
+    """
     database = server_harness.core.database
     one, other = Counter(server_harness), Counter(server_harness)
-    both_hold_one = threading.Barrier(2)
-    tries: list[int] = []
+    both_hold_a_lock = threading.Barrier(2)
+    attempts: list[int] = []
 
     def crosswise(first: Counter, second: Counter) -> Callable[[Session], None]:
-        mine: list[int] = []
+        own_attempts: list[int] = []
 
         def work(session: Session) -> None:
-            mine.append(1)
-            tries.append(1)
+            own_attempts.append(1)
+            attempts.append(1)
             first.step(session)
-            if len(mine) == 1:
-                both_hold_one.wait(DEADLINE_S)
+            if len(own_attempts) == 1:
+                both_hold_a_lock.wait(DEADLINE_S)
             second.step(session)
             after_commit(session, first)
 
@@ -53,25 +55,27 @@ def test_a_deadlock_is_retried_and_both_succeed(server_harness: TradingHarness) 
         lambda: database.transaction(crosswise(other, one)),
     )
     assert (one.value(database), other.value(database)) == (2, 2)
-    assert len(tries) >= 3
+    assert len(attempts) >= 3
     assert len(server_harness.sent) == 2
 
 
 @pytest.mark.every_database
-def test_a_lock_wait_timeout_undoes_the_statements_before_it(
+def test_lock_wait_timeout_rolls_back_earlier_statements(
     server_harness: TradingHarness,
 ) -> None:
-    """Error 1205 leaves the transaction open with its first statement; the runner rolls it back, so the retry counts once."""
+    """Error 1205 leaves the transaction open with its first statement. The runner rolls it back, so
+    that the retry counts once.
+    """
     database = server_harness.core.database
     free, held = Counter(server_harness), Counter(server_harness)
     holder = database.engine.connect()
     holder_session = Session(holder)
     held.step(holder_session)
-    tries: list[int] = []
+    attempts: list[int] = []
 
     def work(session: Session) -> None:
-        tries.append(1)
-        if len(tries) == 2:
+        attempts.append(1)
+        if len(attempts) == 2:
             holder_session.rollback()
         session.execute(text("SET SESSION innodb_lock_wait_timeout = 1"))
         free.step(session)
@@ -79,13 +83,13 @@ def test_a_lock_wait_timeout_undoes_the_statements_before_it(
 
     database.transaction(work)
     holder.close()
-    assert len(tries) == 2
+    assert len(attempts) == 2
     assert (free.value(database), held.value(database)) == (1, 1)
 
 
 def test_reason_of_each_retry_is_reported(server_harness: TradingHarness, server_kind: str) -> None:
-    """In one of few words, each time but the last, after which nothing is run any more."""
-    # The shortest that each server takes, in seconds.
+    """The reason is reported for every attempt but the last, which is not retried."""
+    # The shortest timeout that each server accepts, in seconds.
     lock_wait = {"mariadb": 0, "mysql": 1}[server_kind]
     reasons: list[str] = []
     uri = server_harness.core.database.engine.url.render_as_string(hide_password=False)
@@ -110,34 +114,35 @@ def test_reason_of_each_retry_is_reported(server_harness: TradingHarness, server
                 database.transaction(work)
     database.close()
 
-    again = ATTEMPTS - 1
-    assert reasons == [*["deadlock"] * again, *["lock-wait"] * again, *["connection"] * again]
+    retries = ATTEMPTS - 1
+    assert reasons == [*["deadlock"] * retries, *["lock-wait"] * retries, *["connection"] * retries]
 
 
-def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(
+def test_rollback_is_sent_only_after_a_read_or_a_failure(
     server_harness: TradingHarness,
 ) -> None:
-    """None after a COMMIT, one after a read, and one after a statement that failed: a failure leaves no transaction open."""
+    """None is sent after a COMMIT; a failed statement leaves no transaction open."""
     database, counter = server_harness.core.database, Counter(server_harness)
 
     def rollbacks() -> int:
         counts = text("SHOW SESSION STATUS LIKE 'Com_rollback'")
-        with only.engine.connect() as connection:
+        with single.engine.connect() as connection:
             return int(connection.execute(counts).one()[1])
 
     def fail(session: Session) -> None:
         session.execute(text("UPDATE no_such_table SET one = 1"))
 
-    only = Database(database.engine.url.render_as_string(hide_password=False), pool_size=1)
-    before = rollbacks()  # Itself a read, with one at its end.
-    only.transaction(counter.step)
+    uri = database.engine.url.render_as_string(hide_password=False)
+    single = Database(uri, pool_size=1)
+    before = rollbacks()  # A read, which itself ends with a rollback.
+    single.transaction(counter.step)
     after_commit = rollbacks()
-    only.read(counter.seen)
+    single.read(counter.stored)
     after_read = rollbacks()
     with pytest.raises(DBAPIError):
-        only.transaction(fail)
+        single.transaction(fail)
     after_failure = rollbacks()
-    only.close()
+    single.close()
 
     assert [after_commit - before, after_read - after_commit, after_failure - after_read] == [
         1,
@@ -146,40 +151,40 @@ def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(
     ]
 
 
-def test_a_connection_killed_amid_the_work_is_retried(server_harness: TradingHarness) -> None:
-    """The first run's statements died with its connection; the second run counts once and sends once."""
+def test_connection_killed_during_the_work_is_retried(server_harness: TradingHarness) -> None:
+    """The first attempt's statements are lost with its connection; messages are sent once."""
     database, counter = server_harness.core.database, Counter(server_harness)
-    tries: list[int] = []
+    attempts: list[int] = []
 
     def work(session: Session) -> None:
-        tries.append(1)
+        attempts.append(1)
         counter.step(session)
-        after_commit(session, "told")
-        if len(tries) == 1:
+        after_commit(session, "sent")
+        if len(attempts) == 1:
             kill(server_harness, connection_id(session))
         counter.step(session)
 
     database.transaction(work)
-    assert (counter.value(database), len(tries), server_harness.sent) == (2, 2, ["told"])
+    assert (counter.value(database), len(attempts), server_harness.sent) == (2, 2, ["sent"])
 
 
-@pytest.mark.parametrize("ask", ["transaction", "read", "snapshot"])
-def test_an_idle_connection_that_was_killed_is_replaced(
-    server_harness: TradingHarness, ask: str
-) -> None:
-    """A restarted server or an idle timeout leaves dead connections in the pool; whoever meets one does not notice."""
+@pytest.mark.parametrize("method", ["transaction", "read", "snapshot"])
+def test_killed_idle_connection_is_replaced(server_harness: TradingHarness, method: str) -> None:
+    """A server restart or an idle timeout leaves dead connections in the pool; callers get no
+    error.
+    """
     database, counter = server_harness.core.database, Counter(server_harness)
-    kill(server_harness, getattr(database, ask)(connection_id))
-    assert getattr(database, ask)(counter.seen) == 1
+    kill(server_harness, getattr(database, method)(connection_id))
+    assert getattr(database, method)(counter.stored) == 1
 
 
-def test_attempts_are_bounded(server_harness: TradingHarness) -> None:
-    """When every run loses its connection, the caller is told after the last attempt and nothing stays behind."""
+def test_number_of_attempts_is_bounded(server_harness: TradingHarness) -> None:
+    """If every attempt loses its connection, the last one raises, and nothing is stored or sent."""
     database, counter = server_harness.core.database, Counter(server_harness)
-    tries: list[int] = []
+    attempts: list[int] = []
 
     def work(session: Session) -> None:
-        tries.append(1)
+        attempts.append(1)
         counter.step(session)
         after_commit(session, "never")
         kill(server_harness, connection_id(session))
@@ -187,22 +192,22 @@ def test_attempts_are_bounded(server_harness: TradingHarness) -> None:
 
     with pytest.raises(DatabaseUnavailable):
         database.transaction(work)
-    assert (len(tries), counter.value(database), server_harness.sent) == (ATTEMPTS, 0, [])
+    assert (len(attempts), counter.value(database), server_harness.sent) == (ATTEMPTS, 0, [])
 
 
-def through(proxy: CuttingProxy, uri: str, sent: list[object]) -> Database:
+def database_through(proxy: CuttingProxy, uri: str, sent: list[object]) -> Database:
     address = make_url(uri).set(port=proxy.port).render_as_string(hide_password=False)
     return Database(address, deliver=sent.extend)
 
 
 @pytest.mark.parametrize("cut", Cut)
-def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
+def test_unknown_commit_outcome_raises_without_find_committed(
     server_harness: TradingHarness, database_server: DatabaseServer, server_uri: str, cut: Cut
 ) -> None:
-    """Without ``find_committed`` the work is not run again, as it may be there already; nothing is sent."""
+    """The work is not run again, because its effect may already be stored; no message is sent."""
     counter, sent = Counter(server_harness), []
     with CuttingProxy(database_server.port, cut) as proxy:
-        database = through(proxy, server_uri, sent)
+        database = database_through(proxy, server_uri, sent)
         with pytest.raises(CommitUncertain):
             database.transaction(counter.step)
         database.close()
@@ -213,20 +218,20 @@ def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
 @pytest.mark.parametrize(
     "cuts", [(Cut.BEFORE,), (Cut.AFTER,), (Cut.BEFORE, Cut.BEFORE), (Cut.BEFORE, Cut.AFTER)]
 )
-def test_a_commit_of_unknown_outcome_is_found_or_done_again(
+def test_unknown_commit_outcome_is_resolved_by_find_committed(
     server_harness: TradingHarness,
     database_server: DatabaseServer,
     server_uri: str,
     cuts: tuple[Cut, ...],
 ) -> None:
-    """With ``find_committed`` the effect is there exactly once, whichever side of the COMMIT the line was cut on."""
+    """The effect is stored exactly once, whether the cut is before or after the COMMIT."""
     counter = Counter(server_harness)
 
     def find_committed(session: Session) -> str | None:
-        return "found" if counter.seen(session) > 1 else None
+        return "found" if counter.stored(session) > 1 else None
 
     with CuttingProxy(database_server.port, *cuts) as proxy:
-        database = through(proxy, server_uri, [])
+        database = database_through(proxy, server_uri, [])
         result = database.transaction(
             lambda session: counter.step(session) or "done", find_committed=find_committed
         )
@@ -236,16 +241,16 @@ def test_a_commit_of_unknown_outcome_is_found_or_done_again(
 
 
 @pytest.mark.parametrize("cut", Cut)
-def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
+def test_commit_uncertain_is_raised_if_the_server_stays_unreachable(
     server_harness: TradingHarness, database_server: DatabaseServer, server_uri: str, cut: Cut
 ) -> None:
-    """The line is cut at COMMIT and the server stays away: a plain DatabaseUnavailable would promise that nothing was changed."""
+    """A plain DatabaseUnavailable would state that nothing was changed."""
     counter = Counter(server_harness)
     with CuttingProxy(database_server.port, cut, gone=True) as proxy:
-        database = through(proxy, server_uri, [])
+        database = database_through(proxy, server_uri, [])
         with pytest.raises(CommitUncertain):
             database.transaction(
-                counter.step, find_committed=lambda session: counter.seen(session) > 1 or None
+                counter.step, find_committed=lambda session: counter.stored(session) > 1 or None
             )
         database.close()
     assert counter.value(server_harness.core.database) == (1 if cut is Cut.AFTER else 0)
@@ -254,10 +259,10 @@ def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
 def test_interrupted_rollback_leaves_no_open_transaction_in_the_pool(
     server_harness: TradingHarness,
 ) -> None:
-    """A task's time limit is raised between any two steps, also just before a ROLLBACK is sent."""
+    """A task's time limit can be raised at any step, also just before a ROLLBACK is sent."""
     counter = Counter(server_harness)
     uri = server_harness.core.database.engine.url.render_as_string(hide_password=False)
-    only = Database(uri, pool_size=1)
+    single = Database(uri, pool_size=1)
 
     def interrupt(_connection: Connection) -> None:
         raise KeyboardInterrupt
@@ -266,11 +271,11 @@ def test_interrupted_rollback_leaves_no_open_transaction_in_the_pool(
         counter.step(session)
         raise ValueError
 
-    event.listen(only.engine, "rollback", interrupt)
+    event.listen(single.engine, "rollback", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        only.transaction(step_and_fail)
-    event.remove(only.engine, "rollback", interrupt)
+        single.transaction(step_and_fail)
+    event.remove(single.engine, "rollback", interrupt)
     gc.collect()
 
-    assert counter.value(only) == 0
-    only.close()
+    assert counter.value(single) == 0
+    single.close()

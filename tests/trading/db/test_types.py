@@ -1,4 +1,4 @@
-"""Column types: what goes in comes out, the same on every database."""
+"""Tests of column types: values are returned unchanged by every database."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -21,7 +21,7 @@ ON_ONE_DATABASE = settings(
 )
 
 
-def put(session: Session, **changed: object) -> None:
+def insert_user(session: Session, **changed: object) -> None:
     user_id = changed.get("id", new_id())
     values = {
         "id": user_id,
@@ -35,11 +35,10 @@ def put(session: Session, **changed: object) -> None:
     session.execute(insert(USERS).values({**values, **changed}))
 
 
-def test_an_instant_without_offset_is_refused(harness: TradingHarness) -> None:
-    """Nobody could say later which time it was, so it never gets in."""
+def test_datetime_without_offset_is_refused(harness: TradingHarness) -> None:
     with pytest.raises(StatementError, match="without an offset"):
         harness.core.database.transaction(
-            lambda session: put(session, created_at=datetime(2026, 1, 1))  # noqa: DTZ001
+            lambda session: insert_user(session, created_at=datetime(2026, 1, 1))  # noqa: DTZ001
         )
 
 
@@ -48,14 +47,13 @@ def test_an_instant_without_offset_is_refused(harness: TradingHarness) -> None:
     at=st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001
     minutes=st.integers(-14 * 60, 14 * 60),
 )
-def test_an_instant_comes_back_to_the_microsecond_in_utc(
+def test_datetime_is_returned_in_utc_to_the_microsecond(
     harness: TradingHarness, at: datetime, minutes: int
 ) -> None:
-    """Any aware time is the same instant afterwards, whatever its zone was."""
-    given_at, user_id = at.replace(tzinfo=timezone(timedelta(minutes=minutes))), new_id()
+    stored_at, user_id = at.replace(tzinfo=timezone(timedelta(minutes=minutes))), new_id()
 
     def work(session: Session) -> datetime:
-        put(session, id=user_id, created_at=given_at)
+        insert_user(session, id=user_id, created_at=stored_at)
         found: datetime = session.execute(
             select(USERS.c.created_at).where(USERS.c.id == user_id)
         ).scalar_one()
@@ -63,18 +61,20 @@ def test_an_instant_comes_back_to_the_microsecond_in_utc(
         return found
 
     found = harness.core.database.transaction(work)
-    assert found == given_at
+    assert found == stored_at
     assert found.utcoffset() == timedelta(0)
 
 
 @ON_ONE_DATABASE
 @given(ids=st.lists(st.uuids(), min_size=2, max_size=8, unique=True))
-def test_ids_come_back_and_sort_as_here(harness: TradingHarness, ids: list[object]) -> None:
-    """The database orders UUIDs as Python does: locks by ascending id are taken in one order everywhere."""
+def test_ids_are_returned_unchanged_and_sort_as_in_python(
+    harness: TradingHarness, ids: list[object]
+) -> None:
+    """Locks that are taken by ascending id therefore have one order everywhere."""
 
     def work(session: Session) -> list[object]:
-        for one in ids:
-            put(session, id=one)
+        for user_id in ids:
+            insert_user(session, id=user_id)
         found = list(session.scalars(select(USERS.c.id).order_by(USERS.c.id)))
         session.execute(delete(USERS))
         return found
@@ -82,16 +82,16 @@ def test_ids_come_back_and_sort_as_here(harness: TradingHarness, ids: list[objec
     assert harness.core.database.transaction(work) == sorted(ids)  # type: ignore[type-var]
 
 
-def test_new_ids_ascend() -> None:
-    """Within a process every next id is greater, thousands in one millisecond included; all are version 7."""
+def test_new_ids_ascend_within_a_process() -> None:
+    """Includes thousands within one millisecond. All are UUIDs of version 7."""
     ids = [new_id() for _ in range(5_000)]
     assert ids == sorted(set(ids))
-    assert {one.version for one in ids} == {7}
+    assert {new.version for new in ids} == {7}
 
 
-def test_text_of_any_script_comes_back(harness: TradingHarness) -> None:
-    """Korean and a sign beyond the basic plane survive."""
+def test_text_of_any_script_is_returned_unchanged(harness: TradingHarness) -> None:
+    """Includes Korean and a character beyond the Basic Multilingual Plane."""
     user_id = new_id()
-    harness.core.database.transaction(lambda session: put(session, id=user_id))
+    harness.core.database.transaction(lambda session: insert_user(session, id=user_id))
     names = harness.core.database.read(lambda session: session.scalars(select(USERS.c.name)).all())
     assert names == ["시험 🐻"]
