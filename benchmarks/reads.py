@@ -105,9 +105,8 @@ def _run(history: History, plan: Plan) -> None:
     began = time.perf_counter()
     history.live(UUID(user["id"]), fills=plan.fills, holdings=plan.holdings, closed=plan.closed)
     print(f"{plan.fills:,} fills, made in {time.perf_counter() - began:.0f} s", flush=True)
-    headers = {
-        "Authorization": f"Bearer {_data(client.post(f'{PREFIX}/users/login', json=person))['access_token']}"
-    }
+    tokens = _data(client.post(f"{PREFIX}/users/login", json=person))
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     for number in range(plan.holdings):
         _data(
             client.post(

@@ -127,8 +127,9 @@ def _name_traders(connection: Connection, user_ids: Sequence[UUID]) -> None:
 
 def _name_stocks(connection: Connection, quotes: Sequence[Quote]) -> None:
     connection.exec_driver_sql(
-        "CREATE TEMPORARY TABLE quotes (number INT PRIMARY KEY, code VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin,"
-        " price BIGINT, touch BIGINT, side VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin)"
+        "CREATE TEMPORARY TABLE quotes (number INT PRIMARY KEY,"
+        " code VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin, price BIGINT, touch BIGINT,"
+        " side VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin)"
     )
     rows = [
         (number, quote.code, quote.price, quote.touch, quote.side.value)
@@ -141,27 +142,31 @@ def _store_random_orders(connection: Connection, plan: BookPlan, *, stocks: int)
     """Store random stocks and distances from the market: RAND() would change with each read."""
     every = plan.resting // stocks
     connection.exec_driver_sql(
-        "CREATE TEMPORARY TABLE draws (number INT PRIMARY KEY, is_target BOOLEAN, stock INT, trader INT, side INT,"
-        " distance DOUBLE, held INT, for_the_day BOOLEAN)"
+        "CREATE TEMPORARY TABLE draws (number INT PRIMARY KEY, is_target BOOLEAN, stock INT,"
+        " trader INT, side INT, distance DOUBLE, held INT, for_the_day BOOLEAN)"
     )
     connection.exec_driver_sql(
-        f"INSERT INTO draws SELECT seq, seq MOD {every} = 0 AND seq DIV {every} < {stocks}, FLOOR(RAND(1) * {stocks}),"
-        f" FLOOR(RAND(2) * {plan.users}), FLOOR(RAND(3) * 2), 0.006 + 0.244 * RAND(4), FLOOR(RAND(5) * {STOCKS_OF_A_USER}),"
-        f" RAND(6) < 0.5 FROM seq_0_to_{plan.resting - 1}"
+        f"INSERT INTO draws SELECT seq, seq MOD {every} = 0 AND seq DIV {every} < {stocks},"
+        f" FLOOR(RAND(1) * {stocks}), FLOOR(RAND(2) * {plan.users}), FLOOR(RAND(3) * 2),"
+        f" 0.006 + 0.244 * RAND(4), FLOOR(RAND(5) * {STOCKS_OF_A_USER}), RAND(6) < 0.5"
+        f" FROM seq_0_to_{plan.resting - 1}"
     )
     # Sales are of few stocks per seller, so that there are fewer holdings than sales.
     connection.exec_driver_sql(
-        f"UPDATE draws SET stock = (trader * 7 + held * 199) MOD {stocks} WHERE side = 1 AND NOT is_target"
+        f"UPDATE draws SET stock = (trader * 7 + held * 199) MOD {stocks}"
+        " WHERE side = 1 AND NOT is_target"
     )
     connection.exec_driver_sql(
-        f"UPDATE draws SET stock = number DIV {every}, trader = number DIV {every} MOD {plan.users} WHERE is_target"
+        f"UPDATE draws SET stock = number DIV {every},"
+        f" trader = number DIV {every} MOD {plan.users} WHERE is_target"
     )
 
 
 def _id(at_ms: str, salt: str) -> str:
     """Return SQL for a time-ordered id, the same for the same arguments."""
     digest = f"MD5(CONCAT({salt}, {at_ms}))"
-    return f"UNHEX(CONCAT(LPAD(HEX({at_ms}), 12, '0'), '7', SUBSTR({digest}, 1, 3), '8', SUBSTR({digest}, 4, 15)))"
+    time = f"LPAD(HEX({at_ms}), 12, '0')"
+    return f"UNHEX(CONCAT({time}, '7', SUBSTR({digest}, 1, 3), '8', SUBSTR({digest}, 4, 15)))"
 
 
 def _orders(core: Core, plan: BookPlan) -> str:
@@ -172,21 +177,28 @@ def _orders(core: Core, plan: BookPlan) -> str:
     )
     commission = f"price * quantity * {core.settings.commission_ppm} DIV 1000000"
     placed_at = f"{plan.placed_at:%Y-%m-%d %H:%M:%S}"
+    order_id = _id(f"{placed_ms - _SPAN_MS} + number * {_SPAN_MS // plan.resting}", "'order'")
     return f"""
-        INSERT INTO orders (id, user_id, stock_code, side, order_type, time_in_force, quantity, limit_price, status, executed_quantity,
-                            reserved_cash, accepted_at, accepted_position, book_price, awaiting_first_print)
-        SELECT {_id(f"{placed_ms - _SPAN_MS} + number * {_SPAN_MS // plan.resting}", "'order'")}, user_id, code, side, 'LIMIT',
-               IF(for_the_day, 'DAY', 'GTC'), quantity, price, 'PENDING', 0, IF(side = 'BUY', price * quantity + {commission}, 0),
+        INSERT INTO orders (id, user_id, stock_code, side, order_type, time_in_force, quantity,
+                            limit_price, status, executed_quantity, reserved_cash, accepted_at,
+                            accepted_position, book_price, awaiting_first_print)
+        SELECT {order_id}, user_id, code, side, 'LIMIT',
+               IF(for_the_day, 'DAY', 'GTC'), quantity, price, 'PENDING', 0,
+               IF(side = 'BUY', price * quantity + {commission}, 0),
                '{placed_at}' + INTERVAL IF(for_the_day, 1200, -3600 - number MOD 864000) SECOND,
                {(placed_ms - _SPAN_MS) * 1_000_000} + number, price, 0
         FROM (
-            SELECT number, user_id, code, side, quantity, for_the_day, IF(is_target, raw, raw - raw MOD CASE {steps} END) AS price
+            SELECT number, user_id, code, side, quantity, for_the_day,
+                   IF(is_target, raw, raw - raw MOD CASE {steps} END) AS price
             FROM (
                 SELECT d.number, t.id AS user_id, q.code, d.is_target, d.for_the_day,
                        IF(d.is_target, q.side, IF(d.side = 0, 'BUY', 'SELL')) AS side,
                        IF(d.is_target, {TARGET_QUANTITY}, 1 + d.number MOD 20) AS quantity,
-                       IF(d.is_target, q.touch, FLOOR(q.price * (1 + IF(d.side = 0, -1, 1) * d.distance))) AS raw
-                FROM draws d JOIN quotes q ON q.number = d.stock JOIN traders t ON t.number = d.trader
+                       IF(d.is_target, q.touch,
+                          FLOOR(q.price * (1 + IF(d.side = 0, -1, 1) * d.distance))) AS raw
+                FROM draws d
+                JOIN quotes q ON q.number = d.stock
+                JOIN traders t ON t.number = d.trader
                 WHERE d.number >= %s AND d.number < %s
             ) meant
         ) placed ORDER BY number"""
@@ -197,42 +209,59 @@ def _create_holdings(connection: Connection, plan: BookPlan, *, starting_cash: i
     bought_ms = int((plan.placed_at - timedelta(days=30)).timestamp() * 1_000)
     bought_at = f"'{plan.placed_at - timedelta(days=30):%Y-%m-%d %H:%M:%S}'"
     connection.exec_driver_sql(
-        "CREATE TEMPORARY TABLE held (number INT PRIMARY KEY, user_id BINARY(16), stock_code VARCHAR(20) CHARACTER SET ascii"
-        " COLLATE ascii_bin, quantity BIGINT, price BIGINT, amount BIGINT, nth INT, spent BIGINT)"
+        "CREATE TEMPORARY TABLE held (number INT PRIMARY KEY, user_id BINARY(16),"
+        " stock_code VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin, quantity BIGINT,"
+        " price BIGINT, amount BIGINT, nth INT, spent BIGINT)"
     )
     connection.exec_driver_sql("""
         INSERT INTO held
-        SELECT ROW_NUMBER() OVER (ORDER BY user_id, code), user_id, code, quantity, price, quantity * price,
-               ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY code), SUM(quantity * price) OVER (PARTITION BY user_id ORDER BY code)
-        FROM (SELECT o.user_id, q.code, q.price, SUM(o.quantity) AS quantity FROM orders o JOIN quotes q ON q.code = o.stock_code
+        SELECT ROW_NUMBER() OVER (ORDER BY user_id, code), user_id, code, quantity, price,
+               quantity * price, ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY code),
+               SUM(quantity * price) OVER (PARTITION BY user_id ORDER BY code)
+        FROM (SELECT o.user_id, q.code, q.price, SUM(o.quantity) AS quantity
+              FROM orders o JOIN quotes q ON q.code = o.stock_code
               WHERE o.side = 'SELL' GROUP BY o.user_id, q.code, q.price) sold""")
     order_id, execution_id, transaction_id = (
         _id(f"{bought_ms} + number", f"'{salt}'") for salt in "oet"
     )
     connection.exec_driver_sql(f"""
-        INSERT INTO orders (id, user_id, stock_code, side, order_type, time_in_force, quantity, status, executed_quantity, reserved_cash,
-                            accepted_at, finished_at)
-        SELECT {order_id}, user_id, stock_code, 'BUY', 'MARKET', 'DAY', quantity, 'FILLED', quantity, 0, {bought_at}, {bought_at}
+        INSERT INTO orders (id, user_id, stock_code, side, order_type, time_in_force, quantity,
+                            status, executed_quantity, reserved_cash, accepted_at, finished_at)
+        SELECT {order_id}, user_id, stock_code, 'BUY', 'MARKET', 'DAY', quantity,
+               'FILLED', quantity, 0, {bought_at}, {bought_at}
         FROM held ORDER BY number""")
     connection.exec_driver_sql(f"""
-        INSERT INTO order_executions (id, order_id, user_id, stock_code, side, fill_number, quantity, price, amount, commission,
-            transaction_tax, rural_tax, rule, tick_position, tick_price, tick_traded_at, tick_age_ms, executed_at, settled_at, applied_at)
-        SELECT {execution_id}, {order_id}, user_id, stock_code, 'BUY', 1, quantity, price, amount, 0, 0, 0, 'market-at-last-trade',
-            {bought_ms * 1_000_000} + number, price, {bought_at}, 0, {bought_at}, {bought_at}, {bought_at} FROM held ORDER BY number""")
+        INSERT INTO order_executions (id, order_id, user_id, stock_code, side, fill_number,
+            quantity, price, amount, commission, transaction_tax, rural_tax, rule,
+            tick_position, tick_price, tick_traded_at, tick_age_ms,
+            executed_at, settled_at, applied_at)
+        SELECT {execution_id}, {order_id}, user_id, stock_code, 'BUY', 1,
+            quantity, price, amount, 0, 0, 0, 'market-at-last-trade',
+            {bought_ms * 1_000_000} + number, price, {bought_at}, 0,
+            {bought_at}, {bought_at}, {bought_at}
+        FROM held ORDER BY number""")
     connection.exec_driver_sql(f"""
-        INSERT INTO transactions (id, user_id, sequence, transaction_type, stock_code, order_id, execution_id, quantity, price, amount,
-            commission, tax, cash_before, cash_after, transaction_date)
-        SELECT {transaction_id}, user_id, nth + 1, 'BUY', stock_code, {order_id}, {execution_id}, quantity, price, amount, 0, 0,
-            {starting_cash} - spent + amount, {starting_cash} - spent, {bought_at} FROM held ORDER BY number""")
+        INSERT INTO transactions (id, user_id, sequence, transaction_type, stock_code,
+            order_id, execution_id, quantity, price, amount, commission, tax,
+            cash_before, cash_after, transaction_date)
+        SELECT {transaction_id}, user_id, nth + 1, 'BUY', stock_code,
+            {order_id}, {execution_id}, quantity, price, amount, 0, 0,
+            {starting_cash} - spent + amount, {starting_cash} - spent, {bought_at}
+        FROM held ORDER BY number""")
     connection.exec_driver_sql(f"""
-        INSERT INTO portfolios (user_id, stock_code, quantity, reserved_quantity, cost, buy_commission, realized_profit, updated_at)
-        SELECT user_id, stock_code, quantity, quantity, amount, 0, 0, {bought_at} FROM held ORDER BY number""")
+        INSERT INTO portfolios (user_id, stock_code, quantity, reserved_quantity, cost,
+            buy_commission, realized_profit, updated_at)
+        SELECT user_id, stock_code, quantity, quantity, amount, 0, 0, {bought_at}
+        FROM held ORDER BY number""")
     connection.exec_driver_sql("""
-        UPDATE virtual_balances b JOIN (SELECT user_id, COUNT(*) AS count, SUM(amount) AS spent FROM held GROUP BY user_id) h
-        ON h.user_id = b.user_id SET b.transaction_count = 1 + h.count, b.cash_balance = b.cash_balance - h.spent""")
+        UPDATE virtual_balances b
+        JOIN (SELECT user_id, COUNT(*) AS count, SUM(amount) AS spent FROM held GROUP BY user_id) h
+        ON h.user_id = b.user_id
+        SET b.transaction_count = 1 + h.count, b.cash_balance = b.cash_balance - h.spent""")
 
 
 def _set_cash_aside(connection: Connection) -> None:
     connection.exec_driver_sql("""
-        UPDATE virtual_balances b JOIN (SELECT user_id, SUM(reserved_cash) AS reserved FROM orders GROUP BY user_id) o
+        UPDATE virtual_balances b
+        JOIN (SELECT user_id, SUM(reserved_cash) AS reserved FROM orders GROUP BY user_id) o
         ON o.user_id = b.user_id SET b.reserved_cash = o.reserved""")

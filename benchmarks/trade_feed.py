@@ -31,10 +31,14 @@ _UNSENT_OCTETS_MAX = 512 * 1024
 _STEP_S = 0.005
 
 _BODY = (
-    b'{"code":"%s","dt":"%s","session":"REGULAR","exchange":"KRX","currency":"KRW","base":70000,"close":70100,"volume":7,'
-    b'"tradeType":"BUY","changeType":"UP","tradingStrength":104.31,"cumulativeVolume":%d,"cumulativeAmount":%d}'
+    b'{"code":"%s","dt":"%s","session":"REGULAR","exchange":"KRX","currency":"KRW",'
+    b'"base":70000,"close":70100,"volume":7,"tradeType":"BUY","changeType":"UP",'
+    b'"tradingStrength":104.31,"cumulativeVolume":%d,"cumulativeAmount":%d}'
 )
-_FRAME = b"MESSAGE\nsubscription:%s\nmessage-id:%d\ncontent-type:application/json;charset=utf-8\ncontent-length:%d\n\n%s\0"
+_FRAME = (
+    b"MESSAGE\nsubscription:%s\nmessage-id:%d\ncontent-type:application/json;charset=utf-8\n"
+    b"content-length:%d\n\n%s\0"
+)
 
 
 def code_of(number: int) -> str:

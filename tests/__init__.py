@@ -1,1 +1,1 @@
-"""The tests mirror the tree. They run against real servers, started privately by ``tests.support.servers``."""
+"""Tests, in the same tree as the code. ``tests.support.servers`` starts the servers they use."""

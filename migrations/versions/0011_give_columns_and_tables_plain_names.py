@@ -124,7 +124,8 @@ def _move(source: str, target: str, columns: list[str], renamed: list[str] | Non
 PENDING_FILLS = ["order_id", "tick_position", "quantity", "price", "rule", "session",
                  "tick_price", "tick_traded_at", "tick_received_at"]  # fmt: skip
 DAILY_SNAPSHOTS = ["user_id", "day", "ended_at", "last_sequence", "cash_balance", "holdings_value",
-                   "net_flow", "paid_out", "carried_holdings", "unpriced_holdings", "recorded_at"]  # fmt: skip
+                   "net_flow", "paid_out", "carried_holdings", "unpriced_holdings",
+                   "recorded_at"]  # fmt: skip
 
 
 def _create_pending_fills(name: str) -> None:

@@ -39,8 +39,8 @@ _PAYMENTS_UNDER_WAY = f"""SELECT id FROM payments WHERE status = 'PENDING'
         AND {_TEST_USERS}"""
 _MAKE_DUE = (
     (
-        "UPDATE payments SET next_attempt_at = :at WHERE next_attempt_at > :at AND status = 'PENDING' "
-        "AND notification_count > 0"
+        "UPDATE payments SET next_attempt_at = :at "
+        "WHERE next_attempt_at > :at AND status = 'PENDING' AND notification_count > 0"
     ),
     "UPDATE payment_refunds SET next_attempt_at = :at WHERE next_attempt_at > :at",
 )

@@ -201,7 +201,8 @@ def _change(
 ) -> Response:
     """Change an order and respond with its new state.
 
-    `took_effect` decides from the order whether a change with an unknown COMMIT outcome took effect.
+    After an unknown COMMIT outcome, `took_effect` decides from the order whether the change took
+    effect.
     """
     user_id = current_user().user_id
 
