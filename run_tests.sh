@@ -8,17 +8,18 @@ source "$root/launcher/venv.sh"
 
 usage() {
     cat <<'HELP'
-./run_tests.sh           format, lint, types, import contracts and all areas of the tests (9 minutes)
+./run_tests.sh           format, lint, types, import contracts and all areas of the tests
+                         (9 minutes)
 ./run_tests.sh --fast    the same without any server or process, for the inner loop (1 minute)
 ./run_tests.sh --full    also what is marked `full`, MySQL for every test of a database, and all
                          examples of properties, as in CI (21 minutes)
 ./run_tests.sh ARGUMENT...  only pytest with these arguments, e.g. tests/relayer -k ping
 ./run_tests.sh --help    this text
 
-The times were measured on two shared cores. The Python packages go to .venv. Where this user is root or
-may use sudo without a password, missing programs are installed from the system's packages, and MySQL
-is unpacked into a cache folder (scripts/unpack-mysql). Without them their tests are skipped, and fail
-where CI is set.
+The times were measured on two shared cores. The Python packages go to .venv. Where this user is
+root or may use sudo without a password, missing programs are installed from the system's packages,
+and MySQL is unpacked into a cache folder (scripts/unpack-mysql). Without them their tests are
+skipped, and fail where CI is set.
 HELP
 }
 
@@ -26,7 +27,8 @@ HELP
 missing=() packages=()
 require() {
     local name=$1 program=$2
-    if ! PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec command -v "$program" >/dev/null 2>&1; then
+    if ! PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec \
+        command -v "$program" >/dev/null 2>&1; then
         missing+=("$name")
         packages+=("${@:3}")
     fi

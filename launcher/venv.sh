@@ -3,8 +3,8 @@
 #
 #   ensure_venv ROOT REQUIREMENTS    sets $python to the interpreter of ROOT/.venv, or exits
 #
-# A new environment uses $STOCKING_PYTHON if that is set, else the first suitable Python on the PATH.
-# uv does the work where it is on the PATH, else Python's own venv and pip.
+# A new environment uses $STOCKING_PYTHON if that is set, else the first suitable Python on the
+# PATH. uv does the work where it is on the PATH, else Python's own venv and pip.
 # ROOT/.venv/installing exists during an installation; ROOT/.venv/lib/installed-REQUIREMENTS records
 # a complete one.
 
@@ -33,9 +33,11 @@ find_python() {
 create_venv() {
     local venv=$1 system_python
     system_python=$(find_python) ||
-        fail "Python 3.11 or newer is needed and none was found (looked for ${STOCKING_PYTHON:-python3.11 to python3.14 and python3})."
+        fail "Python 3.11 or newer is needed and none was found" \
+            "(looked for ${STOCKING_PYTHON:-python3.11 to python3.14 and python3})."
     has_uv || "$system_python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
-        fail "$system_python cannot create virtual environments: install its venv module (Debian and Ubuntu: the package python3-venv)."
+        fail "$system_python cannot create virtual environments: install its venv module" \
+            "(Debian and Ubuntu: the package python3-venv)."
     say "Creating the virtual environment .venv with $("$system_python" --version)"
     rm -rf -- "$venv"
     if has_uv; then
@@ -87,7 +89,8 @@ ensure_venv() {
         say "Installing the packages that $requirements pins"
         : >"$venv/installing"
         "$python" -P "$root/launcher/install.py" "$root/$requirements" ||
-            fail "The packages could not be installed for the reason above: correct it and start again."
+            fail "The packages could not be installed for the reason above:" \
+                "correct it and start again."
         mkdir -p "$venv/lib"
         printf '%s\n' "$wanted" >"$record"
         rm -f -- "$venv/installing"
