@@ -1,1 +1,1 @@
-"""Run the compose files' services from the built images; started by ``scripts/check-image``."""
+"""Run the services of the compose files from the built images; see ``scripts/check-image``."""

@@ -1,8 +1,9 @@
-"""``python -m tests.image STORE WORK``: check the images in buildah's store.
+"""``python -m tests.image STORE WORK``: check the images in buildah's storage folder STORE.
 
-First production's compose file, with Toss and PortOne played under their own names and TLS; then
-the sandbox's compose file with the whole demo. Both end with the audit. Exit status 1 and the first
-failure, or 0. Must run in namespaces of its own: see ``scripts/check-image``.
+Start production's compose file, with stand-ins for Toss and PortOne under their real host names and
+TLS, then the sandbox's compose file, with the whole demo. Run the audit at the end of both. Exit
+with status 0, or print the first failure and exit with 1. Files go to the folder WORK. Run it in
+separate network, mount and process namespaces, as ``scripts/check-image`` does.
 """
 
 import os
@@ -18,7 +19,7 @@ from tests.image.containers import Container, Image
 from tests.image.stack import CHECK_TIMEOUT_S, HEALTHY_WITHIN_S, CheckError, Stack, compose
 from trading.config.settings import CERT_HOST, INFO_HOST, MARKET_DATA_HOSTS
 
-WORLD = "world"
+STAND_INS = "stand-ins"
 PORTONE_HOST = "api.portone.io"
 
 _CADDYFILE = """
@@ -42,19 +43,19 @@ https://%(portone)s {
 }
 """
 
-# Through the front door, as a client would.
+# Register and sign in through Caddy, as a client does.
 _REGISTER = """
 import sys
 import requests
 session = requests.Session()
 session.verify = sys.argv[1]
 def post(path, **body):
-    answer = session.post("https://localhost/api/v1" + path, json=body, timeout=30)
-    answer.raise_for_status()
-    return answer.json()["data"]
-who = {"email": "admin@example.com", "password": "a long one of the image's check"}
-post("/users", **who, name="Administrator")
-assert post("/users/login", **who)["access_token"]
+    response = session.post("https://localhost/api/v1" + path, json=body, timeout=30)
+    response.raise_for_status()
+    return response.json()["data"]
+credentials = {"email": "admin@example.com", "password": "a long one of the image's check"}
+post("/users", **credentials, name="Administrator")
+assert post("/users/login", **credentials)["access_token"]
 """
 
 _DEMO = """
@@ -86,16 +87,16 @@ assert not uncompiled, uncompiled
 
 
 def main() -> int:
-    """Run all checks; the process's exit status."""
+    """Run all checks and return the process's exit status."""
     store, work = sys.argv[1:]
     buildah = ["buildah", "--root", store, "--runroot", f"{work}/run"]
     names = ("stocking:local", "stocking-sandbox:local")
-    images = {name: Image.mounted(buildah, name) for name in names}
+    images = {name: Image.mount(buildah, name) for name in names}
     try:
         for check in (_check_production, _check_sandbox):
             check(images, Path(work))
-    except CheckError as fault:
-        sys.stderr.write(f"The image's check failed: {fault}\n")
+    except CheckError as error:
+        sys.stderr.write(f"The image's check failed: {error}\n")
         return 1
     return 0
 
@@ -105,49 +106,57 @@ def _check_production(images: Mapping[str, Image], work: Path) -> None:
     (work / "caddy").mkdir(parents=True)
     image = images["stocking:local"]
     bundle = work / "certificates.crt"
-    certifi = [str(f.relative_to(image.root)) for f in image.root.glob("venv/**/cacert.pem")]
+    certifi_paths = [str(f.relative_to(image.root)) for f in image.root.glob("venv/**/cacert.pem")]
 
-    def overlaid(_image: Image) -> dict[Path, str]:
+    def overlays(_image: Image) -> dict[Path, str]:
         return dict.fromkeys([bundle], "/etc/ssl/certs/ca-certificates.crt") | {
-            bundle.with_suffix(f".{number}"): f"/{place}" for number, place in enumerate(certifi)
+            bundle.with_suffix(f".{number}"): f"/{path}"
+            for number, path in enumerate(certifi_paths)
         }
 
-    also = (*MARKET_DATA_HOSTS, INFO_HOST, CERT_HOST, PORTONE_HOST)
+    extra_host_names = (*MARKET_DATA_HOSTS, INFO_HOST, CERT_HOST, PORTONE_HOST)
     content = compose(FILE, SECRETS)
-    stack = Stack(content, images, work, world=WORLD, also=also, overlaid=overlaid)
-    root = _start_world(images["stocking-sandbox:local"], work)
+    stack = Stack(
+        content,
+        images,
+        work,
+        stand_ins=STAND_INS,
+        extra_host_names=extra_host_names,
+        overlays=overlays,
+    )
+    root = _start_stand_ins(images["stocking-sandbox:local"], work)
     bundle.write_text(root)
     bundle.chmod(0o644)
-    for number in range(len(certifi)):
+    for number in range(len(certifi_paths)):
         copy = bundle.with_suffix(f".{number}")
         copy.write_text(root)
         copy.chmod(0o644)
 
-    began = time.monotonic()
+    started_at = time.monotonic()
     stack.start()
-    _say(f"All services of {FILE.name} are healthy after {time.monotonic() - began:.0f} s")
+    _log(f"All services of {FILE.name} are healthy after {time.monotonic() - started_at:.0f} s")
     [api] = stack.containers["api"]
-    _say(f"The image contains what it should: {_last_line(api, ['python', '-c', _CHECK_FILES])}")
+    _log(f"The image contains what it should: {_last_line(api, ['python', '-c', _CHECK_FILES])}")
     authority = work / "front-door.files/caddy/pki/authorities/local/root.crt"
-    _run_inside(stack.space("front-door"), _REGISTER, str(authority))
-    _say("A user has registered and signed in through the front door")
+    _run_inside(stack.namespace("front-door"), _REGISTER, str(authority))
+    _log("A user has registered and signed in through the front door")
     for command in ("users promote admin@example.com", "status", "audit"):
-        _say(f"flask {command}: {_last_line(api, ['flask', *command.split()])}")
+        _log(f"flask {command}: {_last_line(api, ['flask', *command.split()])}")
     stack.stop()
-    _say("All of them end in order")
+    _log("All services stopped in order")
 
 
-def _start_world(image: Image, work: Path) -> str:
-    """Play Toss and PortOne behind TLS under their own names; the certificate to trust."""
+def _start_stand_ins(image: Image, work: Path) -> str:
+    """Start stand-ins for Toss and PortOne behind TLS and return the CA certificate to trust."""
     sandbox = ["python", "-m", "sandbox", "--port", "8090", "--rest-port", "8093"]
-    hosts = work / "world.hosts"
+    hosts = work / "stand-ins.hosts"
     hosts.write_text("127.0.0.1 localhost\n")
     Container(
         "sandbox",
-        space=WORLD,
+        namespace=STAND_INS,
         command=[*sandbox, "--portone-port", "8092"],
         environment={},
-        log=work / "world-sandbox.log",
+        log=work / "stand-ins-sandbox.log",
         image=image,
         hosts=hosts,
     )
@@ -159,10 +168,10 @@ def _start_world(image: Image, work: Path) -> str:
     (work / "caddy/Caddyfile").write_text(_CADDYFILE % names)
     caddy = Container(
         "caddy",
-        space=WORLD,
+        namespace=STAND_INS,
         command=[str(Path(sys.executable).with_name("caddy")), "run"],
         environment={"HOME": str(work / "caddy"), "XDG_DATA_HOME": str(work / "caddy")},
-        log=work / "world-caddy.log",
+        log=work / "stand-ins-caddy.log",
         folder=work / "caddy",
         hosts=hosts,
     )
@@ -179,43 +188,43 @@ def _check_sandbox(images: Mapping[str, Image], work: Path) -> None:
     work = work / "sandbox"
     work.mkdir()
     stack = Stack(compose(SANDBOX_FILE, {}), images, work)
-    began = time.monotonic()
+    started_at = time.monotonic()
     stack.start()
-    _say(f"All services of {SANDBOX_FILE.name} are up after {time.monotonic() - began:.0f} s")
+    _log(f"All services of {SANDBOX_FILE.name} are up after {time.monotonic() - started_at:.0f} s")
     [api] = stack.containers["api"]
     _await_readiness(api)
-    _run_inside(stack.space("api"), _DEMO)
-    _say(f"flask audit: {_last_line(api, ['flask', 'audit'])}")
+    _run_inside(stack.namespace("api"), _DEMO)
+    _log(f"flask audit: {_last_line(api, ['flask', 'audit'])}")
     stack.stop()
-    _say("All of them end in order")
+    _log("All services stopped in order")
 
 
 def _await_readiness(api: Container) -> None:
-    """Wait until the API and the feed are healthy: the sandbox's file has no checks of them."""
-    ask = (
+    """Wait until the API and the feed are healthy; the sandbox has no health checks for them."""
+    probe = (
         "import urllib.request as r\n"
         "r.urlopen('http://127.0.0.1:8000/healthz', timeout=5)\n"
         "r.urlopen('http://127.0.0.1:8001/healthz', timeout=5)\n"
         "r.urlopen('http://127.0.0.1:8000/api/v1/trading/realtime/daemon/health', timeout=5)"
     )
     deadline = time.monotonic() + HEALTHY_WITHIN_S
-    while (ended := api.execute(["python", "-c", ask], timeout_s=CHECK_TIMEOUT_S))[0] != 0:
+    while (result := api.execute(["python", "-c", probe], timeout_s=CHECK_TIMEOUT_S))[0] != 0:
         if time.monotonic() > deadline:
-            raise CheckError(f"The API does not become ready: {ended[1][-500:]}")
+            raise CheckError(f"The API does not become ready: {result[1][-500:]}")
         time.sleep(0.5)
 
 
-def _run_inside(space: str, program: str, *arguments: str) -> None:
-    """Run a Python program of this machine in a container's network."""
-    ended = subprocess.run(
-        ["ip", "netns", "exec", space, sys.executable, "-c", program, *arguments],
+def _run_inside(namespace: str, program: str, *arguments: str) -> None:
+    """Run a Python program of the host in a container's network."""
+    result = subprocess.run(
+        ["ip", "netns", "exec", namespace, sys.executable, "-c", program, *arguments],
         cwd=ROOT,
-        # Nothing of the machine's settings for certificates and proxies.
+        # Without the host's settings for certificates and proxies.
         env={"PATH": os.environ["PATH"]},
         timeout=HEALTHY_WITHIN_S,
         check=False,
     )
-    if ended.returncode != 0:
+    if result.returncode != 0:
         raise CheckError("A client's program failed")
 
 
@@ -226,8 +235,8 @@ def _last_line(container: Container, command: list[str]) -> str:
     return (output.strip().splitlines() or ["done"])[-1]
 
 
-def _say(sentence: str) -> None:
-    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {sentence}\n")
+def _log(message: str) -> None:
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {message}\n")
     sys.stdout.flush()
 
 

@@ -1,7 +1,7 @@
-"""Containers without an engine: namespaces of Linux and the file system of an image.
+"""Containers without a container engine: Linux namespaces on the file system of an image.
 
-The caller must be root in network, mount and process namespaces of its own, whose end removes
-everything that is made here (``scripts/check-image``).
+The caller must be root in separate network, mount and process namespaces. When these end, the
+kernel removes all that this module creates (``scripts/check-image``).
 """
 
 import json
@@ -14,11 +14,11 @@ from itertools import count
 from pathlib import Path
 from typing import Self
 
-# Of the addresses that Docker gives to networks, which TRUSTED_PROXIES of compose names.
+# From the range that Docker assigns to networks and that TRUSTED_PROXIES in compose names.
 _SUBNETS = IPv4Network("172.20.0.0/14").subnets(new_prefix=24)
 
-# Docker's view of a container: the root read-only, a /dev of its own, a writable /tmp.
-_ENTER = """
+# Mounts as in Docker: a read-only root, a private /dev and a writable /tmp.
+_RUN_ON_IMAGE = """
 set -e
 root=$1 hosts=$2; shift 2
 mount --bind "$root" "$root"
@@ -38,13 +38,13 @@ exec chroot "$root" "$@"
 """
 
 
-# A program of this machine in the container's network: only its host names are replaced.
-_BORROW = 'set -e; mount --bind "$1" /etc/hosts; shift; exec "$@"'
+# Run a program of the host in the container's network, with the container's /etc/hosts.
+_RUN_ON_HOST_FILES = 'set -e; mount --bind "$1" /etc/hosts; shift; exec "$@"'
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image of buildah's store: the folder of its files and what its configuration says."""
+    """Image in buildah's storage: the mounted folder of its files, and its configuration."""
 
     root: Path
     environment: Mapping[str, str]
@@ -55,10 +55,10 @@ class Image:
     labels: Mapping[str, str]
 
     @classmethod
-    def mounted(cls, buildah: Sequence[str], name: str) -> Self:
-        """Mount the image of this name; its files are a copy that may be changed."""
-        described = json.loads(_output([*buildah, "inspect", "--type", "image", name]))
-        configuration = described["Docker"]["config"]
+    def mount(cls, buildah: Sequence[str], name: str) -> Self:
+        """Mount a working copy of the named image; its files may be changed."""
+        description = json.loads(_output([*buildah, "inspect", "--type", "image", name]))
+        configuration = description["Docker"]["config"]
         container = _output([*buildah, "from", "--pull-never", name])
         root = Path(_output([*buildah, "mount", container]))
         (root / "etc/hosts").touch()
@@ -74,7 +74,7 @@ class Image:
 
 
 class Network:
-    """A bridge and the addresses on it. Nothing leads out of it."""
+    """Linux bridge and the addresses on it, without a route to the outside."""
 
     _numbers = count(1)
 
@@ -86,25 +86,28 @@ class Network:
         _run("ip", "link", "add", self.bridge, "type", "bridge")
         _run("ip", "link", "set", self.bridge, "up")
 
-    def join(self, name: str, space: str, interface: str) -> None:
-        """Give the network namespace ``space`` an address here, which ``name`` resolves to."""
+    def join(self, name: str, namespace: str, interface: str) -> None:
+        """Add an interface with an address on this network to a network namespace.
+
+        Containers on the network resolve ``name`` to the address.
+        """
         address = next(self._free)
         outside = f"{self.bridge}-{len(list(self._all()))}"
         _run(
             *("ip", "link", "add", outside, "type", "veth"),
-            *("peer", "name", interface, "netns", space),
+            *("peer", "name", interface, "netns", namespace),
         )
         _run("ip", "link", "set", outside, "master", self.bridge, "up")
-        _run("ip", "-n", space, "address", "add", f"{address}/24", "dev", interface)
-        _run("ip", "-n", space, "link", "set", interface, "up")
+        _run("ip", "-n", namespace, "address", "add", f"{address}/24", "dev", interface)
+        _run("ip", "-n", namespace, "link", "set", interface, "up")
         self.addresses.setdefault(name, []).append(address)
 
     def _all(self) -> Iterable[IPv4Address]:
-        return (address for some in self.addresses.values() for address in some)
+        return (address for group in self.addresses.values() for address in group)
 
 
-def make_namespace(name: str, host_names: Sequence[str], networks: Sequence[Network]) -> None:
-    """Make a network namespace with an address in each of ``networks`` under each host name."""
+def create_namespace(name: str, host_names: Sequence[str], networks: Sequence[Network]) -> None:
+    """Create a network namespace with an address in each network, under each of ``host_names``."""
     _run("ip", "netns", "add", name)
     _run("ip", "-n", name, "link", "set", "lo", "up")
     for number, network in enumerate(networks):
@@ -114,40 +117,47 @@ def make_namespace(name: str, host_names: Sequence[str], networks: Sequence[Netw
 
 
 class Container:
-    """A process in a network namespace, on the host's files or, confined, on an image's."""
+    """Process in a network namespace, on the host's files or, confined, on an image's."""
 
     def __init__(
         self,
         name: str,
         *,
-        space: str,
+        namespace: str,
         command: Sequence[str],
         environment: Mapping[str, str],
         log: Path,
         hosts: Path,
         image: Image | None = None,
         folder: Path | None = None,
-        overlaid: Mapping[Path, str] | None = None,
+        overlays: Mapping[Path, str] | None = None,
     ) -> None:
-        """``overlaid`` are files of the host with the place that each takes in the image."""
+        """Start the process. ``overlays`` maps host files to paths in the image."""
         self.name = name
         self.log = log
-        self._space = space
+        self._namespace = namespace
         self._image = image
         self._environment = {**(image.environment if image else {}), **environment}
         self._folder = folder
         shell = ["unshare", "--mount", "sh", "-c"]
         if image:
-            started = [*shell, _ENTER, "sh", str(image.root), str(hosts), *self._confined(command)]
+            arguments = [
+                *shell,
+                _RUN_ON_IMAGE,
+                "sh",
+                str(image.root),
+                str(hosts),
+                *self._confined(command),
+            ]
         else:
-            started = [*shell, _BORROW, "sh", str(hosts), *self._command(command)]
+            arguments = [*shell, _RUN_ON_HOST_FILES, "sh", str(hosts), *self._command(command)]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                ["ip", "netns", "exec", space, *started],
+                ["ip", "netns", "exec", namespace, *arguments],
                 cwd=folder,
                 env={
                     "PATH": os.environ["PATH"],
-                    "OVERLAID": " ".join(f"{a}:{b}" for a, b in (overlaid or {}).items()),
+                    "OVERLAID": " ".join(f"{a}:{b}" for a, b in (overlays or {}).items()),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -169,15 +179,18 @@ class Container:
         ]
 
     def execute(self, command: Sequence[str], *, timeout_s: float) -> tuple[int, str]:
-        """Run another command in the container: its exit status, -1 at the timeout; its output."""
-        entered = [*("ip", "netns", "exec", self._space), *self._command(command)]
+        """Run another command in the container and return its exit status and output.
+
+        The status is -1 after a timeout.
+        """
+        arguments = [*("ip", "netns", "exec", self._namespace), *self._command(command)]
         if self._image:
             namespaces = ["--mount", "--net", "--root"]
-            entered = ["nsenter", f"--target={self._process.pid}", *namespaces]
-            entered += self._confined(command)
+            arguments = ["nsenter", f"--target={self._process.pid}", *namespaces]
+            arguments += self._confined(command)
         try:
-            ended = subprocess.run(
-                entered,
+            result = subprocess.run(
+                arguments,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -186,22 +199,21 @@ class Container:
             )
         except subprocess.TimeoutExpired:
             return -1, f"no answer within {timeout_s:g} s"
-        return ended.returncode, (ended.stdout + ended.stderr).decode(errors="replace")
+        return result.returncode, (result.stdout + result.stderr).decode(errors="replace")
 
     @property
     def status(self) -> int | None:
-        """The exit status of the process; None while it runs."""
+        """Exit status of the process, or None while it runs."""
         return self._process.poll()
 
     def wait(self, timeout_s: float) -> int | None:
-        """Return the exit status; None at the timeout."""
+        """Return the exit status, or None after a timeout."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
 
     def terminate(self) -> None:
-        """Send SIGTERM."""
         self._process.terminate()
 
 

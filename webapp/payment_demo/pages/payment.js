@@ -1,4 +1,5 @@
-// Prepare, pay, complete, and then show what our server says: the browser SDK's word is never taken for the payment's state.
+// Prepare, pay and complete a payment, then show its state as the API reports it. The result of the
+// browser SDK is never used as the payment's state.
 "use strict";
 
 const api = "/api/v1";
@@ -14,7 +15,8 @@ const words = {
 const element = (id) => document.getElementById(id);
 const won = (amount) => `${new Intl.NumberFormat("ko-KR").format(amount)}원`;
 
-// In the tab's storage, as PortOne may lead the browser away and back, and the page may be loaded anew while a payment is under way.
+// State in the tab's storage: PortOne may redirect the browser away and back, and the page may be
+// reloaded during a payment.
 const kept = {
   get: (name) => sessionStorage.getItem(`payment-demo-${name}`),
   set: (name, value) => sessionStorage.setItem(`payment-demo-${name}`, value),
@@ -24,10 +26,10 @@ const kept = {
 async function call(method, path, body) {
   const headers = { "Content-Type": "application/json" };
   if (kept.get("token")) headers.Authorization = `Bearer ${kept.get("token")}`;
-  const answer = await fetch(api + path, { method, headers, body: body && JSON.stringify(body) });
-  const content = await answer.json();
-  if (answer.status === 401) signedOut();
-  if (!answer.ok) throw new Error(content.detail ?? content.title);
+  const response = await fetch(api + path, { method, headers, body: body && JSON.stringify(body) });
+  const content = await response.json();
+  if (response.status === 401) signedOut();
+  if (!response.ok) throw new Error(content.detail ?? content.title);
   return content.data;
 }
 
@@ -69,22 +71,22 @@ async function pay() {
       payMethod: element("method").value,
       redirectUrl: location.origin + location.pathname,
     });
-    if (result === undefined) return; // The browser is on its way to the payment's window.
+    if (result === undefined) return; // The browser is leaving for the payment window.
     await complete(result.paymentId, result.code && result.message);
   } catch (fault) {
-    // Refused before a window opened. The payment's state is our server's to tell all the same.
+    // Refused before the window opened. The API still decides the payment's state.
     await complete(prepared.payment_id, fault.message);
   }
 }
 
-// Also after a failure, as a payment gateway may approve what its window called failed.
+// Also called after a failure: the gateway may approve a payment that its window reported as failed.
 async function complete(paymentId, failure) {
   say(failure ? failure.replace(/^\[[^\]]*\]\s*/, "") : "");
   await call("POST", "/payments/portone/complete", { payment_id: paymentId });
   follow(paymentId);
 }
 
-// Show our server's state once a second, until the money is there or there is nothing more to wait for.
+// Show the payment's state once a second until it is no longer PENDING.
 function follow(paymentId) {
   element("state").hidden = false;
   watch(paymentId).catch((fault) => say(fault.message));
@@ -94,7 +96,7 @@ async function watch(paymentId) {
   for (;;) {
     const payment = await call("GET", `/payments/${paymentId}`);
     const balance = await call("GET", "/balance");
-    if (kept.get("payment") !== paymentId) return; // Another one has begun meanwhile.
+    if (kept.get("payment") !== paymentId) return; // Another payment has started.
     showState(payment);
     showCash(Number(kept.get("before")), balance.cash_balance);
     if (payment.status !== "PENDING") return;
@@ -114,10 +116,10 @@ function showState(payment) {
     "실패 사유": payment.status === "PENDING" && payment.failure,
   };
   const rows = Object.entries(facts).filter(([, value]) => value);
-  element("facts").replaceChildren(...rows.flatMap(([name, value]) => [made("dt", name), made("dd", value)]));
+  element("facts").replaceChildren(...rows.flatMap(([name, value]) => [newElement("dt", name), newElement("dd", value)]));
 }
 
-function made(tag, text) {
+function newElement(tag, text) {
   const node = document.createElement(tag);
   node.textContent = text;
   return node;
