@@ -121,7 +121,7 @@ def worker(settings: Settings) -> dict[str, Any]:
             "health_check_interval": 5,
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
         },
-        "beat_scheduler": "workers.scheduler:SingletonScheduler",
+        "beat_scheduler": "workers.singleton_beat:SingletonScheduler",
         "beat_schedule": _schedule(settings),
     }
 

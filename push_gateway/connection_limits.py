@@ -1,6 +1,10 @@
 """Limits of new connections per user and of unauthenticated connections per client address.
 
-Both are counted in this process only.
+Both are counted in this process only. The limit per user is the setting
+``gateway_connects_per_minute`` (``trading/config/http_settings.py``). The gateway's other limits are
+elsewhere: connections per process in ``hub.py`` (setting ``gateway_clients_max``), channels per
+command in ``channels.py``, message sizes in ``handshake.py`` and ``server.py``, the length of a
+token in ``tokens.py``.
 """
 
 import asyncio

@@ -19,11 +19,11 @@ from relayer.backoff import Backoff
 from relayer.commands.server import CommandServer
 from relayer.feed.interface import Feed
 from relayer.feed.registry import build_feed
-from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.subscription_budget import SubscriptionWatch
 from relayer.feed.supervisor import FeedSupervisor
 from relayer.health_reporter import HealthReporter
 from relayer.lease.holder import LeaseHolder
-from relayer.lease.lease import GRACE_S, LeaseLost, LeaseRecord
+from relayer.lease.record import GRACE_S, LeaseLost, LeaseRecord
 from relayer.lease.watchdog import NoWatchdog, Watchdog
 from relayer.metrics import RelayerMetrics, write_lag
 from relayer.ticks.filter import TickFilter

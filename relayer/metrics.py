@@ -6,7 +6,7 @@ from prometheus_client import Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.subscription_budget import SubscriptionWatch
 from relayer.feed.supervisor import FeedSupervisor
 from relayer.lease.holder import LeaseHolder
 from relayer.ticks.filter import TickFilter

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from trading.observability.metrics import exposition, families, instruments, multiprocess
 from trading.tasks import Task
 from workers.application import SETTINGS, app
-from workers.scheduler import SingletonScheduler
+from workers.singleton_beat import SingletonScheduler
 
 _MAIN = "main"
 

@@ -9,9 +9,9 @@ from celery.signals import celeryd_after_setup
 
 import celery_config
 from trading.observability.metrics import instruments
+from trading.payments.check_payment import check_payment
 from trading.payments.refunds import process_refund
 from trading.payments.sweep import dispatch_due_payments
-from trading.payments.verify import check_payment
 from trading.tasks import Task, log_fields
 from workers.application import SETTINGS, app
 from workers.task import CoreTask, TaskResult, get_core, ids_of

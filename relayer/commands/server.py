@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from relayer.asyncio_compat import raise_if_cancelled
 from relayer.feed.interface import FeedUnavailable
-from relayer.feed.subscriptions import AddResult, SubscriptionWatch
+from relayer.feed.subscription_budget import AddResult, SubscriptionWatch
 from relayer.feed.supervisor import FeedSupervisor, SubscriptionOutcome
 from trading.marketdata.health import TOPICS_LISTED_MAX
 from trading.marketdata.relayer_client import (

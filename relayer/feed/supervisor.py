@@ -19,7 +19,7 @@ from relayer.feed.interface import (
     SubscriptionUnconfirmed,
     TradeMessage,
 )
-from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.subscription_budget import SubscriptionWatch
 from relayer.ticks.filter import TickFilter
 from relayer.ticks.writer import TickWriter
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import structlog
 
 from relayer.asyncio_compat import raise_if_cancelled
-from relayer.lease.lease import (
+from relayer.lease.record import (
     GRACE_S,
     POLL_PERIOD_S,
     RENEW_PERIOD_S,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 
 class Watchdog(Protocol):
-    """Kills the process at a set time, in seconds of ``relayer.lease.lease.boot_time``."""
+    """Kills the process at a set time, in seconds of ``relayer.lease.record.boot_time``."""
 
     def set(self, instant: float) -> None:
         """Kill the process at ``instant``, at once if that has passed. Replaces the last one."""

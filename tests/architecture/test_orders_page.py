@@ -1,7 +1,7 @@
 """docs/orders.md compared with the code."""
 
 from launcher.plan import ROOT
-from trading.orders.fills import FillRule
+from trading.orders.fill_price import FillRule
 from trading.orders.model import ORDER_TRANSITIONS, EndReason
 
 PAGE = (ROOT / "docs" / "orders.md").read_text(encoding="utf-8")

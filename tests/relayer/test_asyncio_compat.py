@@ -6,7 +6,7 @@ import pytest
 
 from relayer.asyncio_compat import raise_if_cancelled
 from relayer.daemon import connect
-from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.subscription_budget import SubscriptionWatch
 from relayer.health_reporter import HealthReporter
 from tests.support.deadlines import DEADLINE_S
 from tests.trading.marketdata.test_health import HEALTHY

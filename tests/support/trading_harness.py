@@ -36,8 +36,8 @@ from trading.orders.place import PlaceOrder, place_order
 from trading.orders.queries import get_order
 from trading.orders.records import OrderRecord
 from trading.orders.settle import settle_executions
+from trading.payments.check_payment import check_payment
 from trading.payments.refunds import process_refund
-from trading.payments.verify import check_payment
 from trading.redis import keys
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import seed_listing

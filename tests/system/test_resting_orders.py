@@ -13,7 +13,7 @@ from trading.exchange.order_types import Side
 from trading.exchange.price_grid import floor_to_grid, tick_size
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Tick
-from trading.orders.fills import FillRule, is_met
+from trading.orders.fill_price import FillRule, is_met
 
 USERS = 30
 ROUNDS = 4

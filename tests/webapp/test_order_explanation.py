@@ -12,7 +12,7 @@ from tests.trading.orders.steps import set_status
 from tests.webapp.client import HANGUL, Api, Person, api_on, data_of, problem_of
 from trading import bootstrap as trading_core
 from trading.orders.explain import ChargeName, WaitingReason
-from trading.orders.fills import FillRule
+from trading.orders.fill_price import FillRule
 from trading.orders.model import EndReason
 from webapp.api.order_messages import (
     CHARGE_LABELS,

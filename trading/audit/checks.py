@@ -17,7 +17,7 @@ from trading.audit.model import AuditBatch, Breach
 from trading.audit.scoping import restrict_to_accounts
 from trading.invariants import Check, digits, number, word
 from trading.ledger.model import DIRECTION, FLOWS
-from trading.orders.fills import FillRule
+from trading.orders.fill_price import FillRule
 from trading.payments.audit_checks import PAYMENT_CHECKS
 from trading.watchlists.audit_checks import WATCHLIST_CHECKS
 

@@ -17,8 +17,8 @@ from trading.config.settings import Settings
 from trading.db.statements import force_primary_key
 from trading.exchange.order_types import TimeInForce
 from trading.halts.queries import halted_accounts, halts_since
-from trading.orders.executions import Evidence, new_execution
-from trading.orders.fills import Fill
+from trading.orders.execution_rows import Evidence, new_execution
+from trading.orders.fill_price import Fill
 from trading.orders.model import OPEN_STATUSES, EndReason, FillProfile, OrderStatus
 from trading.orders.persist_fills import FillBatch, persist_fills
 from trading.orders.routing import (

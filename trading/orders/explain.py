@@ -25,7 +25,7 @@ from trading.halts.records import HaltRecord
 from trading.marketdata.sharding import shard_of
 from trading.marketdata.ticks import Tick
 from trading.money import BASIS_POINTS, rate_rounded_down
-from trading.orders.fills import Fill, is_met, is_within_order_life
+from trading.orders.fill_price import Fill, is_met, is_within_order_life
 from trading.orders.model import FillProfile, OrderStatus
 from trading.orders.queries import get_order
 from trading.orders.records import ExecutionRecord, OrderRecord

@@ -28,7 +28,7 @@ from trading.halts.queries import halts_since
 from trading.marketdata.sharding import shard_of
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Position, Tick
-from trading.orders.fills import apply_slippage, is_within_order_life
+from trading.orders.fill_price import apply_slippage, is_within_order_life
 from trading.orders.matching import (
     BookOrder,
     MatchedFill,

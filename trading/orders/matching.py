@@ -20,7 +20,7 @@ from datetime import datetime
 from uuid import UUID
 
 from trading.exchange.order_types import Side, TimeInForce
-from trading.orders.fills import FillRule, is_met
+from trading.orders.fill_price import FillRule, is_met
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from trading.exchange.order_types import Side, TimeInForce
 from trading.exchange.price_grid import StockKind
 from trading.halts.records import HaltRecord
 from trading.marketdata.ticks import Tick
-from trading.orders.fills import (
+from trading.orders.fill_price import (
     Fill,
     Postponement,
     TickEvidence,

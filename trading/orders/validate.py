@@ -33,7 +33,7 @@ from trading.marketdata.errors import NoLivePrice
 from trading.marketdata.quotes import MarketUnavailable, QuoteStore
 from trading.marketdata.ticks import Position, Tick
 from trading.orders.errors import InvalidTickSize, PriceOutOfRange
-from trading.orders.fills import Fill, TickEvidence
+from trading.orders.fill_price import Fill, TickEvidence
 from trading.orders.model import FillProfile, buy_reservation, collared_price
 from trading.orders.routing import Action, BookState, NextStep, OrderSituation, next_step
 from trading.stocks.errors import StockNotFound, StockNotTradable

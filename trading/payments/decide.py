@@ -10,8 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from trading.payments.checks import IDENTITY_MISMATCHES, Mismatch, PaymentTerms, find_mismatches
 from trading.payments.model import PAYMENT_TRANSITIONS, PaymentEvent, PaymentStatus
+from trading.payments.payment_terms import (
+    IDENTITY_MISMATCHES,
+    Mismatch,
+    PaymentTerms,
+    find_mismatches,
+)
 from trading.payments.portone_payment import Cancellation, PortoneStatus, Report
 
 # How long after its expiry to wait for a payment that PortOne reports as pending. The browser

@@ -23,9 +23,9 @@ from trading.ledger.model import LedgerEntry, TransactionType
 from trading.orders.close import cancel_buys_of_overdrawn, has_open_buys
 from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.alerts import PaymentAlert, open_alert
-from trading.payments.checks import PaymentTerms
 from trading.payments.decide import PaymentState
 from trading.payments.model import payment_id_of
+from trading.payments.payment_terms import PaymentTerms
 from trading.payments.portone_payment import Cancellation, CancellationStatus
 from trading.payments.refund_model import (
     REFUND_TRANSITIONS,

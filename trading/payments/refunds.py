@@ -21,6 +21,11 @@ from trading.ledger.cash import save
 from trading.ledger.errors import InsufficientCash
 from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.backoff import DELAY_MAX, DELAY_MAX_LATE, JITTER_MAX, backoff_delay
+from trading.payments.check_payment import (
+    PaymentCheckResult,
+    check_payment,
+    retry_after_cancelling_buys,
+)
 from trading.payments.decide import apply_cancellations
 from trading.payments.errors import PaymentNotFound, PaymentNotRefundable, RefundExceedsPayment
 from trading.payments.locked_payment import LockedPayment, payment_event_data
@@ -40,7 +45,6 @@ from trading.payments.refund_model import (
 )
 from trading.payments.rows import StoredRefund, read_refund
 from trading.payments.tables import PAYMENT_REFUNDS
-from trading.payments.verify import PaymentCheckResult, check_payment, retry_after_cancelling_buys
 from trading.tasks import Task, TaskRequest
 from trading.unit_of_work import UnitOfWork, UseCaseRunner
 

@@ -5,7 +5,7 @@ from marshmallow import Schema, fields
 from trading.exchange.hours import TradingSession as SessionName
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.explain import ChargeName, Stage, WaitingReason
-from trading.orders.fills import FillRule
+from trading.orders.fill_price import FillRule
 from trading.orders.model import EndReason, OrderStatus
 from webapp.api.order_schemas import enum_metadata
 

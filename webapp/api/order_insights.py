@@ -21,7 +21,7 @@ from trading.orders.explain import (
     explain_waiting,
     get_order_facts,
 )
-from trading.orders.fills import FillRule
+from trading.orders.fill_price import FillRule
 from trading.orders.model import EndReason, OrderStatus
 from trading.orders.place import PlaceOrder, preview_order
 from trading.orders.records import OrderRecord

@@ -1,7 +1,7 @@
 """Korean texts for the codes in an order's explanation."""
 
 from trading.orders.explain import ChargeName, WaitingReason
-from trading.orders.fills import FillRule
+from trading.orders.fill_price import FillRule
 from trading.orders.model import EndReason
 
 RULE_MESSAGES: dict[FillRule, str] = {

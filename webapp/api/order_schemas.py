@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from trading.exchange.hours import TradingSession
 from trading.exchange.order_types import OrderType, Side, TimeInForce
-from trading.orders.fills import FillRule
+from trading.orders.fill_price import FillRule
 from trading.orders.model import EndReason, OrderStatus
 from webapp.http.fields import IdCursor, KoreanDay, StockCode, Whole
 from webapp.http.schemas import PageQuerySchema

@@ -8,6 +8,7 @@ import click
 from trading.operations.admin_action_model import DONE, UNCHANGED, ActionKind, Outcome
 from trading.operations.admin_actions import insert_outcome
 from trading.payments.alerts import resolve_alerts
+from trading.payments.check_payment import check_payment
 from trading.payments.model import is_payment_id
 from trading.payments.queries import (
     PaymentAlertRecord,
@@ -19,7 +20,6 @@ from trading.payments.queries import (
 )
 from trading.payments.records import PaymentRecord
 from trading.payments.refunds import abandon_refund
-from trading.payments.verify import check_payment
 from trading.unit_of_work import UnitOfWork
 from webapp.context import get_core
 from webapp.http.admin_log import commanded, record_intent, record_outcome, run_commanded

@@ -1,4 +1,7 @@
-"""Rate limit of every route: one table, and a default budget for reads and writes."""
+"""Which rate limit each route counts against: one table, and defaults for reads and writes.
+
+The limits themselves (requests per span) are settings: see ``trading/config/http_settings.py``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +40,7 @@ MONEY = Budget("money", "rate_limit_money", "user")
 WEBHOOK = Budget("webhook", "rate_limit_webhook", "address")
 WRITES = Budget("writes", "rate_limit_writes", "user")
 READS = Budget("reads", "rate_limit_reads", "user")
-STRANGERS = Budget("strangers", "rate_limit_strangers", "address")
+UNAUTHENTICATED = Budget("strangers", "rate_limit_strangers", "address")
 
 BY_ROUTE: Mapping[tuple[str, str], Budget] = {
     ("POST", f"{PREFIX}/users/login"): SIGN_IN,

@@ -27,7 +27,7 @@ from trading.redis.guarded_client import GuardedRedis, RedisUnavailable
 from webapp.context import get_core
 from webapp.http.authentication import refresh_session_id, verified_user_id
 from webapp.http.problems import log, problem
-from webapp.http.rate_limit_policies import STRANGERS, Budget, budget_of
+from webapp.http.rate_limit_policies import UNAUTHENTICATED, Budget, budget_of
 
 LIMIT_HEADER = "X-RateLimit-Limit"
 REMAINING_HEADER = "X-RateLimit-Remaining"
@@ -83,7 +83,7 @@ def _budget_and_key(budget: Budget) -> tuple[Budget, str]:
         return budget, f"user:{user}"
     if budget.whose == "session" and (session := refresh_session_id()) is not None:
         return budget, f"session:{session}"
-    return budget if budget.whose == "address" else STRANGERS, f"address:{client_key()}"
+    return budget if budget.whose == "address" else UNAUTHENTICATED, f"address:{client_key()}"
 
 
 def _counter_key() -> str:

@@ -15,7 +15,7 @@ from relayer.backoff import Backoff
 from relayer.commands.server import CONCURRENT_COMMANDS_MAX, CommandServer
 from relayer.daemon import connect as relayer_connect
 from relayer.feed.stomp_feed import StompFeed
-from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.subscription_budget import SubscriptionWatch
 from relayer.feed.supervisor import FeedSupervisor
 from relayer.ticks.filter import TickFilter
 from relayer.ticks.sequence import TickSequence

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from relayer.backoff import Backoff
 from relayer.feed.interface import Feed, FeedEvent, FeedUnavailable, SubscriptionConfirmed
-from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.subscription_budget import SubscriptionWatch
 from relayer.feed.supervisor import FAILURES_MAX, FeedSupervisor
 from relayer.ticks.filter import TickFilter
 from relayer.ticks.sequence import TickSequence

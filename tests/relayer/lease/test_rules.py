@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relayer.lease.holder import SNAPSHOT_MAX_AGE_S
-from relayer.lease.lease import (
+from relayer.lease.record import (
     DISCONNECT_MARGIN_S,
     GRACE_S,
     KILL_MARGIN_S,

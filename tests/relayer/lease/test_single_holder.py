@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 import redis
 
-from relayer.lease.lease import TTL_S
+from relayer.lease.record import TTL_S
 from relayer.lease.watchdog import PosixKillTimer, kill_timer
 from tests.relayer.freezing_proxy import freezing_proxy
 from tests.relayer.harness import (

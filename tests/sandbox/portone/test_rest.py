@@ -11,9 +11,9 @@ from sandbox.portone.payments import CANCELLATIONS_MAX, MOVES
 from sandbox.portone.rest import API_SECRET, BODY_OCTETS_MAX, DEFAULT_STORE_ID, now
 from tests.sandbox.portone.harness import AUTHORIZED, ID, KEY, WAYS, Shop, play, walk
 from tests.support.deadlines import DEADLINE_S
-from trading.payments.checks import PaymentTerms
 from trading.payments.decide import PaymentState, decide
 from trading.payments.model import PaymentStatus
+from trading.payments.payment_terms import PaymentTerms
 from trading.payments.portone.errors import PortoneApiError
 from trading.payments.portone_payment import CancellationStatus, PortoneStatus
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.exchange.order_types import Side, TimeInForce
-from trading.orders.fills import FillRule, apply_slippage, is_met
+from trading.orders.fill_price import FillRule, apply_slippage, is_met
 from trading.orders.matching import BookOrder, MatchResult, Print, match_by_volume, match_whole
 
 NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)

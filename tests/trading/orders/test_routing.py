@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from trading.exchange.order_types import Side, TimeInForce
-from trading.orders.fills import Fill, TickEvidence
+from trading.orders.fill_price import Fill, TickEvidence
 from trading.orders.model import EndReason, FillProfile
 from trading.orders.routing import (
     Action,

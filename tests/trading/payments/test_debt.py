@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.payments_stack import PaymentsStack, owner_of
 from tests.trading.orders.steps import cash
-from tests.trading.payments.test_verify import CASH, alerts, check
+from tests.trading.payments.test_check_payment import CASH, alerts, check
 from tests.webapp.client import Person, data_of, problem_of
 
 

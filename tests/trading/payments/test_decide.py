@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fixtures.portone import STATUSES, payment
-from trading.payments.checks import Mismatch, PaymentTerms, find_mismatches
 from trading.payments.decide import (
     DECISIONS,
     PENDING_AT_PORTONE_MAX,
@@ -20,6 +19,7 @@ from trading.payments.decide import (
     wait_until,
 )
 from trading.payments.model import PaymentStatus
+from trading.payments.payment_terms import Mismatch, PaymentTerms, find_mismatches
 from trading.payments.portone_payment import Report, read_report
 
 EXPIRY = datetime(2026, 1, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ from uuid import UUID
 from tests.support.payments_stack import PaymentsStack, owner_of
 from tests.support.trading_harness import TradingHarness
 from tests.trading.orders.steps import cash, rows
-from tests.trading.payments.test_verify import CASH
+from tests.trading.payments.test_check_payment import CASH
 from tests.trading.threads import outcome, run_together
 from trading.db.ids import new_id
 from trading.exchange.order_types import Side

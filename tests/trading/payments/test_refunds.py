@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.payments_stack import PaymentsStack, owner_of
 from tests.trading.orders.steps import cash, rows
-from tests.trading.payments.test_verify import CASH, alerts, check
+from tests.trading.payments.test_check_payment import CASH, alerts, check
 from tests.webapp.client import Person, problem_of
 from trading.payments.refunds import abandon_refund
 from trading.tasks import Task, TaskRequest

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayer.daemon import connect
-from relayer.feed.subscriptions import AddResult, SubscriptionWatch, choose, merge
+from relayer.feed.subscription_budget import AddResult, SubscriptionWatch, choose, merge
 from tests.relayer.harness import HYNIX, SAMSUNG, add_subscriptions
 from trading.marketdata.subscriptions import Source, publish_subscriptions
 from trading.marketdata.topics import trade_topic

@@ -10,7 +10,7 @@ from trading.exchange.fees import SaleTaxes, commission, sale_taxes
 from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
 from trading.marketdata.ticks import Tick
-from trading.orders.fills import Fill
+from trading.orders.fill_price import Fill
 from trading.orders.rows import LockedOrder, NewExecution, PendingFillRow
 from trading.stocks.queries import StockAttributes
 

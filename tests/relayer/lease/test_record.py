@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from launcher.ports import free_port
 from relayer.daemon import connect
 from relayer.lease.holder import LeaseHolder
-from relayer.lease.lease import (
+from relayer.lease.record import (
     GRACE_S,
     RELEASED,
     TTL_S,

@@ -8,10 +8,10 @@ from tests.support.payments_stack import PaymentsStack, owner_of
 from tests.support.servers import wait_until
 from tests.trading.orders.steps import events, rows
 from trading.account_events.stream import EventKind
+from trading.payments.check_payment import apply_report
 from trading.payments.model import payment_id_of
 from trading.payments.prepare import record_notification
 from trading.payments.queries import list_alerts
-from trading.payments.verify import apply_report
 from trading.tasks import Task, TaskRequest
 
 CASH = 10_000_000

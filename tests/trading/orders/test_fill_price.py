@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trading.exchange.order_types import Side
 from trading.exchange.price_grid import PriceRange, daily_price_range
-from trading.orders.fills import (
+from trading.orders.fill_price import (
     Fill,
     FillRule,
     Postponement,
