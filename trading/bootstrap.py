@@ -40,7 +40,7 @@ Publish = Callable[[Sequence[AccountEvent]], None]
 PORTONE_API_TIMEOUTS = PortoneTimeouts(connect_s=3.0, read_s=8.0, total_s=12.0)
 
 
-def dispatch_nothing(_wakeups: Sequence[TaskRequest]) -> None:
+def dispatch_nothing(_requests: Sequence[TaskRequest]) -> None:
     """Dispatch nothing, for commands: the recovery sweep finds the rows."""
 
 
@@ -91,12 +91,12 @@ def build(
 
     def hand_out(messages: Sequence[Any]) -> None:
         events = [message for message in messages if isinstance(message, AccountEvent)]
-        wakeups = [message for message in messages if not isinstance(message, AccountEvent)]
+        requests = [message for message in messages if not isinstance(message, AccountEvent)]
         # Events first: the tasks may add events that must follow them.
         if events:
             publish(events)
-        if wakeups:
-            deliver(wakeups)
+        if requests:
+            deliver(requests)
 
     if settings.portone_v1_api_key or settings.portone_v1_api_secret:
         log.info("portone_v1_settings_ignored")

@@ -62,39 +62,39 @@ def claim(
     outcome recognizes its own claim. Raises IdempotencyKeyConflict when the key was used for
     another request, RequestInProgress while the first request is running.
     """
-    mine = Claim(scope=scope, key=key, claim_id=claim_id)
+    claim = Claim(scope=scope, key=key, claim_id=claim_id)
     row = session.execute(
-        select(IDEMPOTENCY_RECEIPTS).where(*_at(mine)).with_for_update()
+        select(IDEMPOTENCY_RECEIPTS).where(*_at(claim)).with_for_update()
     ).one_or_none()
     if row is not None and row.created_at <= now - timedelta(hours=keep_h):
-        session.execute(delete(IDEMPOTENCY_RECEIPTS).where(*_at(mine)))
+        session.execute(delete(IDEMPOTENCY_RECEIPTS).where(*_at(claim)))
         row = None
     if row is None:
-        return _insert(session, mine, request_hash=request_hash, now=now)
+        return _insert(session, claim, request_hash=request_hash, now=now)
     if row.request_hash != request_hash:
         raise IdempotencyKeyConflict
     if row.status is not None:
         return StoredAnswer(status=row.status, body=row.body, location=row.location)
-    if row.claim_id == mine.claim_id:
-        return mine
+    if row.claim_id == claim.claim_id:
+        return claim
     if row.claimed_until > now:
         raise RequestInProgress
     session.execute(
         update(IDEMPOTENCY_RECEIPTS)
-        .where(*_at(mine))
-        .values(claim_id=mine.claim_id, claimed_until=now + timedelta(seconds=CLAIM_S))
+        .where(*_at(claim))
+        .values(claim_id=claim.claim_id, claimed_until=now + timedelta(seconds=CLAIM_S))
     )
-    return mine
+    return claim
 
 
-def _insert(session: Session, mine: Claim, *, request_hash: bytes, now: datetime) -> Claim:
+def _insert(session: Session, claim: Claim, *, request_hash: bytes, now: datetime) -> Claim:
     try:
         session.execute(
             insert(IDEMPOTENCY_RECEIPTS).values(
-                scope=mine.scope,
-                idempotency_key=mine.key,
+                scope=claim.scope,
+                idempotency_key=claim.key,
                 request_hash=request_hash,
-                claim_id=mine.claim_id,
+                claim_id=claim.claim_id,
                 claimed_until=now + timedelta(seconds=CLAIM_S),
                 status=None,
                 body=None,
@@ -105,28 +105,28 @@ def _insert(session: Session, mine: Claim, *, request_hash: bytes, now: datetime
     except IntegrityError:
         # A concurrent request inserted the key after the SELECT.
         raise RequestInProgress from None
-    return mine
+    return claim
 
 
-def complete(session: Session, mine: Claim, answer: StoredAnswer) -> None:
+def complete(session: Session, claim: Claim, answer: StoredAnswer) -> None:
     """Store the answer of a claim. Raises RequestInProgress if another run has taken the claim
     over.
     """
-    met = execute_rowcount(
+    updated_rows = execute_rowcount(
         session,
         update(IDEMPOTENCY_RECEIPTS)
         .where(
-            *_at(mine),
-            IDEMPOTENCY_RECEIPTS.c.claim_id == mine.claim_id,
+            *_at(claim),
+            IDEMPOTENCY_RECEIPTS.c.claim_id == claim.claim_id,
             IDEMPOTENCY_RECEIPTS.c.status.is_(None),
         )
         .values(status=answer.status, body=answer.body, location=answer.location),
     )
-    if met != 1:
+    if updated_rows != 1:
         raise RequestInProgress
 
 
-def record(session: Session, mine: Claim, answer: StoredAnswer, *, now: datetime) -> None:
+def record(session: Session, claim: Claim, answer: StoredAnswer, *, now: datetime) -> None:
     """Store the answer of a request without Idempotency-Key, under a generated key.
 
     Nobody repeats such a request; the row proves after a COMMIT of unknown outcome that it was
@@ -134,10 +134,10 @@ def record(session: Session, mine: Claim, answer: StoredAnswer, *, now: datetime
     """
     session.execute(
         insert(IDEMPOTENCY_RECEIPTS).values(
-            scope=mine.scope,
-            idempotency_key=mine.key,
+            scope=claim.scope,
+            idempotency_key=claim.key,
             request_hash=_NO_REQUEST,
-            claim_id=mine.claim_id,
+            claim_id=claim.claim_id,
             claimed_until=now,
             status=answer.status,
             body=answer.body,
@@ -147,23 +147,23 @@ def record(session: Session, mine: Claim, answer: StoredAnswer, *, now: datetime
     )
 
 
-def give_up(session: Session, mine: Claim) -> None:
+def give_up(session: Session, claim: Claim) -> None:
     """Delete a claim whose work changed nothing, so that the key can be used again at once."""
     session.execute(
         delete(IDEMPOTENCY_RECEIPTS).where(
-            *_at(mine),
-            IDEMPOTENCY_RECEIPTS.c.claim_id == mine.claim_id,
+            *_at(claim),
+            IDEMPOTENCY_RECEIPTS.c.claim_id == claim.claim_id,
             IDEMPOTENCY_RECEIPTS.c.status.is_(None),
         )
     )
 
 
-def completed(session: Session, mine: Claim) -> StoredAnswer | None:
+def completed(session: Session, claim: Claim) -> StoredAnswer | None:
     """Return the answer of this run if its transaction was committed, else None."""
     row = session.execute(
         select(IDEMPOTENCY_RECEIPTS).where(
-            *_at(mine),
-            IDEMPOTENCY_RECEIPTS.c.claim_id == mine.claim_id,
+            *_at(claim),
+            IDEMPOTENCY_RECEIPTS.c.claim_id == claim.claim_id,
             IDEMPOTENCY_RECEIPTS.c.status.is_not(None),
         )
     ).one_or_none()
@@ -191,8 +191,8 @@ def purge(session: Session, *, keep_h: int, now: datetime) -> int:
     return len(old)
 
 
-def _at(mine: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _at(claim: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (
-        IDEMPOTENCY_RECEIPTS.c.scope == mine.scope,
-        IDEMPOTENCY_RECEIPTS.c.idempotency_key == mine.key,
+        IDEMPOTENCY_RECEIPTS.c.scope == claim.scope,
+        IDEMPOTENCY_RECEIPTS.c.idempotency_key == claim.key,
     )

@@ -104,20 +104,20 @@ def task_dispatcher(
     dispatches the rest. `lost` receives the number of lost requests per task and must not raise.
     """
 
-    def deliver(wakeups_due: Sequence[TaskRequest]) -> None:
-        for sent, wakeup in enumerate(wakeups_due):
-            ids = [str(one) for one in wakeup.ids]
+    def deliver(requests: Sequence[TaskRequest]) -> None:
+        for sent, request in enumerate(requests):
+            ids = [str(one) for one in request.ids]
             try:
-                send(wakeup.task, ids)
+                send(request.task, ids)
             except Exception as fault:  # noqa: BLE001 - whatever is wrong with the broker, the rows are due and will be found
                 log.warning(
                     "task_dispatch_failed",
-                    count=len(wakeups_due) - sent,
-                    wakes=wakeup.task,
+                    count=len(requests) - sent,
+                    wakes=request.task,
                     reason=type(fault).__name__,
-                    **log_fields(wakeup.task, ids[:IDS_PER_LINE]),
+                    **log_fields(request.task, ids[:IDS_PER_LINE]),
                 )
-                for task, count in Counter(one.task for one in wakeups_due[sent:]).items():
+                for task, count in Counter(one.task for one in requests[sent:]).items():
                     lost(task, count)
                 return
 

@@ -36,7 +36,8 @@ class Choice:
 def choose(requested: Mapping[str, Source], *, current: frozenset[str], budget: int) -> Choice:
     """Return at most ``budget`` destinations, the most urgent first.
 
-    Among equals those already subscribed stay, so that a full budget does not flap.
+    At equal rank, current subscriptions take precedence, so that a full budget does not alternate
+    between destinations.
     """
     ranked = sorted(
         requested,
@@ -75,10 +76,10 @@ class AddResult(Enum):
 class SubscriptionWatch:
     """Reads the wanted subscriptions from Redis every second; keeps them during an outage.
 
-    An empty set of commanded destinations means that Redis lost it, unless a command removed the
-    last one: the set is then written back. So emptying the set by hand does not unsubscribe; that
-    is the cheaper mistake. If the product's own set is missing, the last known one stays in effect:
-    the workers write it again.
+    If the set of commanded destinations is empty and no command removed the last one, Redis lost
+    the set, and it is written back. So emptying the set by hand does not unsubscribe; a set lost by
+    accident would cost more. If the product's own set is missing, the last known one stays in
+    effect until the workers write it again.
     """
 
     def __init__(self, redis: "Redis", *, budget: int) -> None:

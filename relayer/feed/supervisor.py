@@ -30,8 +30,9 @@ STABLE_AFTER_S = 10.0
 # A destination that broke the connection is not subscribed for this long.
 REFUSED_PAUSE_S = 300.0
 RECONCILE_PERIOD_S = 1.0
-# Servers need not say which destination they reject. One that was unanswered in this many
-# connection losses, the last time alone, counts as rejected.
+# A server may close the connection without naming the rejected destination. A destination counts as
+# rejected if its subscription was unanswered at this many connection losses, and at the last of
+# them was the only unanswered one.
 FAILURES_MAX = 3
 # A server may put any text into its ERROR.
 REASON_LENGTH_MAX = 200
@@ -238,11 +239,11 @@ class FeedSupervisor:
         self._resolve(destination, SubscriptionOutcome.REFUSED)
 
     def _record_loss(self) -> None:
-        """Count a lost connection against the unanswered destinations, possible causes.
+        """Count a connection loss for every unanswered destination: each may be the cause.
 
-        From now on each of them is subscribed alone. If the connection is lost repeatedly for one
-        alone while others were confirmed, that one is refused, so that it does not block all
-        others.
+        From then on each of them is subscribed one at a time. If the connection is lost
+        repeatedly while only one is unanswered and others were confirmed, that one is refused, so
+        that it does not block the others.
         """
         if self._reconnect_requested.is_set():
             return

@@ -7,13 +7,14 @@ CLOCK_BOOTTIME, which cannot be set; the clocks of all machines only need to run
   counting the same time later, so the lease cannot expire before that. DISCONNECT_MARGIN_S before
   that end the holder drops its connection. KILL_MARGIN_S before it the kernel kills the process, in
   case it was stopped or stuck (``relayer.lease.watchdog``).
-- While Redis refuses connections nobody can acquire the lease, and after Redis is back nobody does
-  for GRACE_S. So each refused connection lets the holder stay connected for GRACE_S more: an outage
-  of Redis of any length costs no feed connection. A network partition from a Redis that others may
-  still reach does.
-- A candidate acquires the lease only after it has reached Redis for GRACE_S without interruption. A
-  lease that it saw expire at its time, or saw released, it acquires at once. A lease that it found
-  absent may have been lost by Redis: it waits for as long as a holder could still be connected.
+- While Redis refuses connections no process can acquire the lease, and for GRACE_S after Redis
+  returns no process does. So each refused connection extends the holder's term to GRACE_S from
+  then: the holder stays connected during an outage of Redis of any length. It disconnects if it
+  cannot reach a Redis that other processes may still reach (network partition).
+- A candidate acquires the lease only after it has reached Redis for GRACE_S without interruption.
+  Then it acquires a lease at once if it observed its release or its expiry at the expected time. If
+  it found the lease absent, Redis may have lost it: the candidate waits until GRACE_S after it
+  found that, for as long as a holder could still be connected.
 """
 
 import errno
@@ -77,7 +78,7 @@ class LeaseLost(Exception):
 
 
 class RedisDown(Exception):
-    """Redis serves nobody: its port refuses connections, or it is still loading its data."""
+    """Redis serves no process: its port refuses connections, or it is still loading its data."""
 
 
 class RedisUnreachable(Exception):
@@ -100,7 +101,7 @@ class LeaseTerm:
     def refused(self, *, tried_at: float) -> None:
         """Extend the term after Redis refused a connection that was tried at ``tried_at``.
 
-        Nobody can have acquired the lease earlier than GRACE_S after that.
+        No process can acquire the lease earlier than GRACE_S after that.
         """
         self.valid_until = max(self.valid_until, tried_at + GRACE_S)
 

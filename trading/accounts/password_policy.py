@@ -74,10 +74,10 @@ def password_fault(
 
 
 def _resembles(password: str, words: Sequence[str]) -> bool:
-    """Return True if the password is easy to guess without these words, or for somebody who knows
-    them.
+    """Return True if the password is easy to guess for someone who knows ``words``.
 
-    That includes the words backwards, or with digits for letters.
+    Either the rest without the words is easy to guess, or the whole is if the words count as common
+    ones. Words also match reversed or with digits for letters.
     """
     whole = _folded(password)
     rest = _without(whole, words)

@@ -43,8 +43,8 @@ def halt_account(
     running = running_account_halt(session, user_id)
     if running is not None:
         return running
-    # An upsert, so that the second of two concurrent requests finds the first one's halt. A
-    # savepoint would not do: a deadlock rolls it back as well.
+    # With an upsert, the later of two concurrent requests returns the halt that the other inserted.
+    # An insert in a savepoint would not do: a deadlock rolls back the savepoint as well.
     row = {
         "id": halt_id,
         "user_id": user_id,
@@ -60,7 +60,7 @@ def halt_account(
     upsert(session, ACCOUNT_HALTS, [row], update=("running",))
     halt = running_account_halt(session, user_id)
     if halt is None:
-        raise AssertionError("unreachable: this transaction wrote a halt or met one")
+        raise AssertionError("unreachable: the upsert inserted a halt or found one")
     return halt
 
 

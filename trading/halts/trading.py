@@ -28,9 +28,9 @@ def halt_trading(uow: UnitOfWork, *, halt_id: UUID, by: UUID, reason: str | None
     running = running_halt(session)
     if running is not None:
         return running
-    # An upsert, so that the second of two concurrent administrators finds the first one's halt. A
-    # savepoint would not survive a deadlock.
-    made = {
+    # With an upsert, the later of two concurrent requests returns the halt that the other inserted.
+    # An insert in a savepoint would not do: a deadlock rolls back the savepoint as well.
+    row = {
         "id": halt_id,
         "running": 1,
         "reason": reason,
@@ -39,7 +39,7 @@ def halt_trading(uow: UnitOfWork, *, halt_id: UUID, by: UUID, reason: str | None
         "resumed_at": None,
         "resumed_by": None,
     }
-    upsert(session, TRADING_HALTS, [made], update=("running",))
+    upsert(session, TRADING_HALTS, [row], update=("running",))
     (active,) = halts_where(session, IS_RUNNING)
     return active
 

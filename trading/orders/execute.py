@@ -120,7 +120,7 @@ def execute_orders(uow: UnitOfWork, order_ids: Sequence[UUID]) -> ExecutionRepor
         uow.after_commit(request)
     return ExecutionReport(
         filled=len(batch.fills),
-        ended=len(batch.endings) + batch.unpaid,
+        ended=len(batch.endings) + batch.insufficient_cash_count,
         postponed=sum(map(len, batch.postponed.values())),
         resting=len(batch.resting) + len(batch.waiting),
         affected=AffectedIds.of_orders(orders, execution_ids=executed),

@@ -1,7 +1,7 @@
 """Explain an order: the evidence for its fills, and what an open order waits for.
 
-Rows come from one snapshot of the database and the last trade from Redis. The conclusions are drawn
-by the same rules that fill orders.
+The rows are from one snapshot of the database, the last trade is from Redis. The explanation applies
+the same rules as order execution.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -85,11 +85,11 @@ class ChargeName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFacts:
-    """What the database knows about an order and its surroundings.
+    """An order with its related rows in the database.
 
-    ``halts`` are those that a last trade may have been received in, ``matched_until`` is how far
-    the matcher of its stock has read the tick stream. ``has_pending_fills`` is True if the matcher
-    found a fill that is not executed yet.
+    ``halts`` are the halts during which the last trade may have been received. ``matched_until`` is
+    the position in the tick stream up to which the stock's matcher has read. ``has_pending_fills``
+    is True if the matcher found a fill that is not executed yet.
     """
 
     order: OrderRecord

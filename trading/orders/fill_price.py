@@ -1,6 +1,6 @@
 """Decide whether a trade on the market fills an order, and at which price.
 
-An order is never filled at a price that a trader could not have had.
+Every fill has the price of a trade on the market, or the limit of a resting order that a trade met.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ def is_within_order_life(
 ) -> bool:
     """Return True if a trade was received within an order's life.
 
-    That of a DAY order ends with its day, however late the expiry is recorded.
+    A DAY order's life ends with its day, even if the expiry is recorded later.
     """
     return time_in_force is not TimeInForce.DAY or hours.day_end_before(received_at) <= accepted_at
 

@@ -4,9 +4,9 @@ The exchange's rule is price, then time; market orders come first (KRX 업무규
 profiles say how much one trade fills:
 
 - ``simple``: the whole quantity at once, as if the market were deep enough for any order;
-- ``volume``: never more than was traded since the acceptance. A trade of 100 shares had a buyer and
-  a seller of 100: buy orders take the place of the one and sell orders that of the other, so each
-  side shares 100 among its orders by priority.
+- ``volume``: at most the quantity traded since the acceptance. A trade of 100 shares fills up to 100
+  shares of buy orders and up to 100 shares of sell orders, because it had a buyer and a seller.
+  Each side's 100 shares are allocated to its orders by priority.
 
 In both, no order is filled by a trade at or before its position in the tick stream. The first trade
 after it shows whether the order was marketable on arrival: if so, the order is filled at the price

@@ -1,4 +1,4 @@
-"""Write the result of an execution: fills, ended orders and orders that wait on."""
+"""Write the result of an execution: fills, ended orders and orders that remain open."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,8 +38,9 @@ class FillBatch:
     - ``resting``: orders now known to rest in the book.
     - ``waiting``: orders that stay in the book as they are.
 
-    Writing sets ``unpaid``, the number of orders that ended because the account could not pay, and
-    ``finished``, which counts the orders that ended by status and reason (None if filled).
+    Writing sets ``insufficient_cash_count``, the number of orders that ended because the account
+    could not pay, and ``finished``, which counts the orders that ended by status and reason (None
+    if filled).
     """
 
     orders: Mapping[UUID, LockedOrder]
@@ -49,7 +50,7 @@ class FillBatch:
     postponed: defaultdict[int, list[UUID]] = field(default_factory=lambda: defaultdict(list))
     resting: list[UUID] = field(default_factory=list)
     waiting: list[UUID] = field(default_factory=list)
-    unpaid: int = 0
+    insufficient_cash_count: int = 0
     finished: Counter[tuple[OrderStatus, EndReason | None]] = field(default_factory=Counter)
 
     def filled_quantity(self, order_id: UUID) -> int:
@@ -121,7 +122,7 @@ def _cover_shortfalls(
         else:
             del batch.fills[order_id]
             batch.endings.pop(order_id, None)
-            batch.unpaid += 1
+            batch.insufficient_cash_count += 1
             # Ended at once: the next order of the same account may need what this one releases.
             closure = _closure(order, EndReason.INSUFFICIENT_CASH)
             _end_orders(session, batch, [closure], accounts, now=now)
@@ -185,7 +186,7 @@ def _write_filled_orders(session: Session, batch: FillBatch, *, now: datetime) -
             .where(ORDERS.c.id.in_(order_ids))
             .values(status=OrderStatus.PARTIALLY_FILLED, executed_quantity=executed)
         )
-        # An order that waits on is in the book already. One that ends in this transaction keeps its
+        # An order that remains open is in the book already. One that ends in this transaction keeps its
         # next attempt until then, because an open order must have one of the two.
         session.execute(change if ends else change.values(next_attempt_at=None))
 

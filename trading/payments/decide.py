@@ -240,7 +240,7 @@ def _is_older(report: Report | None, *, than: datetime | None) -> bool:
 def _is_contradictory(report: Report) -> bool:
     """Return True if status, cancelled sum and list of cancellations disagree.
 
-    Crediting the whole amount would then give away what was given back.
+    Crediting the full amount could then credit money that was already returned to the payer.
     """
     returned = sum(cancellation.amount for cancellation in report.succeeded_cancellations)
     if returned == 0:

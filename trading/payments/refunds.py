@@ -1,8 +1,8 @@
 """Refunds that users request.
 
-The cash is reserved at once, PortOne is asked under one idempotency key, and the result is
-recorded. A missing answer proves nothing: the refund stays as it is until a check of the payment
-at PortOne shows what happened.
+A request reserves the cash at once. The refund is then sent to PortOne, always with the same
+idempotency key, and the result is recorded. Without an answer the outcome is unknown: the refund
+keeps its status until a check of the payment at PortOne determines the outcome.
 """
 
 import random
@@ -89,11 +89,11 @@ def request_refund(
     payment_id: UUID,
     user_id: UUID,
     amount: int | None,
-    words: str,
+    reason: str,
 ) -> RefundRecord:
     """Reserve ``amount`` won, or everything that is refundable, and dispatch the refund.
 
-    ``words`` is the reason that the payer reads. Raises PaymentNotFound (also for another user's
+    ``reason`` is shown to the payer. Raises PaymentNotFound (also for another user's
     payment), PaymentNotRefundable, RefundExceedsPayment, AccountHalted, AccountOverdrawn and
     InsufficientCash.
     """
@@ -121,7 +121,7 @@ def request_refund(
         user_id=user_id,
         amount=wanted,
         status=RefundStatus.REQUESTED,
-        reason=reason_with_mark(refund_id, words),
+        reason=reason_with_mark(refund_id, reason),
         cancellable=None,
         requested_at=now,
         first_sent_at=None,

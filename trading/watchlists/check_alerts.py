@@ -118,7 +118,7 @@ def _lock_cursor(session: Session) -> int | None:
     position: int | None = session.scalar(wanted.with_for_update(skip_locked=True))
     if position is not None or session.scalar(wanted) is not None:
         return position
-    # An upsert, so that the second of two concurrent first passes finds the first one's cursor.
+    # With an upsert, the later of two concurrent first passes uses the row that the other inserted.
     upsert(session, ALERT_CURSORS, [{"id": 1, "position": 0}], update=("id",))
     return int(session.execute(wanted.with_for_update()).scalar_one())
 

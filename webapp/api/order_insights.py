@@ -239,7 +239,7 @@ def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
     try:
         tick = core.quotes.last_tick(facts.order.stock_code)
     except MarketUnavailable:
-        # Explain what the database knows even without prices.
+        # Without prices, explain the order from the database alone.
         available = False
     waiting = explain_waiting(
         facts,

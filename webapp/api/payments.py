@@ -239,7 +239,7 @@ class RefundPayment(MethodView):
                 payment_id=identifier,
                 user_id=current_user().user_id,
                 amount=body["amount"],
-                words=body["reason"],
+                reason=body["reason"],
             ),
             schema=envelope(RefundSchema),
             status=202,

@@ -105,7 +105,7 @@ def _run_recorded(run: Callable[[UnitOfWork], StoredAnswer]) -> StoredAnswer:
         return answer
 
     return get_core().run_once(
-        run_and_record, find_committed=partial(idempotency.completed, mine=claim)
+        run_and_record, find_committed=partial(idempotency.completed, claim=claim)
     )
 
 
@@ -130,7 +130,7 @@ def _run_keyed(
         before_transaction()
         return _response(
             get_core().run_once(
-                run_and_complete, find_committed=partial(idempotency.completed, mine=claim)
+                run_and_complete, find_committed=partial(idempotency.completed, claim=claim)
             )
         )
     except DomainError as refusal:

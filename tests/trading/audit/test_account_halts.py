@@ -45,7 +45,7 @@ def refund(harness: TradingHarness, user: UUID, payment_id: UUID) -> None:
         payment_id=payment_id,
         user_id=user,
         amount=1,
-        words="변심",
+        reason="변심",
     )
 
 

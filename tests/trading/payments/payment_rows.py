@@ -36,7 +36,7 @@ def hold_for_refund(harness: TradingHarness, user: UUID, payment_id: UUID, amoun
         payment_id=payment_id,
         user_id=user,
         amount=amount,
-        words="환불",
+        reason="환불",
     )
 
 

@@ -38,7 +38,7 @@ def asking(
             payment_id=UUID(hex=payment_id),
             user_id=user,
             amount=amount,
-            words="환불",
+            reason="환불",
         )
         return refund_id
 

@@ -132,7 +132,7 @@ def _lock_cursor(session: Session, *, now: datetime) -> _Cursor | None:
     if session.execute(statement).one_or_none() is not None:
         return None
     # Candles without a cursor: an operator deleted it, so continue after the newest candle. The
-    # upsert lets the second of two concurrent first runs find the cursor of the first.
+    # upsert lets the later of two concurrent first runs use the row that the other inserted.
     built = session.scalar(select(func.max(CANDLES.c.position))) or 0
     upsert(
         session,
