@@ -1,10 +1,9 @@
 """Limits of new connections per user and of unauthenticated connections per client address.
 
 Both are counted in this process only. The limit per user is the setting
-``gateway_connects_per_minute`` (``trading/config/http_settings.py``). The gateway's other limits are
-elsewhere: connections per process in ``hub.py`` (setting ``gateway_clients_max``), channels per
-command in ``channels.py``, message sizes in ``handshake.py`` and ``server.py``, the length of a
-token in ``tokens.py``.
+``gateway_connects_per_minute`` (``trading/config/http_settings.py``). The gateway's other limits
+are elsewhere: connections per process in ``hub.py`` (setting ``gateway_clients_max``), message
+sizes in ``handshake.py`` and ``server.py``, the length of a token in ``tokens.py``.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Explain an order: the evidence for its fills, and what an open order waits for.
 
-The rows are from one snapshot of the database, the last trade is from Redis. The explanation applies
-the same rules as order execution.
+The rows are from one snapshot of the database, the last trade is from Redis. The explanation
+applies the same rules as order execution.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,8 +1,9 @@
 """Match the orders in the book against the trades since the last run.
 
 A matcher reads the tick stream from its own cursor, which is a row of the database and moves in the
-transaction that stores the fills. So after a crash the last run is either repeated or complete, and no
-trade is lost. Only the transaction that holds the cursor's lock matches; a second one returns at once.
+transaction that stores the fills. So after a crash the last run is either repeated or complete, and
+no trade is lost. Only the transaction that holds the cursor's lock matches; a second one returns at
+once.
 """
 
 from collections import defaultdict
@@ -170,8 +171,8 @@ def _lock_cursor(
     if session.execute(query).one_or_none() is not None:
         return None
     # A first run begins with everything that the stream still has: trades from before an order's
-    # acceptance do not fill it anyway. With an upsert, the later of two concurrent first
-    # runs uses the row that the other inserted.
+    # acceptance do not fill it anyway. With an upsert, the later of two concurrent
+    # first runs uses the row that the other inserted.
     first = {
         "shards": settings.matcher_shards,
         "shard": shard,

@@ -4,8 +4,8 @@ The exchange's rule is price, then time; market orders come first (KRX 업무규
 profiles say how much one trade fills:
 
 - ``simple``: the whole quantity at once, as if the market were deep enough for any order;
-- ``volume``: at most the quantity traded since the acceptance. A trade of 100 shares fills up to 100
-  shares of buy orders and up to 100 shares of sell orders, because it had a buyer and a seller.
+- ``volume``: at most the quantity traded since the acceptance. A trade of 100 shares fills up to
+  100 shares of buy orders and up to 100 shares of sell orders, because it had a buyer and a seller.
   Each side's 100 shares are allocated to its orders by priority.
 
 In both, no order is filled by a trade at or before its position in the tick stream. The first trade

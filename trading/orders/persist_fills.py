@@ -186,8 +186,8 @@ def _write_filled_orders(session: Session, batch: FillBatch, *, now: datetime) -
             .where(ORDERS.c.id.in_(order_ids))
             .values(status=OrderStatus.PARTIALLY_FILLED, executed_quantity=executed)
         )
-        # An order that remains open is in the book already. One that ends in this transaction keeps its
-        # next attempt until then, because an open order must have one of the two.
+        # An order that remains open is in the book already. One that ends in this transaction keeps
+        # its next attempt until then, because an open order must have one of the two.
         session.execute(change if ends else change.values(next_attempt_at=None))
 
 
