@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -180,11 +180,7 @@ class TradingHarness:
         self.core.run(amend_order, command)
 
     def cancel(self, user_id: UUID, order_id: UUID) -> None:
-        self.do(
-            lambda session: cancel_order(
-                session, user_id=user_id, order_id=order_id, now=self.clock()
-            )
-        )
+        self.core.run(cancel_order, user_id=user_id, order_id=order_id)
 
     def match(self, shard: int = 0) -> MatchReport:
         """Run one matcher pass over the tick stream. Its tasks are added to `sent`."""
@@ -198,14 +194,6 @@ class TradingHarness:
     def do(self, work: Callable[[Session], T]) -> T:
         """Run `work` in a transaction."""
         return self.core.database.transaction(work, find_committed=rerun_is_safe)
-
-    def market(self) -> dict[str, Any]:
-        """Return the market arguments that a use case takes besides its command."""
-        return {
-            "quotes": self.core.quotes,
-            "hours": self.core.market_hours(),
-            "settings": self.settings,
-        }
 
     def run(self, request: TaskRequest) -> object:
         """Run a task as a worker does. Return its report, or the number of fills it changed."""

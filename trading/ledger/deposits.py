@@ -5,72 +5,61 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from trading.config.settings import Settings
 from trading.errors import ValidationFailed
 from trading.halts.accounts import ensure_not_halted
 from trading.ledger.cash import Account, lock_accounts, save
 from trading.ledger.errors import CashLimitExceeded, InsufficientCash
 from trading.ledger.model import LedgerEntry, TransactionType
 from trading.ledger.records import TransactionRecord
+from trading.unit_of_work import UnitOfWork
 
 
 def deposit(
-    session: Session,
-    *,
-    transaction_id: UUID,
-    user_id: UUID,
-    amount: int,
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, *, transaction_id: UUID, user_id: UUID, amount: int
 ) -> TransactionRecord:
     """Add ``amount`` won to the account.
 
     Raise ValidationFailed above the limit of one deposit, CashLimitExceeded above that of an
     account.
     """
+    settings = uow.settings
     if not 0 < amount <= settings.deposit_max:
         raise ValidationFailed(field="amount", limit=settings.deposit_max)
-    account = lock_accounts(session, [user_id])[user_id]
+    account = lock_accounts(uow.session, [user_id])[user_id]
     if account.cash + amount > settings.cash_max:
         raise CashLimitExceeded(limit=settings.cash_max)
     return _move(
-        session,
+        uow.session,
         account,
         TransactionType.DEPOSIT,
         transaction_id=transaction_id,
         amount=amount,
-        now=now,
+        now=uow.now,
     )
 
 
 def withdraw(
-    session: Session,
-    *,
-    transaction_id: UUID,
-    user_id: UUID,
-    amount: int,
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, *, transaction_id: UUID, user_id: UUID, amount: int
 ) -> TransactionRecord:
     """Withdraw ``amount`` won of the available cash.
 
     Raise ValidationFailed above the limit of one withdrawal, AccountHalted, AccountOverdrawn or
     InsufficientCash.
     """
-    if not 0 < amount <= settings.deposit_max:
-        raise ValidationFailed(field="amount", limit=settings.deposit_max)
-    account = lock_accounts(session, [user_id])[user_id]
-    ensure_not_halted(session, user_id)
+    if not 0 < amount <= uow.settings.deposit_max:
+        raise ValidationFailed(field="amount", limit=uow.settings.deposit_max)
+    account = lock_accounts(uow.session, [user_id])[user_id]
+    ensure_not_halted(uow.session, user_id)
     account.ensure_no_debt()
     if amount > account.available:
         raise InsufficientCash(needed=amount, available=account.available)
     return _move(
-        session,
+        uow.session,
         account,
         TransactionType.WITHDRAW,
         transaction_id=transaction_id,
         amount=amount,
-        now=now,
+        now=uow.now,
     )
 
 

@@ -24,6 +24,7 @@ from trading.orders.model import (
 )
 from trading.orders.rows import LOCKED_COLUMNS, LockedOrder
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS, PENDING_FILLS
+from trading.unit_of_work import UnitOfWork
 
 # The table is nearly empty, so without a hint MariaDB scans it all and waits for rows that a
 # matcher has not committed yet. Only a DELETE that names its table twice accepts a hint.
@@ -134,16 +135,16 @@ def lock_own_order(session: Session, *, user_id: UUID, order_id: UUID) -> Locked
     return order
 
 
-def cancel_order(session: Session, *, user_id: UUID, order_id: UUID, now: datetime) -> None:
+def cancel_order(uow: UnitOfWork, *, user_id: UUID, order_id: UUID) -> None:
     """Cancel one open order of this user. Raise OrderNotFound, or OrderNotOpen if it has ended."""
-    order = lock_own_order(session, user_id=user_id, order_id=order_id)
-    end_orders(session, [_cancelled(order)], now=now)
+    order = lock_own_order(uow.session, user_id=user_id, order_id=order_id)
+    end_orders(uow.session, [_cancelled(order)], now=uow.now)
 
 
-def cancel_open_orders(session: Session, *, user_id: UUID, now: datetime) -> list[UUID]:
+def cancel_open_orders(uow: UnitOfWork, *, user_id: UUID) -> list[UUID]:
     """Cancel every open order of this user and return their ids."""
-    orders = _lock_open_orders(session, ORDERS.c.user_id == user_id)
-    end_orders(session, [_cancelled(order) for order in orders], now=now)
+    orders = _lock_open_orders(uow.session, ORDERS.c.user_id == user_id)
+    end_orders(uow.session, [_cancelled(order) for order in orders], now=uow.now)
     return [order.id for order in orders]
 
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from trading.marketdata.ticks import Position
 from trading.orders.errors import OrderNotFound
-from trading.orders.model import EndReason
 from trading.orders.records import ExecutionRecord, OrderRecord
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 from trading.pagination import Page, page_of
@@ -126,21 +125,6 @@ def list_orders(
         limit=limit,
         record=lambda row: _record(row, executions.get(row.id, ())),
         cursor=lambda row: row.id.hex,
-    )
-
-
-def orders_cancelled_at(session: Session, *, user_id: UUID, at: datetime) -> list[UUID]:
-    """Return the ids of the orders that this user cancelled at exactly this instant."""
-    return list(
-        session.scalars(
-            select(ORDERS.c.id)
-            .where(
-                ORDERS.c.user_id == user_id,
-                ORDERS.c.finished_at == at,
-                ORDERS.c.reason == EndReason.CANCELLED_BY_USER,
-            )
-            .order_by(ORDERS.c.id)
-        )
     )
 
 

@@ -9,14 +9,14 @@ from marshmallow import Schema, fields
 
 from trading.db.ids import new_id
 from trading.ledger.deposits import deposit, withdraw
-from trading.ledger.errors import TransactionNotFound
 from trading.ledger.records import TransactionRecord
-from trading.portfolio.transactions import get_transaction, list_movements
+from trading.portfolio.transactions import list_movements
+from trading.unit_of_work import UnitOfWork
 from webapp.api.transactions import TransactionListQuerySchema, TransactionSchema
 from webapp.api.valuation import my_summary
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
-from webapp.http.commands import CommandResult, run_closure
+from webapp.http.commands import run_command
 from webapp.http.fields import Whole
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, success
@@ -144,38 +144,15 @@ class WithdrawCash(MethodView):
 
 
 def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str) -> Response:
-    core, now, user_id, transaction_id = (
-        get_core(),
-        get_core().clock(),
-        current_user().user_id,
-        new_id(),
-    )
-    location = f"/api/v1/trading/transactions/{transaction_id}"
+    user_id, transaction_id = current_user().user_id, new_id()
 
-    def find_committed(session: Any) -> CommandResult | None:
-        try:
-            return CommandResult(
-                message,
-                get_transaction(session, user_id=user_id, transaction_id=transaction_id),
-                location,
-            )
-        except TransactionNotFound:
-            return None
+    def move(uow: UnitOfWork) -> TransactionRecord:
+        return use_case(uow, transaction_id=transaction_id, user_id=user_id, amount=amount)
 
-    return run_closure(
-        lambda session: CommandResult(
-            message,
-            use_case(
-                session,
-                transaction_id=transaction_id,
-                user_id=user_id,
-                amount=amount,
-                settings=core.settings,
-                now=now,
-            ),
-            location,
-        ),
+    return run_command(
+        move,
         schema=envelope(TransactionSchema),
         status=201,
-        find_committed=find_committed,
+        message=message,
+        location=f"/api/v1/trading/transactions/{transaction_id}",
     )

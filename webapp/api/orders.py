@@ -19,7 +19,7 @@ from trading.orders.close import cancel_open_orders, cancel_order
 from trading.orders.errors import OrderNotFound
 from trading.orders.model import EndReason, OrderStatus
 from trading.orders.place import PlaceOrder, place_order
-from trading.orders.queries import get_order, list_orders, orders_cancelled_at
+from trading.orders.queries import get_order, list_orders
 from trading.orders.records import OrderRecord
 from trading.unit_of_work import UnitOfWork
 from webapp.api.order_schemas import (
@@ -97,7 +97,7 @@ class OrderList(MethodView):
 
         미체결 주문 일괄 취소. 모든 미체결 주문을 취소합니다. 이미 체결된 수량은 그대로 유지됩니다.
         """
-        now, user_id = get_core().clock(), current_user().user_id
+        user_id = current_user().user_id
         cancelled_ids: list[UUID] = []
 
         def message(order_ids: list[UUID]) -> str:
@@ -110,13 +110,10 @@ class OrderList(MethodView):
             return {"cancelled": len(order_ids), "order_ids": order_ids}
 
         answer = run_command(
-            lambda uow: cancel_open_orders(uow.session, user_id=user_id, now=now),
+            lambda uow: cancel_open_orders(uow, user_id=user_id),
             schema=envelope(CancelledSchema),
             message=message,
             data=data,
-            find_committed=lambda session: (
-                orders_cancelled_at(session, user_id=user_id, at=now) or None
-            ),
         )
         if cancelled_ids:
             log_with_ids(log.info, "orders_cancelled", {"order_ids": cancelled_ids})
@@ -146,18 +143,7 @@ class OrderDetail(MethodView):
         같은 가격의 주문 중 맨 뒤로 순서가 바뀝니다.
         """
         command = AmendOrder(order_id=order_id, user_id=current_user().user_id, **body)
-
-        def took_effect(order: OrderRecord) -> bool:
-            return order.price == (command.limit_price or order.price) and order.quantity == (
-                command.quantity or order.quantity
-            )
-
-        return _change(
-            order_id,
-            lambda uow: amend_order(uow, command),
-            message=_AMENDED,
-            took_effect=took_effect,
-        )
+        return _change(order_id, lambda uow: amend_order(uow, command), message=_AMENDED)
 
     @login_required
     @blueprint.response(200, envelope(OrderSchema))
@@ -167,20 +153,11 @@ class OrderDetail(MethodView):
         주문 취소. 미체결 주문을 취소합니다. 이미 모두 체결된 주문은 체결 수량과 함께 409로
         응답합니다.
         """
-        now, user_id = get_core().clock(), current_user().user_id
-
-        def took_effect(order: OrderRecord) -> bool:
-            return (order.status, order.reason, order.finished_at) == (
-                OrderStatus.CANCELLED,
-                EndReason.CANCELLED_BY_USER,
-                now,
-            )
-
+        user_id = current_user().user_id
         answer = _change(
             order_id,
-            lambda uow: cancel_order(uow.session, user_id=user_id, order_id=order_id, now=now),
+            lambda uow: cancel_order(uow, user_id=user_id, order_id=order_id),
             message=_CANCELLED,
-            took_effect=took_effect,
         )
         if is_success(answer):
             _count_cancelled(1)
@@ -192,28 +169,12 @@ def _count_cancelled(count: int) -> None:
     instruments.record(instruments.ORDERS_ENDED, *labels, value=count)
 
 
-def _change(
-    order_id: UUID,
-    change: Callable[[UnitOfWork], None],
-    *,
-    message: str,
-    took_effect: Callable[[OrderRecord], bool],
-) -> Response:
-    """Change an order and respond with its new state.
-
-    After an unknown COMMIT outcome, `took_effect` decides from the order whether the change took
-    effect.
-    """
+def _change(order_id: UUID, change: Callable[[UnitOfWork], None], *, message: str) -> Response:
+    """Change an order and respond with its new state."""
     user_id = current_user().user_id
 
     def changed(uow: UnitOfWork) -> OrderRecord:
         change(uow)
         return get_order(uow.session, user_id=user_id, order_id=order_id)
 
-    def find_committed(session: Session) -> OrderRecord | None:
-        order = get_order(session, user_id=user_id, order_id=order_id)
-        return order if took_effect(order) else None
-
-    return run_command(
-        changed, schema=envelope(OrderSchema), message=message, find_committed=find_committed
-    )
+    return run_command(changed, schema=envelope(OrderSchema), message=message)

@@ -7,9 +7,8 @@ Idempotency-Key never runs the use case twice, even if a process is killed in be
 import hmac
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from flask import Response, current_app, g, request
@@ -33,15 +32,6 @@ KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 
 _KEY = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """Result of a use case: message for the user, data, and the new resource's path."""
-
-    message: str
-    data: Any = None
-    location: str | None = None
 
 
 def _unchanged(result: object) -> object:
@@ -138,30 +128,6 @@ def _run_keyed(
     except Exception:
         _free(claim)
         raise
-
-
-def run_closure(
-    work: Callable[[Session], CommandResult],
-    *,
-    schema: type[Schema],
-    status: int = 200,
-    find_committed: Callable[[Session], CommandResult | None],
-    first: Callable[[], None] = lambda: None,
-) -> Response:
-    """Run `work` in a transaction and answer with its result."""
-
-    def run(uow: UnitOfWork) -> CommandResult:
-        return work(uow.session)
-
-    return run_command(
-        run,
-        schema=schema,
-        status=status,
-        message=lambda result: result.message,
-        data=lambda result: result.data,
-        before_transaction=first,
-        find_committed=find_committed,
-    )
 
 
 @cache

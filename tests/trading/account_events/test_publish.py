@@ -181,10 +181,8 @@ def test_commit_of_unknown_outcome_loses_at_most_the_publication(
             transaction_id=new_id(),
             user_id=user,
             amount=1,
-            settings=harness.settings,
-            now=harness.clock(),
         )
-        core.database.transaction(
+        core.run_once(
             work, find_committed=lambda session: True if last_event_id(session, user) == 2 else None
         )
         core.close()
@@ -203,7 +201,7 @@ def test_repair_covers_a_process_whose_clock_is_behind(
     repair(harness)
     slow = TestClock()
     slow.now = harness.clock() - timedelta(seconds=55)
-    deposit(replace(dying, clock=slow), user, 1)
+    deposit(replace(dying, core=replace(dying.core, clock=slow)), user, 1)
 
     assert repair(harness) == 1
     assert stream_ids(harness, user) == [1, 2]

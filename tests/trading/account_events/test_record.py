@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import TradingHarness
@@ -14,7 +13,6 @@ from tests.trading.orders.steps import (
     bought,
     cancel_all,
     deposit,
-    do,
     events,
     rows,
     set_status,
@@ -26,6 +24,7 @@ from trading.ledger.errors import InsufficientCash
 from trading.orders.close import cancel_order
 from trading.orders.expire import end_delisted
 from trading.orders.records import OrderRecord
+from trading.unit_of_work import UnitOfWork
 
 
 def events_of(harness: TradingHarness, user: UUID, act: Callable[[], object]) -> list[AccountEvent]:
@@ -298,12 +297,12 @@ def test_use_cases_in_one_transaction_are_numbered_once(harness: TradingHarness)
     orders = [harness.place(user, Side.BUY, 1, limit=60_000) for _ in range(2)]
     seen: list[int] = []
 
-    def cancel_both(session: Session) -> None:
+    def cancel_both(uow: UnitOfWork) -> None:
         for order in orders:
-            cancel_order(session, user_id=user, order_id=order.id, now=harness.clock())
-            seen.append(session.scalar(text("SELECT COUNT(*) FROM account_events")) or 0)
+            cancel_order(uow, user_id=user, order_id=order.id)
+            seen.append(uow.session.scalar(text("SELECT COUNT(*) FROM account_events")) or 0)
 
-    emitted = events_of(harness, user, lambda: do(harness, cancel_both))
+    emitted = events_of(harness, user, lambda: harness.core.run(cancel_both))
 
     assert seen == [3, 3]
     assert [(event.id, event.data["id"]) for event in emitted] == [
@@ -318,15 +317,15 @@ def test_retried_transaction_emits_once(harness: TradingHarness) -> None:
     order = harness.place(user, Side.BUY, 1, limit=60_000)
     failed: list[int] = []
 
-    def fail_once(session: Session) -> None:
-        cancel_order(session, user_id=user, order_id=order.id, now=harness.clock())
+    def fail_once(uow: UnitOfWork) -> None:
+        cancel_order(uow, user_id=user, order_id=order.id)
         if not failed:
             failed.append(1)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        do(harness, fail_once)
-    emitted = events_of(harness, user, lambda: do(harness, fail_once))
+        harness.core.run(fail_once)
+    emitted = events_of(harness, user, lambda: harness.core.run(fail_once))
 
     assert summarize(emitted) == [("order", "CANCELLED")]
     assert [event.id for event in events(harness, user)] == [1, 2, 3]

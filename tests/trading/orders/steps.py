@@ -31,31 +31,11 @@ def do(harness: TradingHarness, work: Callable[[Session], T]) -> T:
 
 
 def deposit(harness: TradingHarness, user: UUID, amount: int) -> TransactionRecord:
-    return do(
-        harness,
-        lambda session: deposit_cash(
-            session,
-            transaction_id=new_id(),
-            user_id=user,
-            amount=amount,
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
-    )
+    return harness.core.run(deposit_cash, transaction_id=new_id(), user_id=user, amount=amount)
 
 
 def withdraw(harness: TradingHarness, user: UUID, amount: int) -> TransactionRecord:
-    return do(
-        harness,
-        lambda session: withdraw_cash(
-            session,
-            transaction_id=new_id(),
-            user_id=user,
-            amount=amount,
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
-    )
+    return harness.core.run(withdraw_cash, transaction_id=new_id(), user_id=user, amount=amount)
 
 
 def sweep(harness: TradingHarness) -> Overdue:
@@ -86,9 +66,7 @@ def resume(harness: TradingHarness, admin: UUID) -> None:
 
 def cancel_all(harness: TradingHarness, user: UUID) -> list[UUID]:
     """Cancel every open order of a user and return their ids."""
-    return do(
-        harness, lambda session: cancel_open_orders(session, user_id=user, now=harness.clock())
-    )
+    return harness.core.run(cancel_open_orders, user_id=user)
 
 
 def change_settings(harness: TradingHarness, **changed: object) -> None:
