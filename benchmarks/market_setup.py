@@ -59,6 +59,6 @@ def open_accounts(core: Core, count: int, *, now: datetime) -> list[UUID]:
 
 def require_clean_audit(core: Core) -> None:
     """Exit with status 1 when the audit finds a breach, as the figures are meaningless then."""
-    findings = core.database.snapshot(lambda session: list(audit(session)))
+    findings = core.snapshot(audit)
     if breaches := [f"{found.name}: {found.breaches}" for found in findings if found.breaches]:
         sys.exit(f"The audit found {breaches}.")

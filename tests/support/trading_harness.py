@@ -223,7 +223,7 @@ class TradingHarness:
 
     def breaches(self) -> list[Finding]:
         """Return the audit findings that contain breaches."""
-        findings = self.core.database.snapshot(lambda session: list(audit(session)))
+        findings = self.core.snapshot(audit)
         return [finding for finding in findings if finding.breaches]
 
 

@@ -375,11 +375,7 @@ def matcher_caught_up(harness: TradingHarness) -> bool:
 
 
 def breaches(harness: TradingHarness) -> list[object]:
-    return [
-        one
-        for one in harness.core.database.snapshot(lambda session: list(audit(session)))
-        if one.breaches
-    ]
+    return [one for one in harness.core.snapshot(audit) if one.breaches]
 
 
 def register_traders(stack: Stack, names: list[str]) -> list[Trader]:

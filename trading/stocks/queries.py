@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -129,7 +130,7 @@ class StockSearch:
             snapshot = self._snapshot
             if snapshot is None or not self._is_fresh(snapshot):
                 self._snapshot = snapshot = self._database.snapshot(
-                    lambda session: self._refresh(session, snapshot)
+                    partial(self._refresh, snapshot=snapshot)
                 )
             return snapshot.listing
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Flask, Response, current_app
 from redis import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from trading.db.transactions import DatabaseUnavailable
 from trading.observability.metrics import exposition, instruments
@@ -60,13 +61,15 @@ def metrics() -> Response:
 
 def _database() -> str:
     try:
-        get_core().database.read(
-            lambda session: session.execute(text("SELECT 1 FROM virtual_balances LIMIT 1")).first()
-        )
+        get_core().read(_read_one_balance)
     except (DatabaseUnavailable, SQLAlchemyError):
         # The database does not answer, or has no tables.
         return "unavailable"
     return "ok"
+
+
+def _read_one_balance(session: Session) -> None:
+    session.execute(text("SELECT 1 FROM virtual_balances LIMIT 1")).first()
 
 
 def _redis() -> str:

@@ -2,16 +2,28 @@
 
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from flask.views import MethodView
 from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
 
 from trading.marketdata.stock_codes import product_code
 from trading.pagination import Page
 from trading.portfolio.daily_snapshots import RECORDED_AFTER, ledger_day
 from trading.portfolio.errors import HoldingNotFound
-from trading.portfolio.holdings import load_closed_holdings, require_single
-from trading.portfolio.snapshot_queries import DayRecord, latest_day, recorded_days
+from trading.portfolio.holdings import (
+    CashRecord,
+    HoldingRows,
+    load_closed_holdings,
+    require_single,
+)
+from trading.portfolio.snapshot_queries import (
+    DayRecord,
+    LatestDay,
+    latest_day,
+    recorded_days,
+)
 from webapp.api.periods import KnownPeriodSchema
 from webapp.api.valuation import my_holdings, my_rows, my_summary, valued
 from webapp.context import get_core
@@ -221,18 +233,25 @@ def _bounds(today: date, first: date | None, last: date | None) -> tuple[date, d
     return first or last - timedelta(days=HISTORY_DAYS - 1), last
 
 
+def _history_rows(
+    session: Session, user_id: UUID, *, first: date, last: date, now: datetime
+) -> tuple[tuple[DayRecord, ...], LatestDay, tuple[CashRecord, HoldingRows]]:
+    """Return the recorded days, the newest one, and the cash and holdings to value today with."""
+    return (
+        recorded_days(session, user_id, first=first, last=last),
+        latest_day(session, user_id),
+        my_rows(session, now),
+    )
+
+
 def _history(first: date, last: date, today: date, now: datetime) -> tuple[DayRecord, ...]:
     user_id = current_user().user_id
-    days, latest, wealth = get_core().database.snapshot(
-        lambda session: (
-            recorded_days(session, user_id, first=first, last=last),
-            latest_day(session, user_id),
-            my_rows(session, now),
-        )
+    days, latest, (cash, holdings) = get_core().snapshot(
+        _history_rows, user_id, first=first, last=last, now=now
     )
     if not first <= today <= last or (latest.day is not None and latest.day >= today):
         return days
-    return (*days, latest.provisional_record(today, valued(*wealth, now=now)))
+    return (*days, latest.provisional_record(today, valued(cash, holdings, now=now)))
 
 
 @blueprint.route("/portfolio/<stock_code>")

@@ -93,7 +93,7 @@ def _as_csv(filters: dict[str, Any]) -> Response:
     if "limit" in request.args:
         # A file is always complete, so a limit is refused instead of being ignored.
         raise ValidationFailed(field="limit")
-    database, user_id = get_core().database, current_user().user_id
+    core, user_id = get_core(), current_user().user_id
 
     def read(before_sequence: int | None) -> Page[TransactionRecord]:
         batch = {
@@ -101,7 +101,7 @@ def _as_csv(filters: dict[str, Any]) -> Response:
             "before_sequence": before_sequence,
             "limit": ledger_csv.BATCH_ROWS,
         }
-        return database.read(lambda session: list_transactions(session, user_id=user_id, **batch))
+        return core.read(list_transactions, user_id=user_id, **batch)
 
     return ledger_csv.respond(read, before_sequence=filters["before_sequence"])
 

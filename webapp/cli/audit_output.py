@@ -3,12 +3,12 @@
 import click
 
 from trading.audit.checks import audit
-from trading.db.transactions import Database
+from trading.unit_of_work import UseCaseRunner
 
 
-def print_audit(database: Database) -> int:
+def print_audit(core: UseCaseRunner) -> int:
     """Check and print every invariant; return how many are broken."""
-    findings = database.snapshot(lambda session: list(audit(session)))
+    findings = core.snapshot(audit)
     for finding in findings:
         summary = "ok  " if not finding.breaches else "FAIL"
         click.echo(

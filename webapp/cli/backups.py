@@ -63,7 +63,7 @@ def restore(file: Path) -> None:
     if read.revision != newest_revision():
         click.echo("The backup is of another release. Run flask db upgrade, then flask audit.")
         return
-    if print_audit(core.database):
+    if print_audit(core):
         sys.exit(1)
 
 

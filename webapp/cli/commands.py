@@ -79,5 +79,5 @@ def _import(kind: ActionKind, listing: list[ListedStock], *, file: str | None = 
 @click.command("audit")
 def audit_books() -> None:
     """Check and print every invariant; exits 1 on a breach."""
-    if print_audit(get_core().database):
+    if print_audit(get_core()):
         sys.exit(1)

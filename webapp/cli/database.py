@@ -4,11 +4,10 @@ import re
 
 import click
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from trading.db.declarative import Base
-from trading.db.transactions import rerun_is_safe
 from trading.operations.schema_page import schema_page
+from trading.unit_of_work import UnitOfWork
 from webapp.cli.migrations import require_newest
 from webapp.context import get_core
 
@@ -50,9 +49,9 @@ def grant(user: str) -> None:
     # Commands check the migration revision before they use the tables.
     rights.append("GRANT SELECT ON alembic_version")
 
-    def grant_all(session: Session) -> None:
+    def grant_all(uow: UnitOfWork) -> None:
         for each in rights:
-            session.execute(text(f"{each} TO '{user}'@'%'"))
+            uow.session.execute(text(f"{each} TO '{user}'@'%'"))
 
-    core.database.transaction(grant_all, find_committed=rerun_is_safe)
+    core.run(grant_all)
     click.echo(f"{user} may work with the rows of {len(tables)} tables.")

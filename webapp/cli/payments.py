@@ -52,24 +52,19 @@ def payments() -> None:
 @payments.command("alerts")
 def payments_alerts() -> None:
     """Show open alerts, oldest first."""
-    database = get_core().database
-    alerts, count = database.read(
-        lambda session: (list_open_alerts(session, limit=ALERTS_SHOWN), count_open_alerts(session))
-    )
-    for alert in alerts:
+    core = get_core()
+    for alert in core.read(list_open_alerts, limit=ALERTS_SHOWN):
         click.echo(_line(alert))
-    click.echo(f"{count} open alerts.")
+    click.echo(f"{core.read(count_open_alerts)} open alerts.")
 
 
 @payments.command("show")
 @click.argument("payment_id", type=PAYMENT_ID)
 def payments_show(payment_id: UUID) -> None:
     """Show a payment with its cancellations, refunds and alerts."""
-    payment, alerts = get_core().database.read(
-        lambda session: (payment_by_id(session, payment_id), list_alerts(session, payment_id))
-    )
-    _show(_require(payment))
-    for alert in alerts:
+    core = get_core()
+    _show(_require(core.read(payment_by_id, payment_id)))
+    for alert in core.read(list_alerts, payment_id):
         click.echo(_line(alert))
 
 

@@ -314,7 +314,7 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Tr
 
 def findings_of(connection: Connection) -> list[Finding]:
     with Session(connection) as session:
-        return list(audit(session))
+        return audit(session)
 
 
 @pytest.fixture(scope="module")
@@ -434,9 +434,7 @@ def test_every_check_has_a_case_of_damage() -> None:
 
 def test_sound_data_passes_with_its_figures(traded: TradingHarness) -> None:
     """Every check covers some rows."""
-    findings = {
-        one.name.split()[0]: one for one in traded.core.database.snapshot(lambda s: list(audit(s)))
-    }
+    findings = {one.name.split()[0]: one for one in traded.core.snapshot(audit)}
     assert [one.name for one in findings.values() if one.breaches] == []
     assert all(one.checked and not one.sample for one in findings.values())
     assert findings["1b"].figure == findings["1b"].checked == 10

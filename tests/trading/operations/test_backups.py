@@ -161,7 +161,7 @@ def test_backup_during_trading_is_consistent(
     restore_backup(empty_uri, tmp_path / "2.gz")
     core = trading_core.build(settings_for(empty_uri, NO_REDIS))
     try:
-        findings = core.database.snapshot(lambda session: list(audit(session)))
+        findings = core.snapshot(audit)
         restored = (
             core.database.read(lambda session: session.scalar(text("SELECT COUNT(*) FROM orders")))
             or 0
