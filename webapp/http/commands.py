@@ -64,7 +64,7 @@ def run_command(
         return StoredAnswer(
             status=status,
             body=current_app.json.dumps(body),
-            location=location or getattr(result, "location", None),
+            location=location,
         )
 
     def run(uow: UnitOfWork) -> StoredAnswer:
