@@ -103,24 +103,6 @@ ALLOWED = {
     "stand_ins": "the plural of the above",
     "floor_to_grid": "rounds down, as math.floor does",
 }
-# Folders that are still to be renamed. Remove each one when it is clean.
-PENDING: tuple[str, ...] = (
-    "benchmarks/gateway.py",
-    "benchmarks/matching.py",
-    "tests/trading/config",
-    "tests/trading/exchange",
-    "tests/webapp",
-    "trading/config",
-    "trading/exchange",
-    "trading/orders",
-    "trading/problems.py",
-    "trading/tasks.py",
-    "webapp/api",
-    "webapp/cli",
-    "webapp/http",
-    "webapp/system_metrics.py",
-    "workers/liveness.py",
-)
 _DENIED = re.compile(f"(?=_({'|'.join(sorted(DENIED))})_)")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -171,11 +153,6 @@ def findings(path: Path) -> list[str]:
     return sorted(found)
 
 
-def folder_of(path: Path) -> str | None:
-    """Return the pending folder that a file is in, or None."""
-    return next((folder for folder in PENDING if path.is_relative_to(folder)), None)
-
-
 def source_files() -> Iterator[Path]:
     """Yield the Python files of the product and its tests, except for past migrations."""
     for path in python_files():
@@ -185,9 +162,7 @@ def source_files() -> Iterator[Path]:
 
 
 def test_no_name_contains_a_denied_word() -> None:
-    found = [
-        finding for path in source_files() if folder_of(path) is None for finding in findings(path)
-    ]
+    found = [finding for path in source_files() for finding in findings(path)]
     assert found == []
 
 

@@ -282,19 +282,19 @@ def test_hanging_probe_is_not_started_again() -> None:
     """Callers get None after their timeout; a second run starts after the first has ended."""
     begun, go_on = [], threading.Event()
 
-    def look() -> int:
+    def scrape() -> int:
         begun.append(threading.current_thread())
         go_on.wait(DEADLINE_S)
         return len(begun)
 
-    hanging = BackgroundProbe(look, name="a-source", keep_s=3_600)
+    hanging = BackgroundProbe(scrape, name="a-source", keep_s=3_600)
     for _ in range(3):
         hanging.begin()
         assert hanging.result(within_s=0.05) is None
     assert len(begun) == 1
 
     go_on.set()
-    wait_until(lambda: not begun[0].is_alive(), what="the end of the look")
+    wait_until(lambda: not begun[0].is_alive(), what="the end of the scrape")
     hanging.begin()
     assert hanging.result(within_s=0) == 1
     assert len(begun) == 1
@@ -304,13 +304,13 @@ def test_failed_probe_is_cached() -> None:
     answers = [None, 7]
     asked: list[int | None] = []
 
-    def look() -> int:
+    def scrape() -> int:
         asked.append(answers[len(asked)])
         if asked[-1] is None:
             raise ConnectionError
         return asked[-1]
 
-    kept = BackgroundProbe(look, name="a-source", keep_s=3_600)
+    kept = BackgroundProbe(scrape, name="a-source", keep_s=3_600)
     for _ in range(2):
         kept.begin()
         assert kept.result(within_s=DEADLINE_S) is None
@@ -318,7 +318,7 @@ def test_failed_probe_is_cached() -> None:
 
     asked.clear()
     answers[:] = [None, 7]
-    fleeting = BackgroundProbe(look, name="a-source", keep_s=0)
+    fleeting = BackgroundProbe(scrape, name="a-source", keep_s=0)
     fleeting.begin()
     assert fleeting.result(within_s=DEADLINE_S) is None
     fleeting.begin()
