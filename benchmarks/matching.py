@@ -51,7 +51,7 @@ from trading.exchange.hours import KrxHours
 from trading.exchange.time import KST, trade_date
 from trading.marketdata.ticks import Position
 from trading.orders.match import match_orders
-from trading.orders.tables import MatchCursor, Order, OrderExecution, PendingFill
+from trading.orders.tables import MatchCursorRow, OrderExecutionRow, OrderRow, PendingFillRow
 from trading.redis import keys
 from webapp import create_app
 
@@ -237,20 +237,20 @@ def _restore(core: Core, place: Position) -> None:
     """Restore filled orders to the book, and the matcher's cursor to `place`."""
 
     def work(session: Session) -> None:
-        filled = select(PendingFill.order_id)
-        back = {"book_price": Order.limit_price, "next_attempt_at": None}
+        filled = select(PendingFillRow.order_id)
+        back = {"book_price": OrderRow.limit_price, "next_attempt_at": None}
         session.execute(
-            update(Order)
-            .where(Order.id.in_(filled))
+            update(OrderRow)
+            .where(OrderRow.id.in_(filled))
             .values(**back)
             .execution_options(synchronize_session=False)
         )
-        session.execute(delete(PendingFill))
-        session.execute(delete(MatchCursor))
+        session.execute(delete(PendingFillRow))
+        session.execute(delete(MatchCursorRow))
         # As left by a matcher that has scanned all the time.
         scanned_at = core.clock() - timedelta(milliseconds=core.settings.match_period_ms)
         session.execute(
-            insert(MatchCursor).values(
+            insert(MatchCursorRow).values(
                 shards=1, shard=0, position=place.packed, scanned_at=scanned_at
             )
         )
@@ -262,11 +262,11 @@ def _tick_ages_ms(core: Core, feed: Feed, folder: Path) -> list[float]:
     """Run the whole system until every trade that meets an order has become an applied fill."""
     core.redis.flushdb()
     core.database.transaction(
-        lambda session: session.execute(delete(MatchCursor)), find_committed=rerun_is_safe
+        lambda session: session.execute(delete(MatchCursorRow)), find_committed=rerun_is_safe
     )
     first = new_id()
-    applied = select(OrderExecution.tick_age_ms).where(
-        OrderExecution.id > first, OrderExecution.applied_at.is_not(None)
+    applied = select(OrderExecutionRow.tick_age_ms).where(
+        OrderExecutionRow.id > first, OrderExecutionRow.applied_at.is_not(None)
     )
     with (
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as feeding,

@@ -49,8 +49,8 @@ from trading.bootstrap import Core
 from trading.config.settings import Settings
 from trading.db.ids import new_id
 from trading.exchange.order_types import Side
-from trading.ledger.tables import Holding
-from trading.orders.tables import Order
+from trading.ledger.tables import HoldingRow
+from trading.orders.tables import OrderRow
 from trading.unit_of_work import UnitOfWork
 from webapp import create_app
 from webapp.background_sender import background_dispatcher
@@ -243,7 +243,7 @@ def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
 
 
 def _holders(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(Holding)) or 0
+    return session.scalar(select(func.count()).select_from(HoldingRow)) or 0
 
 
 def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> Trader:
@@ -330,7 +330,9 @@ def _check(settings: Settings, accepted: Sequence[str]) -> None:
     core = trading_core.build(settings)
     rows = {
         str(order_id)
-        for order_id in core.database.read(lambda session: session.scalars(select(Order.id)).all())
+        for order_id in core.database.read(
+            lambda session: session.scalars(select(OrderRow.id)).all()
+        )
     }
     lost = {location.rpartition("/")[2] for location in accepted} - rows
     if lost:

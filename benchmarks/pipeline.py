@@ -42,8 +42,8 @@ from trading.config.settings import Settings
 from trading.db.ids import new_id
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.place import PlaceOrder, place_order
-from trading.orders.tables import Order, OrderExecution
-from trading.stocks.tables import Stock
+from trading.orders.tables import OrderExecutionRow, OrderRow
+from trading.stocks.tables import StockRow
 from trading.tasks import Task, task_requests
 from trading.unit_of_work import UnitOfWork
 from webapp import create_app
@@ -200,11 +200,11 @@ def _process_backlog(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> t
     """
     due = core.database.read(
         lambda session: set(
-            session.scalars(select(Order.id).where(Order.next_attempt_at.is_not(None)))
+            session.scalars(select(OrderRow.id).where(OrderRow.next_attempt_at.is_not(None)))
         )
     )
     codes = core.database.read(
-        lambda session: session.scalars(select(Stock.code).order_by(Stock.code)).all()
+        lambda session: session.scalars(select(StockRow.code).order_by(StockRow.code)).all()
     )
     statements_before = _statement_count(core)
     polls = 0
@@ -240,14 +240,16 @@ def _dispatch_matcher(settings: Settings) -> None:
 
 def _anything_left(session: Session) -> bool:
     """Return True if an order is not filled or an execution is not settled or applied."""
-    unfilled = exists().where(Order.finished_at.is_(None))
-    unapplied = exists().where(OrderExecution.applied_at.is_(None))
+    unfilled = exists().where(OrderRow.finished_at.is_(None))
+    unapplied = exists().where(OrderExecutionRow.applied_at.is_(None))
     return bool(session.scalar(select(or_(unfilled, unapplied))))
 
 
 def _rules(core: Core) -> dict[str, int]:
     """Return the number of fills by rule."""
-    counted = select(OrderExecution.rule, func.count().label("fills")).group_by(OrderExecution.rule)
+    counted = select(OrderExecutionRow.rule, func.count().label("fills")).group_by(
+        OrderExecutionRow.rule
+    )
     return core.database.read(
         lambda session: {row.rule: row.fills for row in session.execute(counted)}
     )

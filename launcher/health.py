@@ -21,42 +21,42 @@ _PAUSE_S = 0.1
 
 
 @dataclass(frozen=True)
-class Check:
+class ProcessCheck:
     """Health check of one process. `passes` returns within a few seconds and never raises."""
 
     process: str
     passes: Callable[[], bool]
 
 
-def checks_of(plan: Plan) -> list[Check]:
+def checks_of(plan: Plan) -> list[ProcessCheck]:
     """Return a check for every process of the plan, the cheapest first.
 
     The front door logs each answer of 500 and above as an error, so no check causes one there.
     """
     ready = f"{plan.gunicorn_url}/readyz"
     checks = [
-        Check("beat", lambda: bool(beat_schedules(plan.var))),
-        Check("api", lambda: _answers_ok(ready)),
-        Check(
+        ProcessCheck("beat", lambda: bool(beat_schedules(plan.var))),
+        ProcessCheck("api", lambda: _answers_ok(ready)),
+        ProcessCheck(
             "front_door",
             lambda: _answers_ok(ready) and _answers_ok(f"{plan.api_url}/healthz"),
         ),
-        Check(
+        ProcessCheck(
             "relayer",
             lambda: _answers_ok(f"{plan.gunicorn_url}{API_PREFIX}/trading/realtime/daemon/health"),
         ),
-        Check("gateway", lambda: _answers_ok(f"{plan.gateway_url}/healthz")),
-        Check("flower", lambda: _answers_ok(f"{plan.flower_url}/healthcheck")),
-        Check("worker", _WorkerPing(load(plan.environment).broker_url)),
+        ProcessCheck("gateway", lambda: _answers_ok(f"{plan.gateway_url}/healthz")),
+        ProcessCheck("flower", lambda: _answers_ok(f"{plan.flower_url}/healthcheck")),
+        ProcessCheck("worker", _WorkerPing(load(plan.environment).broker_url)),
     ]
     if plan.sandbox_url:
         sandbox = f"{plan.sandbox_url}/healthz"
-        checks.insert(0, Check("sandbox", lambda: _answers_ok(sandbox)))
+        checks.insert(0, ProcessCheck("sandbox", lambda: _answers_ok(sandbox)))
     return checks
 
 
 def wait_until_healthy(
-    checks: Sequence[Check],
+    checks: Sequence[ProcessCheck],
     *,
     deadline_s: float,
     logs: Path,

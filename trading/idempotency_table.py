@@ -11,7 +11,7 @@ from trading.db.declarative import MYSQL, Base, table_of
 from trading.db.types import ascii_text, fixed_bytes
 
 
-class IdempotencyReceipt(Base):
+class IdempotencyReceiptRow(Base):
     """An idempotency key of a request, and its first answer once `status` is not NULL."""
 
     __tablename__ = "idempotency_receipts"
@@ -34,4 +34,4 @@ class IdempotencyReceipt(Base):
     created_at: Mapped[datetime]
 
 
-IDEMPOTENCY_RECEIPTS = table_of(IdempotencyReceipt)
+IDEMPOTENCY_RECEIPTS = table_of(IdempotencyReceiptRow)

@@ -16,7 +16,7 @@ from trading.accounts.accounts import purge_sessions
 from trading.idempotency import purge
 from trading.marketdata.subscriptions import publish_subscriptions
 from trading.observability.metrics import instruments
-from trading.operations.system_status import Stage
+from trading.operations.system_status import PipelineStage
 from trading.orders.recovery import find_overdue
 from trading.tasks import Task, log_fields
 from trading.unit_of_work import UnitOfWork
@@ -44,9 +44,9 @@ def sweep_due_work() -> TaskResult:
     overdue = core.read(find_overdue, settings=core.settings, now=core.clock())
     core.deliver(overdue.requests)
     found = {
-        Stage.EXECUTE: overdue.orders,
-        Stage.SETTLE: overdue.unsettled,
-        Stage.PORTFOLIO: overdue.unapplied,
+        PipelineStage.EXECUTE: overdue.orders,
+        PipelineStage.SETTLE: overdue.unsettled,
+        PipelineStage.PORTFOLIO: overdue.unapplied,
     }
     for stage, count in found.items():
         instruments.record(instruments.SWEEP_OVERDUE_ROWS, stage, value=count)
@@ -87,7 +87,7 @@ def repair_account_streams() -> dict[str, Any] | None:
     repaired = core.account_events.repair(
         batch_size=core.settings.stage_batch_size, now=core.clock()
     )
-    instruments.record(instruments.SWEEP_OVERDUE_ROWS, Stage.ACCOUNT_EVENTS, value=repaired)
+    instruments.record(instruments.SWEEP_OVERDUE_ROWS, PipelineStage.ACCOUNT_EVENTS, value=repaired)
     if not repaired:
         return None
     log.warning("account_streams_repaired", users=repaired)

@@ -15,7 +15,7 @@ Answer = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Check:
+class DemoCheck:
     """One figure in won or shares, computed here and answered by the API."""
 
     what: str
@@ -77,85 +77,85 @@ class EventFeeds:
     pushed: Sequence[Answer]
 
 
-def account_checks(account: AccountAnswers) -> Iterator[Check]:
+def account_checks(account: AccountAnswers) -> Iterator[DemoCheck]:
     """Yield the checks of executions, ledger and holding."""
     yield from _executions(account)
     yield from _ledger(account)
     yield from _holding(account)
 
 
-def resting_order_checks(resting: RestingOrderAnswers) -> Iterator[Check]:
+def resting_order_checks(resting: RestingOrderAnswers) -> Iterator[DemoCheck]:
     """Yield the checks that each step reserves the order's cost and that cancelling releases all of
     it.
     """
     before = resting.before
     expected = cost_of_buying(resting.preview["price"], resting.preview["quantity"])
-    yield Check(
+    yield DemoCheck(
         "preview: net amount = price × quantity + commission",
         expected,
         resting.preview["net_amount"],
     )
-    yield Check("preview: reserved cash", expected, resting.preview["reserved_cash"])
+    yield DemoCheck("preview: reserved cash", expected, resting.preview["reserved_cash"])
     for step, order, balance in (
         ("placed", resting.placed, resting.balance_placed),
         ("amended", resting.amended, resting.balance_amended),
     ):
         cost = cost_of_buying(order["price"], order["quantity"])
-        yield Check(f"{step}: the order reserves its cost", cost, order["reserved_cash"])
-        yield Check(
+        yield DemoCheck(f"{step}: the order reserves its cost", cost, order["reserved_cash"])
+        yield DemoCheck(
             f"{step}: reserved cash", before["reserved_cash"] + cost, balance["reserved_cash"]
         )
-        yield Check(
+        yield DemoCheck(
             f"{step}: available cash", before["available_cash"] - cost, balance["available_cash"]
         )
-    yield Check("cancelled: the order reserves nothing", 0, resting.cancelled["reserved_cash"])
+    yield DemoCheck("cancelled: the order reserves nothing", 0, resting.cancelled["reserved_cash"])
     for name in ("cash_balance", "reserved_cash", "available_cash"):
         what = f"cancelled: {name.replace('_', ' ')} as before"
-        yield Check(what, before[name], resting.balance_cancelled[name])
+        yield DemoCheck(what, before[name], resting.balance_cancelled[name])
 
 
-def top_up_checks(top_up: TopUpAnswers) -> Iterator[Check]:
+def top_up_checks(top_up: TopUpAnswers) -> Iterator[DemoCheck]:
     """Yield the checks that PortOne's payment and refund were each recorded once."""
     paid, returned = (
         top_up.portone_payment["amount"]["total"],
         top_up.portone_payment["amount"]["cancelled"],
     )
-    yield Check(
+    yield DemoCheck(
         "top-up: cash after it = cash before + paid at PortOne",
         top_up.before["cash_balance"] + paid,
         top_up.credited["cash_balance"],
     )
-    yield Check(
+    yield DemoCheck(
         "refund: cash after it = cash before − refunded at PortOne",
         top_up.credited["cash_balance"] - returned,
         top_up.refunded["cash_balance"],
     )
-    yield Check(
+    yield DemoCheck(
         "refund: our payment's cancelled amount = PortOne's",
         returned,
         top_up.payment["cancelled_amount"],
     )
-    yield Check(
+    yield DemoCheck(
         "refund: cancellations, each recorded once",
         len(top_up.portone_payment["cancellations"]),
         len(top_up.payment["cancellations"]),
     )
-    yield Check(
+    yield DemoCheck(
         "refund: no cash stays reserved",
         top_up.before["reserved_cash"],
         top_up.refunded["reserved_cash"],
     )
 
 
-def limit_price_checks(order: Answer) -> Iterator[Check]:
+def limit_price_checks(order: Answer) -> Iterator[DemoCheck]:
     """Yield the checks that a limit buy filled at its limit or a lower price."""
     for execution in order["executions"]:
-        yield Check(
+        yield DemoCheck(
             "limit buy: won a share above its limit", 0, max(0, execution["price"] - order["price"])
         )
 
 
-def summary_checks(account: AccountAnswers, summary: Answer) -> Iterator[Check]:
+def summary_checks(account: AccountAnswers, summary: Answer) -> Iterator[DemoCheck]:
     """Yield the checks that the order summary equals the sum of its executions."""
     for side in ("BUY", "SELL"):
         executions = [execution for one, execution in account.executions if one == side]
@@ -167,47 +167,47 @@ def summary_checks(account: AccountAnswers, summary: Answer) -> Iterator[Check]:
             ("tax", "tax"),
         ):
             what = f"summary, {side.lower()}: {name.replace('_', ' ')}"
-            yield Check(
+            yield DemoCheck(
                 what, sum(execution[of_execution] for execution in executions), answered[name]
             )
     realised = sum(
         execution["realized_profit"] for side, execution in account.executions if side == "SELL"
     )
-    yield Check("summary, sell: realised profit", realised, summary["sell"]["realized_profit"])
+    yield DemoCheck("summary, sell: realised profit", realised, summary["sell"]["realized_profit"])
 
 
-def event_checks(account: AccountAnswers, feeds: EventFeeds) -> Iterator[Check]:
+def event_checks(account: AccountAnswers, feeds: EventFeeds) -> Iterator[DemoCheck]:
     """Yield the checks that events are complete, in order, and end with the account's cash and
     shares.
     """
     events = feeds.answer["items"]
-    yield Check(
+    yield DemoCheck(
         "events: the last one's id is their number", len(events), feeds.answer["last_event_id"]
     )
-    yield Check(
+    yield DemoCheck(
         "events: ids without a gap",
         len(events),
         sum(one["id"] == n for n, one in enumerate(events, start=1)),
     )
     same = sum(pushed == event for pushed, event in zip(feeds.pushed, events, strict=False))
-    yield Check("events: pushed = listed", len(events), same)
+    yield DemoCheck("events: pushed = listed", len(events), same)
     last = {event["kind"]: event["data"] for event in events}
-    yield Check(
+    yield DemoCheck(
         "events: one for each transaction",
         len(account.transactions),
         sum(e["kind"] == "cash" for e in events),
     )
-    yield Check(
+    yield DemoCheck(
         "events: one for each execution",
         len(account.executions),
         sum(e["kind"] == "fill" for e in events),
     )
-    yield Check(
+    yield DemoCheck(
         "events: cash after the last",
         account.balance["cash_balance"],
         last["cash"]["cash_balance_after"],
     )
-    yield Check(
+    yield DemoCheck(
         "events: shares after the last", account.holding["quantity"], last["holding"]["quantity"]
     )
 
@@ -218,43 +218,43 @@ def cost_of_buying(price: int, quantity: int) -> int:
     return amount + amount * COMMISSION_PPM // 1_000_000
 
 
-def _executions(account: AccountAnswers) -> Iterator[Check]:
+def _executions(account: AccountAnswers) -> Iterator[DemoCheck]:
     for side, execution in account.executions:
         amount = execution["price"] * execution["quantity"]
         taxes = sum(amount * rate // 10_000 for rate in SALE_TAXES_BP) if side == "SELL" else 0
         name = side.lower()
-        yield Check(f"{name}: amount = price × quantity", amount, execution["amount"])
-        yield Check(
+        yield DemoCheck(f"{name}: amount = price × quantity", amount, execution["amount"])
+        yield DemoCheck(
             f"{name}: commission = ⌊amount × 0.015 %⌋",
             amount * COMMISSION_PPM // 1_000_000,
             execution["commission"],
         )
-        yield Check(f"{name}: tax", taxes, execution["tax"])
+        yield DemoCheck(f"{name}: tax", taxes, execution["tax"])
 
 
-def _ledger(account: AccountAnswers) -> Iterator[Check]:
+def _ledger(account: AccountAnswers) -> Iterator[DemoCheck]:
     cash = 0
     for number, transaction in enumerate(account.transactions, start=1):
         name = f"transaction {number} ({transaction['transaction_type']})"
-        yield Check(
+        yield DemoCheck(
             f"{name}: cash before = the previous cash after",
             cash,
             transaction["cash_balance_before"],
         )
         cash += cash_change(transaction)
-        yield Check(
+        yield DemoCheck(
             f"{name}: cash after = cash before ± change",
             cash,
             transaction["cash_balance_after"],
         )
-    yield Check("cash = sum of all transactions", cash, account.balance["cash_balance"])
-    yield Check("no cash is reserved", 0, account.balance["reserved_cash"])
-    yield Check(
+    yield DemoCheck("cash = sum of all transactions", cash, account.balance["cash_balance"])
+    yield DemoCheck("no cash is reserved", 0, account.balance["reserved_cash"])
+    yield DemoCheck(
         "available cash = cash", account.balance["cash_balance"], account.balance["available_cash"]
     )
 
 
-def _holding(account: AccountAnswers) -> Iterator[Check]:
+def _holding(account: AccountAnswers) -> Iterator[DemoCheck]:
     bought = sum(e["quantity"] for side, e in account.executions if side == "BUY")
     sold = sum(e["quantity"] for side, e in account.executions if side == "SELL")
     realised = sum(e["realized_profit"] for side, e in account.executions if side == "SELL")
@@ -262,14 +262,14 @@ def _holding(account: AccountAnswers) -> Iterator[Check]:
         cash_change(t) for t in account.transactions if t["transaction_type"] in EXTERNAL_FLOWS
     )
     still_invested = account.holding["cost"] + account.holding["buy_commission"]
-    yield Check("shares held = bought − sold", bought - sold, account.holding["quantity"])
-    yield Check("shares reserved", 0, account.holding["reserved_quantity"])
-    yield Check(
+    yield DemoCheck("shares held = bought − sold", bought - sold, account.holding["quantity"])
+    yield DemoCheck("shares reserved", 0, account.holding["reserved_quantity"])
+    yield DemoCheck(
         "holding: realised profit = sum over its sales",
         realised,
         account.holding["realized_profit"],
     )
-    yield Check(
+    yield DemoCheck(
         "cash + cost of the holding + its commission = deposits + realised profit",
         deposits + realised,
         account.balance["cash_balance"] + still_invested,

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from launcher.demo.checks import Check, cash_change
+from launcher.demo.checks import DemoCheck, cash_change
 
 
 class Output:
@@ -61,7 +61,7 @@ class Output:
             )
         self._console.print(table)
 
-    def checks(self, checks: Sequence[Check]) -> None:
+    def checks(self, checks: Sequence[DemoCheck]) -> None:
         """Print a table of checks with their result."""
         table = Table(
             "check",

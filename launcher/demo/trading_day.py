@@ -13,7 +13,7 @@ from rich.console import Console
 from launcher.api import Api, ApiError
 from launcher.demo.checks import (
     AccountAnswers,
-    Check,
+    DemoCheck,
     EventFeeds,
     RestingOrderAnswers,
     TopUpAnswers,
@@ -346,7 +346,7 @@ class TradingDay:
         self._output.facts(**{name: figure(value) for name, value in holding.items()})
         return dict(holding)
 
-    def _check(self, orders: list[dict[str, Any]], earlier_checks: list[Check]) -> None:
+    def _check(self, orders: list[dict[str, Any]], earlier_checks: list[DemoCheck]) -> None:
         """Compare the final account and the earlier answers with recomputed sums."""
         balance = self._show_balance("The balance at the end")
         self._output.step("All transactions, oldest first")
@@ -372,10 +372,10 @@ class TradingDay:
                 *account_checks(account),
                 *summary_checks(account, summary),
                 *event_checks(account, feeds),
-                Check(
+                DemoCheck(
                     "orders in all, the cancelled one included", len(orders) + 1, summary["orders"]
                 ),
-                Check("shares left", BOUGHT + BOUGHT_WITH_LIMIT - SOLD, holding["quantity"]),
+                DemoCheck("shares left", BOUGHT + BOUGHT_WITH_LIMIT - SOLD, holding["quantity"]),
             ]
         )
 
@@ -388,7 +388,7 @@ class TradingDay:
         self._output.facts(**kinds, ids=f"{events[0]['id']} to {events[-1]['id']}")
         return events
 
-    def _require_agreement(self, checks: list[Check]) -> None:
+    def _require_agreement(self, checks: list[DemoCheck]) -> None:
         self._output.step("Recompute all sums from these answers")
         self._output.checks(checks)
         for check in checks:

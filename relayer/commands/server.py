@@ -18,10 +18,10 @@ from relayer.feed.supervisor import FeedSupervisor, SubscriptionOutcome
 from trading.marketdata.health import TOPICS_LISTED_MAX
 from trading.marketdata.relayer_client import (
     AnswerCode,
-    Command,
     CommandAnswer,
     CommandType,
     MalformedCommand,
+    RelayerCommand,
 )
 from trading.marketdata.subscriptions import Subscription, SubscriptionState
 from trading.redis import keys
@@ -101,7 +101,7 @@ class CommandServer:
 
     async def _handle(self, text: str) -> None:
         try:
-            command = Command.from_json(text)
+            command = RelayerCommand.from_json(text)
         except MalformedCommand as malformed:
             log.warning("command_malformed", code=malformed.code, command_id=malformed.command_id)
             if malformed.command_id is not None:
@@ -139,7 +139,7 @@ class CommandServer:
             else:
                 return
 
-    async def _execute(self, command: Command) -> CommandAnswer:
+    async def _execute(self, command: RelayerCommand) -> CommandAnswer:
         if self._running >= CONCURRENT_COMMANDS_MAX:
             return CommandAnswer(AnswerCode.BUSY)
         self._running += 1
@@ -155,13 +155,13 @@ class CommandServer:
         finally:
             self._running -= 1
 
-    async def _dispatch(self, command: Command) -> CommandAnswer:
+    async def _dispatch(self, command: RelayerCommand) -> CommandAnswer:
         match command:
-            case Command(type=CommandType.SUBSCRIBE, topic=str(topic)):
+            case RelayerCommand(type=CommandType.SUBSCRIBE, topic=str(topic)):
                 return await self._subscribe(topic)
-            case Command(type=CommandType.UNSUBSCRIBE, topic=str(topic)):
+            case RelayerCommand(type=CommandType.UNSUBSCRIBE, topic=str(topic)):
                 return await self._unsubscribe(topic)
-            case Command(type=CommandType.RECONNECT):
+            case RelayerCommand(type=CommandType.RECONNECT):
                 return await self._reconnect()
             case _:
                 return CommandAnswer(AnswerCode.SUBSCRIPTIONS, self._subscriptions())

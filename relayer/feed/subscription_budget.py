@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from relayer.asyncio_compat import raise_if_cancelled
-from trading.marketdata.subscriptions import Source
+from trading.marketdata.subscriptions import SubscriptionSource
 from trading.marketdata.topics import code_of_trade_topic
 from trading.redis import keys
 
@@ -33,7 +33,9 @@ class Choice:
     left_out: tuple[str, ...]
 
 
-def choose(requested: Mapping[str, Source], *, current: frozenset[str], budget: int) -> Choice:
+def choose(
+    requested: Mapping[str, SubscriptionSource], *, current: frozenset[str], budget: int
+) -> Choice:
     """Return at most ``budget`` destinations, the most urgent first.
 
     At equal rank, current subscriptions take precedence, so that a full budget does not alternate
@@ -50,14 +52,18 @@ def choose(requested: Mapping[str, Source], *, current: frozenset[str], budget: 
     return Choice(
         wanted=frozenset(ranked[:budget]),
         left_out=tuple(
-            each for each in ranked[budget:] if requested[each] is not Source.MARKET_VALUE
+            each
+            for each in ranked[budget:]
+            if requested[each] is not SubscriptionSource.MARKET_VALUE
         ),
     )
 
 
-def merge(commanded: Iterable[str], automatic: Mapping[str, Source]) -> dict[str, Source]:
+def merge(
+    commanded: Iterable[str], automatic: Mapping[str, SubscriptionSource]
+) -> dict[str, SubscriptionSource]:
     """Return every requested destination with its most urgent source."""
-    requested = dict.fromkeys(commanded, Source.COMMANDS)
+    requested = dict.fromkeys(commanded, SubscriptionSource.COMMANDS)
     for destination, source in automatic.items():
         requested[destination] = min(
             source, requested.get(destination, source), key=lambda each: each.rank
@@ -89,7 +95,7 @@ class SubscriptionWatch:
         self.changed = asyncio.Event()
         self._redis = redis
         self._commanded: set[str] = set()
-        self._automatic: dict[str, Source] = {}
+        self._automatic: dict[str, SubscriptionSource] = {}
         self._last_read: tuple[set[str], dict[str, str]] | None = None
         # Serializes reads and commands: a read from before a command would restore what the command
         # removed.
@@ -98,7 +104,7 @@ class SubscriptionWatch:
         self._logged = (0, 0)
 
     @property
-    def requested(self) -> dict[str, Source]:
+    def requested(self) -> dict[str, SubscriptionSource]:
         """Every requested destination with its most urgent source, within the budget or not."""
         return merge(self._commanded, self._automatic)
 
@@ -167,7 +173,7 @@ class SubscriptionWatch:
         self._commanded = {each for each in commanded if code_of_trade_topic(each) is not None}
         if wanted:
             self._automatic = {
-                each: Source.read(source)
+                each: SubscriptionSource.read(source)
                 for each, source in wanted.items()
                 if code_of_trade_topic(each) is not None
             }

@@ -25,7 +25,7 @@ from relayer.stomp.errors import (
     ProtocolError,
     UnexpectedFrame,
 )
-from relayer.stomp.frames import Command, Frame
+from relayer.stomp.frames import Frame, StompCommand
 from relayer.stomp.heart_beats import HeartBeat
 from relayer.stomp.limits import DEFAULT_LIMITS, Limits
 from relayer.stomp.parser import Parser
@@ -43,7 +43,6 @@ from relayer.stomp.versions import Version
 __all__ = [
     "DEFAULT_LIMITS",
     "ClientSession",
-    "Command",
     "Confirmed",
     "ConnectRequested",
     "Connected",
@@ -63,6 +62,7 @@ __all__ = [
     "ProtocolError",
     "ServerSession",
     "State",
+    "StompCommand",
     "StrayMessage",
     "SubscribeRequested",
     "SubscriptionIds",

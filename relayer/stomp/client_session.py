@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from relayer.stomp.errors import PeerSilent, UnexpectedFrame
-from relayer.stomp.frames import Command, Frame, Header
+from relayer.stomp.frames import Frame, Header, StompCommand
 from relayer.stomp.heart_beats import HeartBeat, HeartBeatMonitor
 from relayer.stomp.limits import (
     CONNECTED_TIMEOUT_S,
@@ -149,7 +149,7 @@ class ClientSession(SessionCore[Event]):
             ("host", host),
             ("heart-beat", str(self._heart_beat)),
         )
-        self._send(Command.CONNECT, (*standard, *headers), now)
+        self._send(StompCommand.CONNECT, (*standard, *headers), now)
         self._deadline_at = now + CONNECTED_TIMEOUT_S
 
     def subscribe(self, destination: str, *, now: float) -> None:
@@ -163,7 +163,7 @@ class ClientSession(SessionCore[Event]):
             ("destination", self._format_destination(destination)),
             ("receipt", receipt),
         )
-        self._send(Command.SUBSCRIBE, headers, now)
+        self._send(StompCommand.SUBSCRIBE, headers, now)
         self._subscribed.add(destination)
         self._await(receipt, _Purpose.SUBSCRIBE, destination, now)
         self._unconfirmed[destination] = receipt
@@ -174,7 +174,7 @@ class ClientSession(SessionCore[Event]):
             return
         subscription = self._ids.assign(destination)
         receipt = f"{subscription}-unsub_receipt"
-        self._send(Command.UNSUBSCRIBE, (("id", subscription), ("receipt", receipt)), now)
+        self._send(StompCommand.UNSUBSCRIBE, (("id", subscription), ("receipt", receipt)), now)
         self._subscribed.discard(destination)
         self._awaited.pop(self._unconfirmed.pop(destination, ""), None)
         self._ids.release(destination)
@@ -185,7 +185,7 @@ class ClientSession(SessionCore[Event]):
 
         Disconnected follows either way.
         """
-        self._send(Command.DISCONNECT, (("receipt", "disconnect-1"),), now)
+        self._send(StompCommand.DISCONNECT, (("receipt", "disconnect-1"),), now)
         self._deadline_at = now + DISCONNECT_TIMEOUT_S
         self._awaited.clear()
 
@@ -196,11 +196,11 @@ class ClientSession(SessionCore[Event]):
 
     def _handle_frame(self, frame: Frame, next_state: State, now: float) -> None:
         match frame.command:
-            case Command.MESSAGE:
+            case StompCommand.MESSAGE:
                 self._handle_message(frame)
-            case Command.RECEIPT:
+            case StompCommand.RECEIPT:
                 next_state = self._handle_receipt(frame, next_state)
-            case Command.CONNECTED:
+            case StompCommand.CONNECTED:
                 self._handle_connected(frame, now)
             case _:
                 self._handle_error(frame)

@@ -12,7 +12,7 @@ from relayer.stomp.versions import Version, escape, refuse_unwritable
 Header = tuple[str, str]
 
 
-class Command(StrEnum):
+class StompCommand(StrEnum):
     """All commands of STOMP 1.2, of clients and servers."""
 
     # Every frame is looked up by its command, and Enum's own hash is slow Python code.
@@ -35,12 +35,12 @@ class Command(StrEnum):
     ERROR = "ERROR"
 
 
-WITH_BODY = frozenset({Command.SEND, Command.MESSAGE, Command.ERROR})
+WITH_BODY = frozenset({StompCommand.SEND, StompCommand.MESSAGE, StompCommand.ERROR})
 
 # These frames are read before a version is agreed, so nothing in them is escaped (STOMP 1.0). STOMP
 # is the later name of CONNECT and starts a session of at least 1.1, but the specification exempts
 # only these two.
-UNESCAPED = frozenset({Command.CONNECT, Command.CONNECTED})
+UNESCAPED = frozenset({StompCommand.CONNECT, StompCommand.CONNECTED})
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CONTENT_LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -55,12 +55,12 @@ class Frame:
     colon that cannot be escaped in this command.
     """
 
-    command: Command
+    command: StompCommand
     headers: tuple[Header, ...] = ()
     body: bytes = b""
 
     @classmethod
-    def parsed(cls, command: Command, headers: tuple[Header, ...], body: bytes) -> Self:
+    def parsed(cls, command: StompCommand, headers: tuple[Header, ...], body: bytes) -> Self:
         """Create a frame from parsed parts without repeating the parser's checks.
 
         The parser has ensured header names, no NUL and a body of ``content-length``. Checking again
@@ -120,7 +120,7 @@ class Frame:
         return f"{self.command}\n{''.join(lines)}\n".encode() + self.body + b"\0"
 
 
-def refuse_body(command: Command, body: bytes) -> None:
+def refuse_body(command: StompCommand, body: bytes) -> None:
     """Raise MalformedFrame for a body where none is allowed."""
     if body and command not in WITH_BODY:
         raise MalformedFrame(f"{command} has a body")

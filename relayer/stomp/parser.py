@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from relayer.stomp.errors import LimitExceeded, MalformedFrame, ProtocolError
-from relayer.stomp.frames import UNESCAPED, Command, Frame, Header, content_length
+from relayer.stomp.frames import UNESCAPED, Frame, Header, StompCommand, content_length
 from relayer.stomp.limits import DEFAULT_LIMITS, Limits
 from relayer.stomp.versions import Version, unescape
 
@@ -13,7 +13,7 @@ _LINE_ENDS = re.compile(rb"(?:\r?\n)*+")
 _HEAD_END = re.compile(rb"\n\r?\n|\0")
 _PLAIN_HEADER = re.compile(r"\n([^:\n\r\\]+):([^\n\r\\]*)(?![^\n])")
 _LINE_END_OCTETS = frozenset(b"\r\n")
-_COMMANDS = {command.value: command for command in Command}
+_COMMANDS = {command.value: command for command in StompCommand}
 
 
 class Parser:
@@ -29,7 +29,7 @@ class Parser:
         self._limits = limits
         self._buffer = bytearray()
         self._searched = 0
-        self._head: tuple[Command, tuple[Header, ...], int | None] | None = None
+        self._head: tuple[StompCommand, tuple[Header, ...], int | None] | None = None
         self._error: ProtocolError | None = None
 
     def receive(self, data: bytes) -> None:
@@ -58,7 +58,7 @@ class Parser:
             self._buffer.clear()
             raise
 
-    def _read_head(self) -> tuple[Command, tuple[Header, ...], int | None] | None:
+    def _read_head(self) -> tuple[StompCommand, tuple[Header, ...], int | None] | None:
         if self._buffer[0] in _LINE_END_OCTETS:
             self._skip_line_ends()
         found = _HEAD_END.search(self._buffer, self._searched)
@@ -87,7 +87,7 @@ class Parser:
             raise MalformedFrame("the head is not UTF-8") from None
         return text
 
-    def _parse_head(self, text: str) -> tuple[Command, tuple[Header, ...], int | None]:
+    def _parse_head(self, text: str) -> tuple[StompCommand, tuple[Header, ...], int | None]:
         # Fast path for nearly every head: no CR, no escape, and too short for any line to exceed
         # its limit, as a character has at most four bytes.
         plain = _PLAIN_HEADER.findall(text)
@@ -112,7 +112,7 @@ class Parser:
         headers = tuple([self._parse_header(line, escaped=escaped) for line in lines[1:]])
         return command, headers, self._length(headers)
 
-    def _command(self, name: str) -> Command:
+    def _command(self, name: str) -> StompCommand:
         command = _COMMANDS.get(name)
         if command is None:
             raise MalformedFrame("the command is unknown")
@@ -139,7 +139,7 @@ class Parser:
         )
 
     def _read_body(
-        self, command: Command, headers: tuple[Header, ...], length: int | None
+        self, command: StompCommand, headers: tuple[Header, ...], length: int | None
     ) -> Frame | None:
         end = self._body_end() if length is None else length
         if end is None or len(self._buffer) <= end:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from relayer.stomp.errors import IllegalAction, ProtocolError, UnexpectedFrame
-from relayer.stomp.frames import Command, Frame
+from relayer.stomp.frames import Frame, StompCommand
 from relayer.stomp.heart_beats import HeartBeat, HeartBeatMonitor
 from relayer.stomp.limits import CONNECTED_TIMEOUT_S, DEFAULT_LIMITS, Limits
 from relayer.stomp.session_core import SessionCore
@@ -71,7 +71,7 @@ class ServerSession(SessionCore[Event]):
         Raises IllegalAction without a CONNECT.
         """
         headers = (("version", Version.V1_2), ("heart-beat", str(self._heart_beat)))
-        self._send(Command.CONNECTED, headers, now)
+        self._send(StompCommand.CONNECTED, headers, now)
         self._monitor = HeartBeatMonitor(
             local=self._heart_beat, remote=self._client_heart_beat, now=now
         )
@@ -83,12 +83,12 @@ class ServerSession(SessionCore[Event]):
             if receipt is None
             else (("message", summary), ("receipt-id", receipt))
         )
-        self._send(Command.ERROR, headers, now)
+        self._send(StompCommand.ERROR, headers, now)
 
     def acknowledge(self, receipt: str | None, *, now: float) -> None:
         """Send the requested receipt; do nothing for None."""
         if receipt is not None:
-            self._send(Command.RECEIPT, (("receipt-id", receipt),), now)
+            self._send(StompCommand.RECEIPT, (("receipt-id", receipt),), now)
 
     def acknowledge_disconnect(self, receipt: str | None, *, now: float) -> None:
         """Answer DISCONNECT with its receipt, if requested, and close the session."""
@@ -108,16 +108,16 @@ class ServerSession(SessionCore[Event]):
             ("message-id", str(self._message_count)),
             ("content-type", "application/json;charset=utf-8"),
         )
-        self._send(Command.MESSAGE, headers, now, body)
+        self._send(StompCommand.MESSAGE, headers, now, body)
 
     def _handle_frame(self, frame: Frame, next_state: State, now: float) -> None:  # noqa: ARG002
         self._current_receipt = frame.header("receipt")
         match frame.command:
-            case Command.SUBSCRIBE:
+            case StompCommand.SUBSCRIBE:
                 event: Event = self._subscribe(frame)
-            case Command.UNSUBSCRIBE:
+            case StompCommand.UNSUBSCRIBE:
                 event = self._unsubscribe(frame)
-            case Command.DISCONNECT:
+            case StompCommand.DISCONNECT:
                 event = DisconnectRequested(receipt=frame.header("receipt"))
             case _:
                 event = self._connect(frame)
@@ -160,7 +160,7 @@ class ServerSession(SessionCore[Event]):
         if self._current_receipt is not None:
             headers = (*headers, ("receipt-id", self._current_receipt))
         if self.state is not State.DISCONNECTING:
-            self._outgoing.append(Frame(Command.ERROR, headers).encode())
+            self._outgoing.append(Frame(StompCommand.ERROR, headers).encode())
         super()._fail(error)
 
     def _expire(self, now: float) -> None:

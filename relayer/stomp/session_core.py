@@ -5,7 +5,7 @@ from collections import deque
 from typing import Generic, TypeVar
 
 from relayer.stomp.errors import IllegalAction, MalformedFrame, PeerSilent, ProtocolError
-from relayer.stomp.frames import Command, Frame, Header
+from relayer.stomp.frames import Frame, Header, StompCommand
 from relayer.stomp.heart_beats import HeartBeatMonitor
 from relayer.stomp.limits import Limits
 from relayer.stomp.parser import Parser
@@ -99,7 +99,7 @@ class SessionCore(ABC, Generic[Event]):
         return None if self.closed else self._parser.next_frame()
 
     def _send(
-        self, command: Command, headers: tuple[Header, ...], now: float, body: bytes = b""
+        self, command: StompCommand, headers: tuple[Header, ...], now: float, body: bytes = b""
     ) -> None:
         next_state = after_sending(self._sends, self.state, command)
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from relayer.stomp.errors import IllegalAction, ProtocolError, UnexpectedFrame
-from relayer.stomp.frames import Command
+from relayer.stomp.frames import StompCommand
 
 
 class State(Enum):
@@ -35,53 +35,53 @@ class Failed:
     error: ProtocolError
 
 
-Table = Mapping[State, Mapping[Command, State]]
+Table = Mapping[State, Mapping[StompCommand, State]]
 
 CLIENT_SENDS: Table = {
-    State.NEW: {Command.CONNECT: State.CONNECTING},
+    State.NEW: {StompCommand.CONNECT: State.CONNECTING},
     State.CONNECTED: {
-        Command.SUBSCRIBE: State.CONNECTED,
-        Command.UNSUBSCRIBE: State.CONNECTED,
-        Command.DISCONNECT: State.DISCONNECTING,
+        StompCommand.SUBSCRIBE: State.CONNECTED,
+        StompCommand.UNSUBSCRIBE: State.CONNECTED,
+        StompCommand.DISCONNECT: State.DISCONNECTING,
     },
 }
 CLIENT_RECEIVES: Table = {
-    State.CONNECTING: {Command.CONNECTED: State.CONNECTED, Command.ERROR: State.CLOSED},
+    State.CONNECTING: {StompCommand.CONNECTED: State.CONNECTED, StompCommand.ERROR: State.CLOSED},
     State.CONNECTED: {
-        Command.MESSAGE: State.CONNECTED,
-        Command.RECEIPT: State.CONNECTED,
-        Command.ERROR: State.CLOSED,
+        StompCommand.MESSAGE: State.CONNECTED,
+        StompCommand.RECEIPT: State.CONNECTED,
+        StompCommand.ERROR: State.CLOSED,
     },
     # Messages and receipts in flight during DISCONNECT still arrive.
     State.DISCONNECTING: {
-        Command.MESSAGE: State.DISCONNECTING,
-        Command.RECEIPT: State.DISCONNECTING,
-        Command.ERROR: State.CLOSED,
+        StompCommand.MESSAGE: State.DISCONNECTING,
+        StompCommand.RECEIPT: State.DISCONNECTING,
+        StompCommand.ERROR: State.CLOSED,
     },
 }
 
 SERVER_RECEIVES: Table = {
-    State.NEW: {Command.CONNECT: State.CONNECTING, Command.STOMP: State.CONNECTING},
+    State.NEW: {StompCommand.CONNECT: State.CONNECTING, StompCommand.STOMP: State.CONNECTING},
     State.CONNECTED: {
-        Command.SUBSCRIBE: State.CONNECTED,
-        Command.UNSUBSCRIBE: State.CONNECTED,
-        Command.DISCONNECT: State.DISCONNECTING,
+        StompCommand.SUBSCRIBE: State.CONNECTED,
+        StompCommand.UNSUBSCRIBE: State.CONNECTED,
+        StompCommand.DISCONNECT: State.DISCONNECTING,
     },
 }
 SERVER_SENDS: Table = {
-    State.NEW: {Command.ERROR: State.CLOSED},
-    State.CONNECTING: {Command.CONNECTED: State.CONNECTED, Command.ERROR: State.CLOSED},
+    State.NEW: {StompCommand.ERROR: State.CLOSED},
+    State.CONNECTING: {StompCommand.CONNECTED: State.CONNECTED, StompCommand.ERROR: State.CLOSED},
     State.CONNECTED: {
-        Command.MESSAGE: State.CONNECTED,
-        Command.RECEIPT: State.CONNECTED,
-        Command.ERROR: State.CLOSED,
+        StompCommand.MESSAGE: State.CONNECTED,
+        StompCommand.RECEIPT: State.CONNECTED,
+        StompCommand.ERROR: State.CLOSED,
     },
     # Requests that the client sent just before DISCONNECT are still confirmed.
-    State.DISCONNECTING: {Command.RECEIPT: State.DISCONNECTING},
+    State.DISCONNECTING: {StompCommand.RECEIPT: State.DISCONNECTING},
 }
 
 
-def after_sending(table: Table, state: State, command: Command) -> State:
+def after_sending(table: Table, state: State, command: StompCommand) -> State:
     """Return the state after sending ``command``. Raises IllegalAction if it is not allowed."""
     next_state = table.get(state, {}).get(command)
     if next_state is None:
@@ -89,7 +89,7 @@ def after_sending(table: Table, state: State, command: Command) -> State:
     return next_state
 
 
-def after_receiving(table: Table, state: State, command: Command) -> State:
+def after_receiving(table: Table, state: State, command: StompCommand) -> State:
     """Return the state after receiving ``command``. Raises UnexpectedFrame if it is not allowed."""
     next_state = table.get(state, {}).get(command)
     if next_state is None:

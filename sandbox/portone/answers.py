@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from sandbox.control import validation_problems
-from sandbox.portone.payments import Refusal
+from sandbox.portone.payments import PortoneRefusal
 
 
 def parse_object(body: bytes | str) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def parse_object(body: bytes | str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     return document
 
 
@@ -26,7 +26,7 @@ def amount_in(members: dict[str, Any], name: str, *, least: int = 1) -> int | No
     """Return an optional whole amount."""
     amount = members.get(name)
     if amount is not None and (type(amount) is not int or not least <= amount < 2**63):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     return amount
 
 
@@ -34,7 +34,7 @@ def text_in(members: dict[str, Any], name: str, *, required: bool = False) -> st
     """Return an optional or required text."""
     text = members.get(name)
     if not (isinstance(text, str) and text) and (required or text is not None):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     return text
 
 
@@ -48,7 +48,7 @@ def answer(status: int, members: Any) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json")
 
 
-def error_answer(refusal: Refusal) -> web.Response:
+def error_answer(refusal: PortoneRefusal) -> web.Response:
     """Return an error in PortOne's format."""
     return answer(refusal.status, {"type": refusal.kind, "message": refusal.kind})
 
@@ -61,7 +61,7 @@ def error_answers(
     async def handle(request: web.Request) -> web.Response:
         try:
             return await call(request)
-        except Refusal as refusal:
+        except PortoneRefusal as refusal:
             return error_answer(refusal)
         except ValidationError as invalid:
             return answer(
@@ -78,5 +78,5 @@ async def json_body(request: web.Request) -> bytes:
     faults.
     """
     if request.content_type != "application/json":
-        raise Refusal(415, "NOT_JSON")
+        raise PortoneRefusal(415, "NOT_JSON")
     return await request.read()

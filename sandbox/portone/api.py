@@ -12,9 +12,9 @@ from sandbox.portone.answers import amount_in, answer, error_answer, parse_objec
 from sandbox.portone.documents import time
 from sandbox.portone.faults import Rule, patched
 from sandbox.portone.merchant import API_SECRET, DEFAULT_STORE_ID, STORE_ID
-from sandbox.portone.payments import Refusal
+from sandbox.portone.payments import PortoneRefusal
 from sandbox.portone.search import find_by_cursor, find_page
-from sandbox.portone.server_state import StandIn, StoredAnswer, stand_in_of
+from sandbox.portone.server_state import IdempotentRequest, StandIn, stand_in_of
 from sandbox.sockets import reset
 
 BODY_OCTETS_MAX = 64 * 1024
@@ -44,7 +44,7 @@ def routes() -> list[web.RouteDef]:
 
 async def missing(_: web.Request) -> web.Response:
     """Answer 501 for an endpoint that the stand-in lacks."""
-    return error_answer(Refusal(501, "SANDBOX_NOT_IMPLEMENTED"))
+    return error_answer(PortoneRefusal(501, "SANDBOX_NOT_IMPLEMENTED"))
 
 
 def _handler(
@@ -84,7 +84,7 @@ def _handler(
                     body,
                     lambda: _answer(stand_in, call, request, parameters, rule),
                 )
-            except Refusal as refusal:
+            except PortoneRefusal as refusal:
                 given = error_answer(refusal)
         record["status"] = given.status
         if rule.drop == "after":
@@ -113,7 +113,7 @@ def _check_credentials(stand_in: StandIn, request: web.Request) -> None:
     if not (scheme == "PortOne" and secret == API_SECRET) and (
         expires_at is None or stand_in.clock() >= expires_at
     ):
-        raise Refusal(401, "UNAUTHORIZED")
+        raise PortoneRefusal(401, "UNAUTHORIZED")
 
 
 async def _answer_once(
@@ -128,21 +128,21 @@ async def _answer_once(
         return await work()
     named = _KEY.fullmatch(header)
     if named is None:
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     key, fingerprint = named[1], (request.method, request.path_qs, body)
     done = stand_in.done.get(key)
     if done is not None and stand_in.clock() - done.at <= KEY_LIFE:
         if done.fingerprint != fingerprint:
             # PortOne's behaviour is unknown; this makes a client's mistake visible.
-            raise Refusal(422, "SANDBOX_IDEMPOTENCY_KEY_REUSED")
+            raise PortoneRefusal(422, "SANDBOX_IDEMPOTENCY_KEY_REUSED")
         if done.body is None:
-            raise Refusal(409, "IDEMPOTENCY_OUTSTANDING_REQUEST")
+            raise PortoneRefusal(409, "IDEMPOTENCY_OUTSTANDING_REQUEST")
         return web.Response(status=done.status, body=done.body, content_type="application/json")
-    stand_in.done[key] = StoredAnswer(fingerprint, stand_in.clock())
+    stand_in.done[key] = IdempotentRequest(fingerprint, stand_in.clock())
     given = await work()
     if not isinstance(given.body, bytes):
         raise TypeError("An answer of the stand-in is whole before it is sent.")
-    stand_in.done[key] = StoredAnswer(fingerprint, stand_in.clock(), given.status, given.body)
+    stand_in.done[key] = IdempotentRequest(fingerprint, stand_in.clock(), given.status, given.body)
     return given
 
 
@@ -159,7 +159,7 @@ async def _answer(
             _check_store(members)
         result = call(stand_in, payment_id, members)
         document = await result if isinstance(result, Awaitable) else result
-    except Refusal as refusal:
+    except PortoneRefusal as refusal:
         return error_answer(refusal)
     stand_in.announce()
     return answer(200, patched(document, rule))
@@ -167,7 +167,7 @@ async def _answer(
 
 def _check_store(members: Members) -> None:
     if members.get("storeId", DEFAULT_STORE_ID) != STORE_ID:
-        raise Refusal(404, "PAYMENT_NOT_FOUND")
+        raise PortoneRefusal(404, "PAYMENT_NOT_FOUND")
 
 
 async def _delay_answer(rule: Rule) -> None:
@@ -193,7 +193,7 @@ async def _truncated(request: web.Request, given: web.StreamResponse) -> web.Str
 
 def _login(stand_in: StandIn, _: str, members: Members) -> Members:
     if members.get("apiSecret") != API_SECRET:
-        raise Refusal(401, "UNAUTHORIZED")
+        raise PortoneRefusal(401, "UNAUTHORIZED")
     # The refresh token cannot be used.
     return {"accessToken": stand_in.issue_token(), "refreshToken": stand_in.payments.identifier()}
 
@@ -213,7 +213,7 @@ def _read_on(stand_in: StandIn, _: str, members: Members) -> Members:
 def _pre_register(stand_in: StandIn, payment_id: str, members: Members) -> Members:
     currency = members.get("currency")
     if currency is not None and not (isinstance(currency, str) and len(currency) == 3):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     amount_in(members, "taxFreeAmount", least=0)
     stand_in.payments.pre_register(payment_id, amount_in(members, "totalAmount"), currency)
     return {}
@@ -248,7 +248,7 @@ def _has_refund_account(members: Members) -> bool:
     if account is None:
         return False
     if not isinstance(account, dict):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     return all(text_in(account, name, required=True) for name in ("bank", "number", "holderName"))
 
 

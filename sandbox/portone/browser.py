@@ -19,7 +19,7 @@ from sandbox.portone.answers import (
 from sandbox.portone.documents import Payment
 from sandbox.portone.faults import WebhookDelivery
 from sandbox.portone.merchant import LOOPBACK_HOSTS, STORE_ID
-from sandbox.portone.payments import FAILURES, Refusal
+from sandbox.portone.payments import FAILURES, PortoneRefusal
 from sandbox.portone.server_state import Checkout, StandIn, stand_in_of
 
 SDK_PATH = "/v2/browser-sdk.js"
@@ -89,7 +89,7 @@ def _origin(request: web.Request) -> str:
     except ValueError:
         host = None
     if host not in LOOPBACK_HOSTS:
-        raise Refusal(403, "FORBIDDEN")
+        raise PortoneRefusal(403, "FORBIDDEN")
     return origin
 
 
@@ -111,7 +111,7 @@ async def _request_payment(request: web.Request) -> web.Response:
     members = parse_object(await json_body(request))
     try:
         payment, redirect_url = _start_payment(stand_in, members)
-    except Refusal as refusal:
+    except PortoneRefusal as refusal:
         code = "RequestParseFailed" if refusal.kind == "INVALID_REQUEST" else refusal.kind
         refusal_body = {
             "transactionType": "PAYMENT",
@@ -134,16 +134,16 @@ async def _request_payment(request: web.Request) -> web.Response:
 
 def _start_payment(stand_in: StandIn, members: dict[str, Any]) -> tuple[Payment, str | None]:
     if members.get("storeId") != STORE_ID:
-        raise Refusal(404, "StoreNotFound")
+        raise PortoneRefusal(404, "StoreNotFound")
     amount, pay_method = amount_in(members, "totalAmount"), members.get("payMethod")
     if amount is None or pay_method not in PAY_METHODS:
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     redirect_url = text_in(members, "redirectUrl")
     if redirect_url is not None and urlsplit(redirect_url).scheme not in {"http", "https"}:
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     notice_urls = members.get("noticeUrls") or []
     if not (isinstance(notice_urls, list) and all(isinstance(url, str) for url in notice_urls)):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     custom_data = members.get("customData")
     payment = stand_in.payments.open(
         str(text_in(members, "paymentId", required=True)),
@@ -188,11 +188,11 @@ async def _apply_action(request: web.Request) -> web.Response:
     members = parse_object(await json_body(request))
     mailing, amount = members.get("webhook", WebhookDelivery.AUTO), amount_in(members, "amount")
     if action not in WINDOW_ACTIONS or mailing not in tuple(WebhookDelivery):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     payment = stand_in.payments.attempt(request.match_info["tx"])
     checkout = stand_in.checkouts.get(payment.transaction_id)
     if checkout is None:
-        raise Refusal(404, "TransactionNotFound")
+        raise PortoneRefusal(404, "TransactionNotFound")
     for move in WINDOW_ACTIONS[action]:
         stand_in.payments.move(payment.id, move, amount=amount)
     stand_in.announce(WebhookDelivery(mailing))

@@ -8,8 +8,8 @@ from aiohttp import web
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from sandbox.portone.answers import amount_in, answer, error_answers, json_body, parse_object
-from sandbox.portone.faults import COPIES_MAX, Faults, Rule, Tampering, WebhookDelivery
-from sandbox.portone.payments import Refusal
+from sandbox.portone.faults import COPIES_MAX, PortoneFaults, Rule, Tampering, WebhookDelivery
+from sandbox.portone.payments import PortoneRefusal
 from sandbox.portone.server_state import StandIn, stand_in_of
 from sandbox.portone.webhooks import Delivery, webhook_body
 
@@ -92,7 +92,7 @@ async def _move(stand_in: StandIn, request: web.Request, body: bytes) -> dict[st
     members = parse_object(body)
     mailing = members.pop("webhook", None)
     if mailing not in (None, *WebhookDelivery):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     payments = stand_in.payments
     match move:
         case "open":
@@ -117,11 +117,11 @@ async def _move(stand_in: StandIn, request: web.Request, body: bytes) -> dict[st
 
 def _opening(members: dict[str, Any]) -> dict[str, Any]:
     if amount_in(members, "amount") is None:
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     if any(
         name not in _OPENING or type(value) is not _OPENING[name] for name, value in members.items()
     ):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     return members
 
 
@@ -155,7 +155,7 @@ def _faults(stand_in: StandIn) -> Any:
 
 
 async def _set_faults(stand_in: StandIn, _: web.Request, body: bytes) -> Any:
-    stand_in.set_faults(Faults.model_validate_json(body))
+    stand_in.set_faults(PortoneFaults.model_validate_json(body))
     return _faults(stand_in)
 
 
@@ -182,7 +182,7 @@ async def _send(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, Any
     parameters = _Send.model_validate_json(body)
     url = parameters.url or stand_in.mail.url
     if url is None:
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     made = webhook_body(parameters.type, parameters.data, at=stand_in.clock())
     delivery = Delivery(
         id=stand_in.payments.identifier(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sandbox.portone.merchant import MERCHANT_ID, STORE_ID, Channel
+from sandbox.portone.merchant import MERCHANT_ID, STORE_ID, PortoneChannel
 
 _CARD = {
     "issuer": "SHINHAN_CARD",
@@ -35,7 +35,7 @@ class Payment:
     total: int
     currency: str
     order_name: str
-    channel: Channel
+    channel: PortoneChannel
     slow_cancellations: bool
     requested_at: datetime
     custom_data: str | None = None

@@ -124,7 +124,7 @@ class WebhookFaults(_Knobs):
     tampering: Tampering | None = None
 
 
-class Faults(_Knobs):
+class PortoneFaults(_Knobs):
     """All faults. The first rule of `rest` that applies is used.
 
     `browser_refusals` sets how the SDK reports a refusal before the window opens, which PortOne's

@@ -16,7 +16,7 @@ __all__ = [
     "MERCHANT_ID",
     "STORE_ID",
     "WEBHOOK_SECRET",
-    "Channel",
+    "PortoneChannel",
 ]
 
 MERCHANT_ID = "merchant-00000000-0000-4000-8000-000000000001"
@@ -26,7 +26,7 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
+class PortoneChannel:
     """A channel to a payment gateway.
 
     `slow_cancellations`: it decides on cancellations later. `manual`: the shop confirms payments.
@@ -51,15 +51,15 @@ class Channel:
 
 
 _CHANNELS = (
-    Channel(key=LIVE_CHANNEL_KEY, number=1, type="LIVE"),
-    Channel(key="channel-key-00000000-0000-4000-8000-000000000002", number=2, type="TEST"),
-    Channel(
+    PortoneChannel(key=LIVE_CHANNEL_KEY, number=1, type="LIVE"),
+    PortoneChannel(key="channel-key-00000000-0000-4000-8000-000000000002", number=2, type="TEST"),
+    PortoneChannel(
         key="channel-key-00000000-0000-4000-8000-000000000003",
         number=3,
         type="LIVE",
         slow_cancellations=True,
     ),
-    Channel(
+    PortoneChannel(
         key="channel-key-00000000-0000-4000-8000-000000000004", number=4, type="LIVE", manual=True
     ),
 )

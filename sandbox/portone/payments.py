@@ -50,7 +50,7 @@ TRIGGERS = {
 _PAID = ("PAID", "PARTIAL_CANCELLED", "CANCELLED")
 
 
-class Refusal(Exception):
+class PortoneRefusal(Exception):
     """Error answer of PortOne: an HTTP status and a type."""
 
     def __init__(self, status: int, kind: str) -> None:
@@ -92,7 +92,7 @@ class Payments:
         """
         payment = self._payments.get(payment_id)
         if payment is not None and payment.status in _PAID:
-            raise Refusal(409, "ALREADY_PAID")
+            raise PortoneRefusal(409, "ALREADY_PAID")
         self._pinned[payment_id] = {"amount": amount, "currency": currency}
 
     def open(
@@ -113,15 +113,15 @@ class Payments:
         """
         before = self._payments.get(payment_id)
         if before is not None and before.status not in {"READY", "FAILED"}:
-            raise Refusal(409, "PaymentAlreadyPaid")
+            raise PortoneRefusal(409, "PaymentAlreadyPaid")
         if channel_key not in CHANNELS:
-            raise Refusal(404, "ChannelNotFound")
+            raise PortoneRefusal(404, "ChannelNotFound")
         pinned = self._pinned.get(payment_id, {})
         if pinned.get("amount") not in (None, amount) or pinned.get("currency") not in (
             None,
             currency,
         ):
-            raise Refusal(409, "AmountNotEqualToPredefined")
+            raise PortoneRefusal(409, "AmountNotEqualToPredefined")
         channel = CHANNELS[channel_key]
         if channel_type is not None:
             channel = replace(channel, type=channel_type)
@@ -145,7 +145,7 @@ class Payments:
         """Apply one of MOVES; 409 if it is not possible. `amount` replaces the window's amount."""
         payment = self.payment(payment_id)
         if (payment.status, name) not in MOVES:
-            raise Refusal(409, "NO_SUCH_MOVE")
+            raise PortoneRefusal(409, "NO_SUCH_MOVE")
         if payment.channel.manual and name == "pay" and payment.token is None:
             payment.token = self.identifier()
             return
@@ -162,9 +162,9 @@ class Payments:
         """
         payment = self.payment(payment_id)
         if payment.status in _PAID:
-            raise Refusal(409, "ALREADY_PAID")
+            raise PortoneRefusal(409, "ALREADY_PAID")
         if payment.token is None or token != payment.token:
-            raise Refusal(400, "INVALID_PAYMENT_TOKEN")
+            raise PortoneRefusal(400, "INVALID_PAYMENT_TOKEN")
         facts = {
             "txId": payment.transaction_id,
             "currency": payment.currency,
@@ -173,14 +173,14 @@ class Payments:
             "isTest": payment.channel.type == "TEST",
         }
         if any(claim is not None and facts[name] != claim for name, claim in claims.items()):
-            raise Refusal(409, "INFORMATION_MISMATCH")
+            raise PortoneRefusal(409, "INFORMATION_MISMATCH")
         self.move(payment_id, "pay")
         return {"pgTxId": payment.pg_transaction_id, "paidAt": time(self._clock())}
 
     def close_account(self, payment_id: str) -> None:
         """Close a virtual account that waits for its deposit."""
         if self.payment(payment_id).status != "VIRTUAL_ACCOUNT_ISSUED":
-            raise Refusal(409, "PAYMENT_NOT_WAITING_FOR_DEPOSIT")
+            raise PortoneRefusal(409, "PAYMENT_NOT_WAITING_FOR_DEPOSIT")
         self.move(payment_id, "close-account")
 
     def cancel(
@@ -199,23 +199,23 @@ class Payments:
         """Cancel `amount`, or the whole rest. `cancellable` is the rest that the caller expects."""
         payment = self.payment(payment_id)
         if payment.status not in _PAID:
-            raise Refusal(409, "PAYMENT_NOT_PAID")
+            raise PortoneRefusal(409, "PAYMENT_NOT_PAID")
         left = payment.total - payment.cancelled
         if left == 0:
-            raise Refusal(409, "PAYMENT_ALREADY_CANCELLED")
+            raise PortoneRefusal(409, "PAYMENT_ALREADY_CANCELLED")
         if cancellable not in (None, left):
-            raise Refusal(409, "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN")
+            raise PortoneRefusal(409, "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN")
         returned = left if amount is None else amount
         if returned > left:
-            raise Refusal(409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT")
+            raise PortoneRefusal(409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT")
         if tax_free + (vat or 0) > returned:
-            raise Refusal(409, "SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT")
+            raise PortoneRefusal(409, "SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT")
         if tax_free > 0:
-            raise Refusal(409, "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT")
+            raise PortoneRefusal(409, "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT")
         if len(payment.cancellations) >= self.cancellations_max:
-            raise Refusal(409, "MAX_CANCEL_COUNT_REACHED")
+            raise PortoneRefusal(409, "MAX_CANCEL_COUNT_REACHED")
         if payment.by_account and not has_refund_account:
-            raise Refusal(400, "INVALID_REQUEST")
+            raise PortoneRefusal(400, "INVALID_REQUEST")
         entry = {
             "status": "REQUESTED",
             "id": self.identifier(),
@@ -245,7 +245,7 @@ class Payments:
         payment = self.payment(payment_id)
         waiting = [entry for entry in payment.cancellations if entry["status"] == "REQUESTED"]
         if not waiting:
-            raise Refusal(409, "NO_SUCH_MOVE")
+            raise PortoneRefusal(409, "NO_SUCH_MOVE")
         self._remember(payment)
         if succeeds and waiting[0]["totalAmount"] <= payment.total - payment.cancelled:
             self._succeed(payment, waiting[0], trigger="ASYNC_CANCEL_APPROVED")
@@ -259,7 +259,7 @@ class Payments:
         payment = self.payment(payment_id)
         opened = [entry for entry in payment.disputes if entry["status"] == "UNRESOLVED"]
         if payment.status != "PAID" or (resolved and not opened):
-            raise Refusal(409, "NO_SUCH_MOVE")
+            raise PortoneRefusal(409, "NO_SUCH_MOVE")
         self._remember(payment)
         payment.changed_at = self._clock()
         if resolved:
@@ -280,14 +280,14 @@ class Payments:
         if not stale:
             return document(payment)
         if not payment.earlier:
-            raise Refusal(404, "PAYMENT_NOT_FOUND")
+            raise PortoneRefusal(404, "PAYMENT_NOT_FOUND")
         return payment.earlier[-1]
 
     def payment(self, payment_id: str) -> Payment:
         """Return the payment's last attempt. Its virtual account is closed if it has expired."""
         payment = self._payments.get(payment_id)
         if payment is None:
-            raise Refusal(404, "PAYMENT_NOT_FOUND")
+            raise PortoneRefusal(404, "PAYMENT_NOT_FOUND")
         expires_at = payment.account_expires_at
         if (
             payment.status == "VIRTUAL_ACCOUNT_ISSUED"
@@ -302,7 +302,7 @@ class Payments:
         for payment in self._payments.values():
             if payment.transaction_id == transaction_id:
                 return payment
-        raise Refusal(404, "TransactionNotFound")
+        raise PortoneRefusal(404, "TransactionNotFound")
 
     def all(self) -> list[Payment]:
         """Return all started payments in order of the first use of their ids."""

@@ -6,7 +6,7 @@ from typing import Any
 from sandbox.portone.answers import amount_in, text_in
 from sandbox.portone.documents import Payment
 from sandbox.portone.merchant import DEFAULT_STORE_ID, STORE_ID
-from sandbox.portone.payments import Refusal
+from sandbox.portone.payments import PortoneRefusal
 from sandbox.portone.server_state import StandIn
 
 WINDOW = timedelta(days=90)
@@ -24,12 +24,12 @@ def find_page(stand_in: StandIn, parameters: Members) -> Members:
     page, wanted = _object(parameters, "page"), _object(parameters, "filter")
     number, size = amount_in(page, "number", least=0) or 0, amount_in(page, "size") or SIZE
     if size > SIZE_MAX or (number + 1) * size > PAGED_MAX:
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     statuses = wanted.get("status")
     if statuses is not None and not (
         isinstance(statuses, list) and all(isinstance(one, str) for one in statuses)
     ):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     found = [] if wanted.get("storeId", STORE_ID) != STORE_ID else _between(stand_in, wanted)
     if statuses:
         found = [
@@ -54,7 +54,7 @@ def find_by_cursor(stand_in: StandIn, parameters: Members) -> Members:
     """
     size, cursor = amount_in(parameters, "size") or SIZE, text_in(parameters, "cursor")
     if size > SIZE_MAX:
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     found = (
         _between(stand_in, parameters)
         if parameters.get("storeId", DEFAULT_STORE_ID) == STORE_ID
@@ -63,7 +63,7 @@ def find_by_cursor(stand_in: StandIn, parameters: Members) -> Members:
     if cursor is not None:
         places = [place for place, payment in enumerate(found) if payment.id == cursor]
         if not places:
-            raise Refusal(400, "INVALID_REQUEST")
+            raise PortoneRefusal(400, "INVALID_REQUEST")
         found = found[places[0] + 1 :]
     return {
         "items": [{"payment": stand_in.document(one.id), "cursor": one.id} for one in found[:size]]
@@ -86,14 +86,14 @@ def _instant(members: Members, name: str) -> datetime | None:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise Refusal(400, "INVALID_REQUEST") from None
+        raise PortoneRefusal(400, "INVALID_REQUEST") from None
     if instant.tzinfo is None:
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     return instant
 
 
 def _object(members: Members, name: str) -> Members:
     value = members.get(name, {})
     if not isinstance(value, dict):
-        raise Refusal(400, "INVALID_REQUEST")
+        raise PortoneRefusal(400, "INVALID_REQUEST")
     return value

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.portone.clock import Clock
-from sandbox.portone.faults import Faults, WebhookDelivery
+from sandbox.portone.faults import PortoneFaults, WebhookDelivery
 from sandbox.portone.merchant import LOOPBACK_HOSTS, WEBHOOK_SECRET
 from sandbox.portone.payments import Payments
 from sandbox.portone.webhooks import WebhookSender
@@ -31,7 +31,7 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAnswer:
+class IdempotentRequest:
     """Request under an idempotency key, and its answer; None while it is processed."""
 
     fingerprint: tuple[str, str, bytes]
@@ -56,8 +56,8 @@ class StandIn:
     clock: Clock
     rng: random.Random
     mail: WebhookSettings
-    faults: Faults = field(default_factory=Faults)
-    done: dict[str, StoredAnswer] = field(default_factory=dict)
+    faults: PortoneFaults = field(default_factory=PortoneFaults)
+    done: dict[str, IdempotentRequest] = field(default_factory=dict)
     tokens: dict[str, datetime] = field(default_factory=dict)
     checkouts: dict[str, Checkout] = field(default_factory=dict)
     requests: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REQUESTS_MAX))
@@ -73,7 +73,7 @@ class StandIn:
             rng=self.rng,
         )
 
-    def set_faults(self, faults: Faults) -> None:
+    def set_faults(self, faults: PortoneFaults) -> None:
         """Replace all faults."""
         self.faults = faults
         self.sender.faults = faults.webhooks
@@ -85,7 +85,7 @@ class StandIn:
         self.payments = Payments(self.clock, self.rng)
         for kept in (self.done, self.tokens, self.checkouts, self.requests):
             kept.clear()
-        self.set_faults(Faults())
+        self.set_faults(PortoneFaults())
         self.clock.advance(self.clock.base() - self.clock())
 
     def issue_token(self) -> str:

@@ -18,7 +18,7 @@ from sandbox.portone.clock import Clock
 from sandbox.portone.documents import time
 from sandbox.portone.faults import Tampering, WebhookDelivery, WebhookFaults
 from sandbox.portone.merchant import LOOPBACK_HOSTS, WEBHOOK_SECRET
-from sandbox.portone.payments import Event, Refusal
+from sandbox.portone.payments import Event, PortoneRefusal
 
 # Maximum wait before each attempt.
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (0, 1, 4, 16, 64, 256))
@@ -190,9 +190,9 @@ class WebhookSender:
         ]
         chosen = [delivery for delivery in own if identifier in (None, delivery.id)]
         if not chosen or chosen[-1].state == "NOT_ALLOWED":
-            raise Refusal(404, "WEBHOOK_NOT_FOUND")
+            raise PortoneRefusal(404, "WEBHOOK_NOT_FOUND")
         if chosen[-1].manual >= MANUAL_MAX:
-            raise Refusal(400, "MAX_WEBHOOK_RETRY_COUNT_REACHED")
+            raise PortoneRefusal(400, "MAX_WEBHOOK_RETRY_COUNT_REACHED")
         chosen[-1].manual += 1
         await self.attempt(chosen[-1])
         return chosen[-1].entry()
@@ -287,7 +287,7 @@ class WebhookSender:
 
     def _found(self, identifier: str) -> Delivery:
         if identifier not in self.deliveries:
-            raise Refusal(404, "WEBHOOK_NOT_FOUND")
+            raise PortoneRefusal(404, "WEBHOOK_NOT_FOUND")
         return self.deliveries[identifier]
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:

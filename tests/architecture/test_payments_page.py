@@ -2,7 +2,7 @@
 
 from launcher.plan import ROOT
 from sandbox.portone.browser import WINDOW_ACTIONS
-from sandbox.portone.faults import Faults, Rule, Tampering, WebhookDelivery, WebhookFaults
+from sandbox.portone.faults import PortoneFaults, Rule, Tampering, WebhookDelivery, WebhookFaults
 from sandbox.portone.payments import MOVES
 from sandbox.portone.rest import API_SECRET
 from trading.payments.alert_kinds import PaymentAlertKind
@@ -40,7 +40,7 @@ def test_decisions_equal_the_decision_table() -> None:
 
 
 def test_page_explains_every_code() -> None:
-    knobs = {name for knobs in (Faults, Rule, WebhookFaults) for name in knobs.model_fields}
+    knobs = {name for knobs in (PortoneFaults, Rule, WebhookFaults) for name in knobs.model_fields}
     words = {
         *WebhookFault,
         *PaymentAlertKind,

@@ -7,7 +7,7 @@ import pytest
 
 from launcher.demo.checks import (
     AccountAnswers,
-    Check,
+    DemoCheck,
     EventFeeds,
     RestingOrderAnswers,
     TopUpAnswers,
@@ -150,7 +150,7 @@ def summary() -> dict[str, Any]:
     return {"buy": figures, "sell": sold}
 
 
-def wrong_by_one(record: Any, name: str, member: str) -> list[Check]:
+def wrong_by_one(record: Any, name: str, member: str) -> list[DemoCheck]:
     wrong = copy.deepcopy(record)
     part = wrong[name] if isinstance(wrong, dict) else getattr(wrong, name)
     part[member] += 1

@@ -14,7 +14,7 @@ from tests.support.servers import require_promtool
 from tests.support.trading_harness import settings_for
 from trading import bootstrap as trading_core
 from trading.observability.metrics import instruments
-from trading.operations.system_status import Stage
+from trading.operations.system_status import PipelineStage
 from trading.payments.decide import PaymentAction
 from webapp import create_app
 from webapp.http.problems import CODES
@@ -72,7 +72,7 @@ def alternatives(label: str) -> set[str]:
 @pytest.mark.parametrize(
     ("label", "words"),
     [
-        ("stage", {str(stage) for stage in Stage}),
+        ("stage", {str(stage) for stage in PipelineStage}),
         ("code", CODES),
         ("outcome", {*instruments.OUTCOMES, "new", "duplicate", "malformed"}),
         ("action", {*map(str, PaymentAction), "unanswered"}),

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayer.stomp import Command, Frame, Parser
+from relayer.stomp import Frame, Parser, StompCommand
 from sandbox.faults import Faults
 from sandbox.sockets import write_frames
 
-FRAME = Frame(Command.MESSAGE, (("subscription", "1"),), '{"name":\n\n"삼성"}'.encode())
+FRAME = Frame(StompCommand.MESSAGE, (("subscription", "1"),), '{"name":\n\n"삼성"}'.encode())
 BEAT = b"\n"
 
 

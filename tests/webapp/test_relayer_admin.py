@@ -14,7 +14,7 @@ from tests.support.servers import Valkey, wait_until
 from tests.support.trading_harness import HYNIX, SAMSUNG
 from tests.webapp.client import HANGUL, Api, Person, data_of, problem_of
 from trading.marketdata.health import RelayerHealth
-from trading.marketdata.subscriptions import Source, publish_subscriptions
+from trading.marketdata.subscriptions import SubscriptionSource, publish_subscriptions
 from trading.marketdata.topics import trade_topic
 from trading.redis import keys
 
@@ -108,7 +108,7 @@ def test_subscription_is_added_listed_and_removed(setup: RelayerSetup) -> None:
 
 
 def test_required_subscription_stays_with_its_source(setup: RelayerSetup) -> None:
-    publish_subscriptions(setup.api.harness.core.redis, {SAMSUNG: Source.HOLDINGS})
+    publish_subscriptions(setup.api.harness.core.redis, {SAMSUNG: SubscriptionSource.HOLDINGS})
     data_of(setup.subscribe(SAMSUNG))
 
     kept = setup.unsubscribe(SAMSUNG)

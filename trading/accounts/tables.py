@@ -11,7 +11,7 @@ from trading.db.declarative import MYSQL, WORD, Base, one_of, table_of
 from trading.db.types import Id, ascii_text
 
 
-class User(Base):
+class UserRow(Base):
     """A user's account. It is closed at `deleted_at`; its ledger stays."""
 
     __tablename__ = "users"
@@ -26,10 +26,10 @@ class User(Base):
     deleted_at: Mapped[datetime | None]
 
 
-USERS = table_of(User)
+USERS = table_of(UserRow)
 
 
-class SignInSession(Base):
+class SignInSessionRow(Base):
     """A sign-in session. Its refresh token is replaced at each use; `refresh_token_id` is the valid
     one.
     """
@@ -46,10 +46,10 @@ class SignInSession(Base):
     revoked_reason: Mapped[str | None] = mapped_column(WORD)
 
 
-SIGN_IN_SESSIONS = table_of(SignInSession)
+SIGN_IN_SESSIONS = table_of(SignInSessionRow)
 
 
-class AccountAudit(Base):
+class AccountAuditRow(Base):
     """Audit state of an account.
 
     `event_id` is the newest account event at the last audit, `begun_at` the start of the last
@@ -68,4 +68,4 @@ class AccountAudit(Base):
     audited_at: Mapped[datetime] = mapped_column(index=True)
 
 
-ACCOUNT_AUDITS = table_of(AccountAudit)
+ACCOUNT_AUDITS = table_of(AccountAuditRow)

@@ -10,7 +10,7 @@ from trading.db.declarative import MYSQL, WORD, Base, table_of
 from trading.db.types import Id
 
 
-class AuditBreach(Base):
+class AuditBreachRow(Base):
     """An invariant violated by an account, by check number, with a sample of the faulty rows.
 
     Each further finding is counted until a person resolves the breach with a note. A later finding
@@ -35,10 +35,10 @@ class AuditBreach(Base):
     note: Mapped[str | None] = mapped_column(String(500))
 
 
-AUDIT_BREACHES = table_of(AuditBreach)
+AUDIT_BREACHES = table_of(AuditBreachRow)
 
 
-class AuditRun(Base):
+class AuditRunRow(Base):
     """The last audit run: when it ended, its duration (ms) and how many accounts it audited. One
     row.
     """
@@ -56,4 +56,4 @@ class AuditRun(Base):
     duration_ms: Mapped[int]
 
 
-AUDIT_RUNS = table_of(AuditRun)
+AUDIT_RUNS = table_of(AuditRunRow)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from trading.db.declarative import MYSQL, Base, table_of
 
 
-class ExchangeDay(Base):
+class ExchangeDayRow(Base):
     """An operator's correction of one day of the exchange's calendar."""
 
     __tablename__ = "exchange_days"
@@ -28,4 +28,4 @@ class ExchangeDay(Base):
     updated_at: Mapped[datetime]
 
 
-EXCHANGE_DAYS = table_of(ExchangeDay)
+EXCHANGE_DAYS = table_of(ExchangeDayRow)

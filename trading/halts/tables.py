@@ -17,7 +17,7 @@ from trading.db.types import Id
 from trading.halts.model import HaltCause
 
 
-class AccountHalt(Base):
+class AccountHaltRow(Base):
     """A halt of an account. `running` is 1 until it ends, so that an account has one running halt.
 
     `halted_by` is NULL if the audit found a breach, `resumed_by` if an operator resumed the account
@@ -48,10 +48,10 @@ class AccountHalt(Base):
     note: Mapped[str | None] = mapped_column(String(500))
 
 
-ACCOUNT_HALTS = table_of(AccountHalt)
+ACCOUNT_HALTS = table_of(AccountHaltRow)
 
 
-class TradingHalt(Base):
+class TradingHaltRow(Base):
     """A trading halt. `running` is 1 until it ends, so that there is one running halt."""
 
     __tablename__ = "trading_halts"
@@ -72,4 +72,4 @@ class TradingHalt(Base):
     resumed_by: Mapped[UUID | None] = mapped_column(Id, ForeignKey("users.id"))
 
 
-TRADING_HALTS = table_of(TradingHalt)
+TRADING_HALTS = table_of(TradingHaltRow)

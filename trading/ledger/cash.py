@@ -40,7 +40,7 @@ class InvariantBroken(Exception):
     """A change would break an invariant of cash or shares. The transaction is rolled back."""
 
 
-class TransactionRow(NamedTuple):
+class NewTransaction(NamedTuple):
     """One row of the table transactions, amounts in won."""
 
     id: UUID
@@ -102,7 +102,7 @@ class Account:
 
     def post(
         self, entry: LedgerEntry, *, reserved: int = 0, may_owe: bool = False
-    ) -> TransactionRow:
+    ) -> NewTransaction:
         """Apply a cash movement to the balance and return its row.
 
         ``reserved`` won that were reserved for it are released with it. With ``may_owe`` the
@@ -117,7 +117,7 @@ class Account:
             self.debt = max(self.reserved - self.cash, 0)
         self._reduce_debt()
         trade = entry.trade
-        return TransactionRow(
+        return NewTransaction(
             id=entry.id or new_id(),
             user_id=self.user_id,
             sequence=self.transaction_count,
@@ -209,7 +209,7 @@ def lock_accounts(session: Session, user_ids: Iterable[UUID]) -> dict[UUID, Acco
 def save(
     session: Session,
     accounts: Iterable[Account],
-    transactions: Sequence[TransactionRow],
+    transactions: Sequence[NewTransaction],
     *,
     now: datetime,
 ) -> None:

@@ -19,7 +19,7 @@ def _signed(column: str) -> str:
     return f"CASE transaction_type {cases} END"
 
 
-class VirtualBalance(Base):
+class VirtualBalanceRow(Base):
     """The cash of an account, in won.
 
     ``reserved_cash`` is the sum of what its orders and refunds reserve; ``debt`` is what is missing
@@ -47,10 +47,10 @@ class VirtualBalance(Base):
     updated_at: Mapped[datetime]
 
 
-VIRTUAL_BALANCES = table_of(VirtualBalance)
+VIRTUAL_BALANCES = table_of(VirtualBalanceRow)
 
 
-class Transaction(Base):
+class TransactionRow(Base):
     """A ledger entry, never changed afterwards. ``sequence`` numbers an account's entries without
     gaps.
 
@@ -110,10 +110,10 @@ class Transaction(Base):
     reversal_of: Mapped[UUID | None] = mapped_column(Id, ForeignKey("payment_cancellations.id"))
 
 
-TRANSACTIONS = table_of(Transaction)
+TRANSACTIONS = table_of(TransactionRow)
 
 
-class Holding(Base):
+class HoldingRow(Base):
     """One user's shares of one stock, deleted when the last one is sold.
 
     ``cost`` and ``buy_commission`` (won) are those of the shares held.
@@ -140,4 +140,4 @@ class Holding(Base):
     updated_at: Mapped[datetime]
 
 
-PORTFOLIOS = table_of(Holding)
+PORTFOLIOS = table_of(HoldingRow)

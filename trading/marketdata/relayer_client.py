@@ -117,7 +117,7 @@ class RelayerUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class RelayerCommand:
     """Command to the relayer. ``topic`` is set for SUBSCRIBE and UNSUBSCRIBE only."""
 
     type: CommandType
@@ -181,7 +181,7 @@ class RelayerClient:
         self._redis = redis
         self._timeout_s = timeout_s
 
-    def ask(self, command: Command, *, now: datetime) -> CommandAnswer:
+    def ask(self, command: RelayerCommand, *, now: datetime) -> CommandAnswer:
         """Send a command and return the relayer's answer.
 
         Raises RelayerUnavailable immediately if no relayer is alive at ``now``, or if it does not

@@ -14,7 +14,7 @@ from trading.marketdata.topics import trade_topic
 from trading.redis import keys
 
 
-class Source(StrEnum):
+class SubscriptionSource(StrEnum):
     """Reason of a subscription, most urgent first.
 
     A new source also needs a line in ``trading.watchlists.followed_stocks``.
@@ -33,12 +33,12 @@ class Source(StrEnum):
         return _RANKS[self]
 
     @classmethod
-    def read(cls, text: str) -> "Source":
+    def read(cls, text: str) -> "SubscriptionSource":
         """Parse a source from Redis. A source of a newer version gets the lowest priority."""
         return cls(text) if text in _RANKS else cls.MARKET_VALUE
 
 
-_RANKS = {source: rank for rank, source in enumerate(Source)}
+_RANKS = {source: rank for rank, source in enumerate(SubscriptionSource)}
 
 
 class SubscriptionState(StrEnum):
@@ -58,12 +58,12 @@ class Subscription:
     """A requested topic; ``reason`` is the feed's text if it refused."""
 
     topic: str
-    source: Source
+    source: SubscriptionSource
     state: SubscriptionState
     reason: str | None
 
 
-def publish_subscriptions(redis: Redis, subscriptions: Mapping[str, Source]) -> None:
+def publish_subscriptions(redis: Redis, subscriptions: Mapping[str, SubscriptionSource]) -> None:
     """Replace the product's subscriptions by these stocks (product codes).
 
     Raises MarketUnavailable.

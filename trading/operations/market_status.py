@@ -46,7 +46,7 @@ class MarketClock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalendarDay:
+class CalendarDayStatus:
     """A day of the calendar.
 
     ``reason`` says in Korean why the market is closed or late; ``corrected`` is True if an operator
@@ -119,7 +119,7 @@ def market_clock(hours: MarketHours, now: datetime) -> MarketClock:
     )
 
 
-def market_calendar(hours: MarketHours, first: date, last: date) -> list[CalendarDay]:
+def market_calendar(hours: MarketHours, first: date, last: date) -> list[CalendarDayStatus]:
     """Return every day from ``first`` to ``last``, both included."""
     return [_calendar_day(hours, first + timedelta(days=n)) for n in range((last - first).days + 1)]
 
@@ -149,9 +149,9 @@ def _sale_tax(market: Market, kind: StockKind, rates: TaxRates) -> SaleTax:
     return SaleTax(market, kind, rates.transaction_ppm, rates.rural_ppm)
 
 
-def _calendar_day(hours: MarketHours, day: date) -> CalendarDay:
+def _calendar_day(hours: MarketHours, day: date) -> CalendarDayStatus:
     facts = hours.facts(day)
-    return CalendarDay(
+    return CalendarDayStatus(
         date=day,
         trading_day=hours.is_trading_day(day),
         reason=facts.reason,

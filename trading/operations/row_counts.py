@@ -6,15 +6,17 @@ from sqlalchemy import Table, func, literal_column, select, text
 from sqlalchemy.orm import Session
 
 from trading.account_events.tables import AccountEventRow
-from trading.accounts.tables import User
+from trading.accounts.tables import UserRow
 from trading.db.declarative import table_of
-from trading.ledger.tables import Transaction
-from trading.orders.tables import Order, OrderExecution
+from trading.ledger.tables import TransactionRow
+from trading.orders.tables import OrderExecutionRow, OrderRow
 
 # Counting this many rows takes some tens of milliseconds; ten million take seconds.
 COUNTED_MAX = 200_000
 
-_TABLES = tuple(map(table_of, (User, Order, OrderExecution, Transaction, AccountEventRow)))
+_TABLES = tuple(
+    map(table_of, (UserRow, OrderRow, OrderExecutionRow, TransactionRow, AccountEventRow))
+)
 
 # MySQL 8 caches these figures for a day unless the hint disables it. MariaDB does not cache them
 # and ignores the hint as a comment.

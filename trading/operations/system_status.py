@@ -44,7 +44,7 @@ def matcher(shard: int) -> str:
     return f"matcher-{shard}"
 
 
-class Stage(StrEnum):
+class PipelineStage(StrEnum):
     """Stages with due work.
 
     Missing account events have no due rows: only the repair job finds them.
@@ -109,7 +109,7 @@ class DatabaseStatus:
     kind (up to COUNTED_MAX in total), the start of a trading halt, and the state of the audit.
     """
 
-    due: Mapping[Stage, DueRows]
+    due: Mapping[PipelineStage, DueRows]
     readers: tuple[Reader, ...]
     payment_alerts: Mapping[str, int]
     halted_since: datetime | None
@@ -160,7 +160,9 @@ def database_status(session: Session, *, settings: Settings, now: datetime) -> D
     )
 
 
-def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Stage, DueRows]:
+def due_rows(
+    session: Session, *, settings: Settings, now: datetime
+) -> dict[PipelineStage, DueRows]:
     """Return the due rows of each stage except account events, found only by the repair job."""
     # ``next_attempt_at`` of an order is when the recovery sweep dispatches it: the grace time after
     # it became due.
@@ -168,7 +170,7 @@ def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Sta
     unsettled = ORDER_EXECUTIONS.c.applied_at.is_(None) & ORDER_EXECUTIONS.c.settled_at.is_(None)
     unapplied = ORDER_EXECUTIONS.c.applied_at.is_(None) & ORDER_EXECUTIONS.c.settled_at.is_not(None)
     return {
-        Stage.EXECUTE: _due(
+        PipelineStage.EXECUTE: _due(
             session,
             ORDERS,
             ORDERS.c.next_attempt_at <= until,
@@ -176,7 +178,7 @@ def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Sta
             until=until,
         ),
         # The index orders unsettled executions by id, which increases with time.
-        Stage.SETTLE: _due(
+        PipelineStage.SETTLE: _due(
             session,
             ORDER_EXECUTIONS,
             unsettled,
@@ -184,17 +186,17 @@ def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Sta
             first=ORDER_EXECUTIONS.c.id,
             until=now,
         ),
-        Stage.PORTFOLIO: _due(
+        PipelineStage.PORTFOLIO: _due(
             session, ORDER_EXECUTIONS, unapplied, ORDER_EXECUTIONS.c.settled_at, until=now
         ),
-        Stage.PAYMENTS: _due(
+        PipelineStage.PAYMENTS: _due(
             session,
             PAYMENTS,
             PAYMENTS.c.next_attempt_at <= now,
             PAYMENTS.c.next_attempt_at,
             until=now,
         ),
-        Stage.REFUNDS: _due(
+        PipelineStage.REFUNDS: _due(
             session,
             PAYMENT_REFUNDS,
             PAYMENT_REFUNDS.c.next_attempt_at <= now,

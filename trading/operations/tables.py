@@ -16,7 +16,7 @@ from trading.operations.admin_action_model import (
 )
 
 
-class AdminAction(Base):
+class AdminActionRow(Base):
     """An action of an administrator (``user_id``) by a request, or of an operator by a command.
 
     ``operator`` is the user name on the machine, ``target`` the object of the action, ``details`` a
@@ -42,10 +42,10 @@ class AdminAction(Base):
     began_at: Mapped[datetime]
 
 
-ADMIN_ACTIONS = table_of(AdminAction)
+ADMIN_ACTIONS = table_of(AdminActionRow)
 
 
-class AdminActionOutcome(Base):
+class AdminActionOutcomeRow(Base):
     """Outcome of an action; ``details`` is a JSON object.
 
     An action without an outcome was begun outside of the database, and how it ended is unknown.
@@ -60,4 +60,4 @@ class AdminActionOutcome(Base):
     ended_at: Mapped[datetime]
 
 
-ADMIN_ACTION_OUTCOMES = table_of(AdminActionOutcome)
+ADMIN_ACTION_OUTCOMES = table_of(AdminActionOutcomeRow)

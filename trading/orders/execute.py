@@ -29,7 +29,7 @@ from trading.orders.routing import (
     next_step,
     trading_blocks,
 )
-from trading.orders.rows import LOCKED_COLUMNS, PENDING_FILL_COLUMNS, LockedOrder, PendingFillRow
+from trading.orders.rows import LOCKED_COLUMNS, PENDING_FILL_COLUMNS, LockedOrder, StoredPendingFill
 from trading.orders.tables import ORDERS, PENDING_FILLS
 from trading.stocks.queries import StockAttributes, load_stock_attributes
 from trading.tasks import AffectedIds, Task, task_requests
@@ -159,14 +159,14 @@ def _lock_due_orders(
 
 def _pending_fills(
     session: Session, order_ids: Sequence[UUID]
-) -> Mapping[UUID, Sequence[PendingFillRow]]:
+) -> Mapping[UUID, Sequence[StoredPendingFill]]:
     rows = session.execute(
         select(*PENDING_FILL_COLUMNS)
         .where(PENDING_FILLS.c.order_id.in_(order_ids))
         .order_by(PENDING_FILLS.c.order_id, PENDING_FILLS.c.tick_position)
     )
-    found: dict[UUID, list[PendingFillRow]] = {}
-    for row in map(PendingFillRow._make, rows):
+    found: dict[UUID, list[StoredPendingFill]] = {}
+    for row in map(StoredPendingFill._make, rows):
         found.setdefault(row.order_id, []).append(row)
     return found
 
@@ -174,7 +174,7 @@ def _pending_fills(
 def _record_pending_fills(
     batch: FillBatch,
     order: LockedOrder,
-    pending_fills: Iterable[PendingFillRow],
+    pending_fills: Iterable[StoredPendingFill],
     *,
     stock: StockAttributes,
     settings: Settings,

@@ -11,7 +11,7 @@ from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
 from trading.marketdata.ticks import Tick
 from trading.orders.fill_price import Fill
-from trading.orders.rows import LockedOrder, NewExecution, PendingFillRow
+from trading.orders.rows import LockedOrder, NewExecution, StoredPendingFill
 from trading.stocks.queries import StockAttributes
 
 
@@ -41,7 +41,7 @@ class Evidence:
         )
 
     @classmethod
-    def of_pending_fill(cls, fill: PendingFillRow, now: datetime) -> Self:
+    def of_pending_fill(cls, fill: StoredPendingFill, now: datetime) -> Self:
         """Return the evidence of a fill that the matcher found; the age is that at execution."""
         age = (now - fill.tick_received_at) // timedelta(milliseconds=1)
         return cls(

@@ -68,7 +68,7 @@ class WaitingReason(StrEnum):
 _ABOUT_TO_FILL = (WaitingReason.AWAITING_MATCH, WaitingReason.BEING_EXECUTED)
 
 
-class Stage(StrEnum):
+class OrderStage(StrEnum):
     """Where an open order is: in the book, waiting for a trade, or about to be executed by a
     worker.
     """
@@ -155,7 +155,7 @@ class Waiting:
     ``next_opening`` the end of a closed session.
     """
 
-    stage: Stage
+    stage: OrderStage
     quantity: int
     price: int | None
     tick: Tick | None
@@ -268,7 +268,7 @@ def explain_waiting(
     )
     closed = WaitingReason.CLOSED_SESSION in reasons
     return Waiting(
-        stage=Stage.IN_EXECUTION if _is_in_execution(facts, step) else Stage.IN_BOOK,
+        stage=OrderStage.IN_EXECUTION if _is_in_execution(facts, step) else OrderStage.IN_BOOK,
         quantity=order.remaining_quantity,
         price=order.price,
         tick=tick,

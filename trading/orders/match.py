@@ -40,7 +40,7 @@ from trading.orders.matching import (
 )
 from trading.orders.model import FillProfile
 from trading.orders.order_book import TradedRange, orders_awaiting_first_print, orders_crossed
-from trading.orders.rows import PendingFillRow
+from trading.orders.rows import StoredPendingFill
 from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.model import StockStatus
 from trading.stocks.queries import StockAttributes, load_stock_attributes
@@ -344,8 +344,8 @@ def _store(
         after_commit(session, request)
 
 
-def _pending_fill(fill: MatchedFill, tick: Tick) -> PendingFillRow:
-    return PendingFillRow(
+def _pending_fill(fill: MatchedFill, tick: Tick) -> StoredPendingFill:
+    return StoredPendingFill(
         order_id=fill.order_id,
         tick_position=fill.trade.position,
         quantity=fill.quantity,

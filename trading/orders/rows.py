@@ -37,7 +37,7 @@ class LockedOrder(NamedTuple):
 LOCKED_COLUMNS = tuple(ORDERS.c[name] for name in LockedOrder._fields)
 
 
-class PendingFillRow(NamedTuple):
+class StoredPendingFill(NamedTuple):
     """A fill that the matcher found and that its execution has yet to record; prices in won."""
 
     order_id: UUID
@@ -51,7 +51,7 @@ class PendingFillRow(NamedTuple):
     tick_received_at: datetime
 
 
-PENDING_FILL_COLUMNS = tuple(PENDING_FILLS.c[name] for name in PendingFillRow._fields)
+PENDING_FILL_COLUMNS = tuple(PENDING_FILLS.c[name] for name in StoredPendingFill._fields)
 
 
 class NewExecution(NamedTuple):

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
 from trading.exchange.order_types import Side
-from trading.ledger.cash import Account, TransactionRow, lock_accounts, save
+from trading.ledger.cash import Account, NewTransaction, lock_accounts, save
 from trading.ledger.model import LedgerEntry, TradeFacts, TransactionType
 from trading.orders.model import OrderStatus, buy_reservation
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
@@ -134,7 +134,7 @@ def _unsettled_executions(session: Session, order_ids: Iterable[UUID]) -> list[_
     return [_UnsettledExecution._make(row) for row in rows]
 
 
-def _post(account: Account, execution: _UnsettledExecution, *, now: datetime) -> TransactionRow:
+def _post(account: Account, execution: _UnsettledExecution, *, now: datetime) -> NewTransaction:
     entry = LedgerEntry(
         kind=TransactionType(execution.side),
         amount=execution.amount,

@@ -12,7 +12,7 @@ from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.model import OPEN_STATUSES, OrderStatus
 
 
-class Order(Base):
+class OrderRow(Base):
     """An order.
 
     ``reserved_cash`` (won) is what a buy still reserves; ``next_attempt_at`` is when the recovery
@@ -95,10 +95,10 @@ class Order(Base):
     request_id: Mapped[str | None] = mapped_column(ascii_text(64))
 
 
-ORDERS = table_of(Order)
+ORDERS = table_of(OrderRow)
 
 
-class OrderExecution(Base):
+class OrderExecutionRow(Base):
     """One fill with its evidence.
 
     ``settled_at`` and ``applied_at`` are set once each, when the cash and the holding are updated.
@@ -168,10 +168,10 @@ class OrderExecution(Base):
     commission_ppm: Mapped[int | None]
 
 
-ORDER_EXECUTIONS = table_of(OrderExecution)
+ORDER_EXECUTIONS = table_of(OrderExecutionRow)
 
 
-class PendingFill(Base):
+class PendingFillRow(Base):
     """A fill that the matcher found and that the execution has yet to record.
 
     It is deleted when the order is executed, or when the order ends or is amended before that.
@@ -194,10 +194,10 @@ class PendingFill(Base):
     tick_received_at: Mapped[datetime]
 
 
-PENDING_FILLS = table_of(PendingFill)
+PENDING_FILLS = table_of(PendingFillRow)
 
 
-class MatchCursor(Base):
+class MatchCursorRow(Base):
     """How far a matcher has read the tick stream, for ``shard`` of ``shards``."""
 
     __tablename__ = "match_cursors"
@@ -209,4 +209,4 @@ class MatchCursor(Base):
     scanned_at: Mapped[datetime]
 
 
-MATCH_CURSORS = table_of(MatchCursor)
+MATCH_CURSORS = table_of(MatchCursorRow)

@@ -18,7 +18,7 @@ from trading.account_events.record import emit_payment_event
 from trading.accounts.tables import USERS
 from trading.db.ids import new_id
 from trading.db.statements import execute_rowcount
-from trading.ledger.cash import Account, TransactionRow, lock_accounts, save
+from trading.ledger.cash import Account, NewTransaction, lock_accounts, save
 from trading.ledger.model import LedgerEntry, TransactionType
 from trading.orders.close import cancel_buys_of_overdrawn, has_open_buys
 from trading.payments.alert_kinds import PaymentAlertKind
@@ -76,7 +76,7 @@ class LockedPayment:
         self._may_ask_to_cancel_buys = attempt < ATTEMPTS_MAX - 1
         self._account: Account | None = None
         self._debt_before = 0
-        self._transactions: list[TransactionRow] = []
+        self._transactions: list[NewTransaction] = []
         self._alerts: list[PaymentAlert] = []
         self.before = payment
         self.after = payment

@@ -166,7 +166,7 @@ class SectorWeight:
     weight_bp: int
 
 
-class HoldingRow(NamedTuple):
+class HoldingEntry(NamedTuple):
     """A row of ``portfolios`` with its stock (shares, won)."""
 
     stock_code: str
@@ -187,7 +187,7 @@ class HoldingRows:
     The mappings are by stock code.
     """
 
-    holdings: list[HoldingRow]
+    holdings: list[HoldingEntry]
     realized_profit: Mapping[str, int]
     trades: Mapping[str, DayTrades]
 
@@ -340,7 +340,7 @@ def load_holdings(
         holdings = holdings.where(PORTFOLIOS.c.stock_code == stock_code)
         profits = profits.where(ORDER_EXECUTIONS.c.stock_code == stock_code)
     return HoldingRows(
-        holdings=[HoldingRow(**row) for row in session.execute(holdings).mappings()],
+        holdings=[HoldingEntry(**row) for row in session.execute(holdings).mappings()],
         realized_profit={code: int(profit) for code, profit in session.execute(profits)},
         trades=_trades_by_stock(session, user_id, since, stock_code),
     )

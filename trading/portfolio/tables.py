@@ -10,7 +10,7 @@ from trading.db.declarative import MYSQL, Base, table_of
 from trading.db.types import Id, Won
 
 
-class DailySnapshot(Base):
+class DailySnapshotRow(Base):
     """An account at the end of a trading day (KST), never changed afterwards. Amounts are won.
 
     It covers the ledger up to and including the transaction ``last_sequence``, the last one before
@@ -42,4 +42,4 @@ class DailySnapshot(Base):
     recorded_at: Mapped[datetime]
 
 
-DAILY_SNAPSHOTS = table_of(DailySnapshot)
+DAILY_SNAPSHOTS = table_of(DailySnapshotRow)

@@ -22,7 +22,7 @@ from trading.stocks.toss.market_data import CachedResponse, MarketData
 log = structlog.get_logger(__name__)
 
 
-class Source(StrEnum):
+class DataSource(StrEnum):
     """Source of data. TICK: last trade of the feed; TOSS: REST API; OWN: built from own ticks."""
 
     TICK = "TICK"
@@ -45,7 +45,7 @@ class StockPrice:
     lower_limit: int | None
     volume: int | None
     traded_at: datetime | None
-    source: Source
+    source: DataSource
     age_ms: int
     stale: bool
     open: int | None = None
@@ -148,7 +148,7 @@ def _from_tick(stock: StockRecord, tick: Tick, now: datetime, *, stale: bool) ->
         lower_limit=lower,
         volume=tick.cumulative_volume,
         traded_at=tick.traded_at,
-        source=Source.TICK,
+        source=DataSource.TICK,
         age_ms=tick.age_ms(now),
         stale=stale,
     )
@@ -165,7 +165,7 @@ def _from_toss(stock: StockRecord, response: CachedResponse[PriceDetails]) -> St
         lower_limit=details.lower_limit or lower,
         volume=details.volume,
         traded_at=details.traded_at,
-        source=Source.TOSS,
+        source=DataSource.TOSS,
         age_ms=response.age_ms,
         stale=response.stale,
         open=details.open,

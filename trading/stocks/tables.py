@@ -10,7 +10,7 @@ from trading.db.types import Shares, Won, ascii_text
 from trading.stocks.model import StockStatus
 
 
-class Stock(Base):
+class StockRow(Base):
     """Master data of a listed issue, by Toss product code."""
 
     __tablename__ = "stocks"
@@ -35,4 +35,4 @@ class Stock(Base):
     updated_at: Mapped[datetime]
 
 
-STOCKS = table_of(Stock)
+STOCKS = table_of(StockRow)

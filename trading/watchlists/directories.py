@@ -23,11 +23,7 @@ from trading.watchlists.errors import (
     WatchlistNameTaken,
 )
 from trading.watchlists.queries import DirectoryRecord, directory_of
-from trading.watchlists.tables import (
-    PRICE_ALERTS,
-    WATCHLIST_DIRECTORIES,
-    WATCHLIST_ITEMS,
-)
+from trading.watchlists.tables import PRICE_ALERTS, WATCHLIST_DIRECTORIES, WATCHLIST_ITEMS
 
 DEFAULT_NAME = "관심 종목"
 

@@ -4,14 +4,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from trading.ledger.tables import PORTFOLIOS
-from trading.marketdata.subscriptions import Source
+from trading.marketdata.subscriptions import SubscriptionSource
 from trading.orders.tables import ORDERS
 from trading.stocks.model import StockStatus
 from trading.stocks.tables import STOCKS
 from trading.watchlists.tables import WATCHLIST_ITEMS
 
 
-def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Source]:
+def stocks_to_follow(session: Session, *, largest: int) -> dict[str, SubscriptionSource]:
     """Return the product codes to follow, each with its most urgent source.
 
     These are all stocks with an open order, all held and all watched ones, and the `largest` stocks
@@ -37,13 +37,13 @@ def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Source]:
         )
         .limit(largest)
     )
-    found: dict[str, Source] = {}
+    found: dict[str, SubscriptionSource] = {}
     for source, wanted in (
-        (Source.OPEN_ORDERS, due),
-        (Source.OPEN_ORDERS, in_book),
-        (Source.HOLDINGS, held),
-        (Source.WATCHLISTS, watched),
-        (Source.MARKET_VALUE, by_market_value),
+        (SubscriptionSource.OPEN_ORDERS, due),
+        (SubscriptionSource.OPEN_ORDERS, in_book),
+        (SubscriptionSource.HOLDINGS, held),
+        (SubscriptionSource.WATCHLISTS, watched),
+        (SubscriptionSource.MARKET_VALUE, by_market_value),
     ):
         for code in session.scalars(wanted):
             found.setdefault(code, source)

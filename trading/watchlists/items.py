@@ -29,10 +29,7 @@ from trading.watchlists.errors import (
     WatchlistOrderMismatch,
 )
 from trading.watchlists.queries import ItemRows, item_of
-from trading.watchlists.tables import (
-    WATCHLIST_DIRECTORIES,
-    WATCHLIST_ITEMS,
-)
+from trading.watchlists.tables import WATCHLIST_DIRECTORIES, WATCHLIST_ITEMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from trading.db.types import Id, Won
 from trading.watchlists.alert_rules import AlertKind, Approach
 
 
-class WatchlistDirectory(Base):
+class WatchlistDirectoryRow(Base):
     """A directory of a user's watchlist. The default one has the user's id as its key."""
 
     __tablename__ = "watchlist_directories"
@@ -28,10 +28,10 @@ class WatchlistDirectory(Base):
     created_at: Mapped[datetime]
 
 
-WATCHLIST_DIRECTORIES = table_of(WatchlistDirectory)
+WATCHLIST_DIRECTORIES = table_of(WatchlistDirectoryRow)
 
 
-class WatchlistItem(Base):
+class WatchlistItemRow(Base):
     """A stock in a directory. `position` orders the items; numbers may be skipped."""
 
     __tablename__ = "watchlist_items"
@@ -50,10 +50,10 @@ class WatchlistItem(Base):
     created_at: Mapped[datetime]
 
 
-WATCHLIST_ITEMS = table_of(WatchlistItem)
+WATCHLIST_ITEMS = table_of(WatchlistItemRow)
 
 
-class PriceAlert(Base):
+class PriceAlertRow(Base):
     """A bound (won) of an item, armed until `fired_at`; `tick_…` is the trade that fired it.
 
     `stock_code` repeats the item's stock for the search by price. Trades up to `armed_position` in
@@ -101,10 +101,10 @@ class PriceAlert(Base):
     tick_position: Mapped[int | None]
 
 
-PRICE_ALERTS = table_of(PriceAlert)
+PRICE_ALERTS = table_of(PriceAlertRow)
 
 
-class AlertCursor(Base):
+class AlertCursorRow(Base):
     """Stream position up to which alerts have been checked; a single row."""
 
     __tablename__ = "alert_cursors"
@@ -114,4 +114,4 @@ class AlertCursor(Base):
     position: Mapped[int]
 
 
-ALERT_CURSORS = table_of(AlertCursor)
+ALERT_CURSORS = table_of(AlertCursorRow)

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields
 
 from trading.exchange.hours import TradingSession as SessionName
 from trading.exchange.order_types import OrderType, Side, TimeInForce
-from trading.orders.explain import ChargeName, Stage, WaitingReason
+from trading.orders.explain import ChargeName, OrderStage, WaitingReason
 from trading.orders.fill_price import FillRule
 from trading.orders.model import EndReason, OrderStatus
 from webapp.api.order_schemas import enum_metadata
@@ -92,7 +92,9 @@ class WaitingOrderSchema(Schema):
 
     stage = fields.String(
         required=True,
-        metadata=enum_metadata(Stage, "in-book: 시장 체결을 기다림, in-execution: 체결 처리 중"),
+        metadata=enum_metadata(
+            OrderStage, "in-book: 시장 체결을 기다림, in-execution: 체결 처리 중"
+        ),
     )
     quantity = fields.Integer(
         required=True,

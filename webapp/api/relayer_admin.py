@@ -14,10 +14,10 @@ from marshmallow import Schema, ValidationError, fields
 
 from trading.marketdata.relayer_client import (
     AnswerCode,
-    Command,
     CommandAnswer,
     CommandType,
     RelayerClient,
+    RelayerCommand,
     RelayerUnavailable,
 )
 from trading.marketdata.topics import code_of_trade_topic, parse_trade_topic
@@ -141,7 +141,7 @@ class SubscriptionList(MethodView):
 
         시세 구독 목록 조회. 시세 수신기가 구독하는 종목과 구독 이유, 상태를 조회합니다.
         """
-        command = Command.new(CommandType.GET_SUBSCRIPTIONS)
+        command = RelayerCommand.new(CommandType.GET_SUBSCRIPTIONS)
         answer = _send(command)
         if isinstance(answer, Response):
             return answer
@@ -159,7 +159,7 @@ class ReconnectRelayer(MethodView):
 
         시세 서버 재연결. 시세 수신기의 연결을 끊고 모든 구독과 함께 다시 연결합니다.
         """
-        command = Command.new(CommandType.RECONNECT)
+        command = RelayerCommand.new(CommandType.RECONNECT)
         answer = _send(command)
         if isinstance(answer, Response):
             return answer
@@ -170,7 +170,7 @@ class ReconnectRelayer(MethodView):
 
 
 def _send_topic_command(kind: CommandType, topic: str) -> dict[str, object] | Response:
-    command = Command.new(kind, topic)
+    command = RelayerCommand.new(kind, topic)
     answer = _send(command)
     if isinstance(answer, Response):
         return answer
@@ -184,7 +184,7 @@ def _send_topic_command(kind: CommandType, topic: str) -> dict[str, object] | Re
     return success(result, answer.code.message)
 
 
-def _send(command: Command) -> CommandAnswer | Response:
+def _send(command: RelayerCommand) -> CommandAnswer | Response:
     """Send a command; return the answer if it succeeded, else the problem response.
 
     The intent is logged before and the outcome afterwards.

@@ -4,11 +4,11 @@ from marshmallow import Schema, fields, validate
 
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.model import StockStatus
-from trading.stocks.prices import Source
+from trading.stocks.prices import DataSource
 from trading.stocks.toss.client import Index, RankedBy
 from trading.stocks.toss.market_data import CANDLES_PER_REQUEST, TRADES_PER_REQUEST
 from webapp.api.order_schemas import enum_metadata
-from webapp.http.fields import Instant, Line
+from webapp.http.fields import InstantField, Line
 
 QUERY_MAX = 50
 FOUND_MAX = 50
@@ -40,7 +40,7 @@ def _described(description: str | None) -> dict[str, str]:
 class FreshnessSchema(Schema):
     """Source and age of the data; `stale` means that newer data could not be fetched."""
 
-    source = fields.String(required=True, metadata={**enum_metadata(Source), "example": "TOSS"})
+    source = fields.String(required=True, metadata={**enum_metadata(DataSource), "example": "TOSS"})
     age_ms = _integer(350, "수신 후 경과 시간. 자체 집계한 값이면 null")
     stale = fields.Boolean(required=True, metadata={"example": False})
 
@@ -136,7 +136,7 @@ class CandleQuerySchema(Schema):
         validate=validate.Range(min=1, max=CANDLES_PER_REQUEST),
         metadata={"example": 100},
     )
-    before = Instant(
+    before = InstantField(
         load_default=None,
         metadata={"description": "다음 페이지를 조회할 때 next_before 값", **_TIME},
     )

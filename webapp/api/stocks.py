@@ -11,7 +11,7 @@ from trading.money import change_rate_bp
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.candles.queries import list_candles
 from trading.stocks.errors import StockNotFound
-from trading.stocks.prices import Source, StockPrice, get_price, rank_stocks, stock_names
+from trading.stocks.prices import DataSource, StockPrice, get_price, rank_stocks, stock_names
 from trading.stocks.queries import StockRecord, get_stock
 from trading.stocks.toss.answers import IndexPrice as IndexDay
 from trading.stocks.toss.client import Index
@@ -267,7 +267,7 @@ def _own_candles(
             for candle in own_candles
         ],
         "next_before": own_candles[-1].starts_at if len(own_candles) == count else None,
-        "source": Source.OWN,
+        "source": DataSource.OWN,
         "age_ms": None,
         "stale": False,
     }
@@ -300,4 +300,4 @@ def _points(hundredths: int | None) -> str | None:
 
 
 def _freshness(response: CachedResponse[Any]) -> dict[str, Any]:
-    return {"source": Source.TOSS, "age_ms": response.age_ms, "stale": response.stale}
+    return {"source": DataSource.TOSS, "age_ms": response.age_ms, "stale": response.stale}

@@ -25,7 +25,13 @@ from trading.halts.queries import ACCOUNT_IS_HALTED, IS_RUNNING, halts_where
 from trading.halts.tables import ACCOUNT_HALTS
 from trading.marketdata.quotes import MarketUnavailable
 from trading.operations.row_counts import row_counts
-from trading.operations.system_status import DueRows, Stage, due_rows, market_status, queues_status
+from trading.operations.system_status import (
+    DueRows,
+    PipelineStage,
+    due_rows,
+    market_status,
+    queues_status,
+)
 from trading.payments.queries import count_open_alerts, list_open_alerts
 from trading.redis import keys
 from trading.redis.client import explain as explain_redis
@@ -111,7 +117,7 @@ class Inspection:
             "audit": self._audit,
         }
 
-    def _due(self, session: Session) -> Mapping[Stage, DueRows]:
+    def _due(self, session: Session) -> Mapping[PipelineStage, DueRows]:
         return due_rows(session, settings=self._settings, now=self._now)
 
     def _of_database(self, query: Callable[[Session], Facts]) -> Section:

@@ -114,7 +114,7 @@ class KoreanDay(fields.Date):
         return datetime.combine(day + timedelta(days=1 if self._end else 0), time(), KST)
 
 
-class Instant(fields.AwareDateTime):
+class InstantField(fields.AwareDateTime):
     """An RFC 3339 instant with offset, from 1990 to 2200.
 
     A space is read as "+", because URL decoding turns an unescaped plus sign into a space.

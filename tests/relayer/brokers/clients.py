@@ -11,7 +11,7 @@ from websockets.typing import Subprotocol
 from relayer.feed.destinations import DestinationStyle
 from relayer.feed.interface import FeedEvent, FeedUnavailable
 from relayer.feed.stomp_feed import StompFeed
-from relayer.stomp import Command, Frame
+from relayer.stomp import Frame, StompCommand
 from sandbox.trade import DayTotals, Trade
 from tests.relayer.harness import SAMSUNG, toss
 from tests.support.deadlines import DEADLINE_S
@@ -81,7 +81,7 @@ async def other_client(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[Cl
         url, subprotocols=[Subprotocol("v12.stomp")], ping_interval=None, close_timeout=1
     ) as socket:
         headers = (("accept-version", "1.2"), ("host", "127.0.0.1"), ("heart-beat", heart_beat))
-        await socket.send(Frame(Command.CONNECT, headers).encode(), text=True)
+        await socket.send(Frame(StompCommand.CONNECT, headers).encode(), text=True)
         async with asyncio.timeout(DEADLINE_S):
             assert str(await socket.recv()).startswith("CONNECTED\n")
         yield socket
@@ -94,7 +94,7 @@ async def publisher(url: str) -> AsyncIterator[Publish]:
 
         async def publish(destination: str, body: bytes) -> None:
             await socket.send(
-                Frame(Command.SEND, (("destination", destination),), body).encode(), text=True
+                Frame(StompCommand.SEND, (("destination", destination),), body).encode(), text=True
             )
 
         yield publish

@@ -35,12 +35,12 @@ from tests.support.servers import Valkey
 from trading.db.clock import utc_now
 from trading.marketdata.relayer_client import (
     AnswerCode,
-    Command,
     CommandAnswer,
     CommandType,
     RelayerClient,
+    RelayerCommand,
 )
-from trading.marketdata.subscriptions import Source, publish_subscriptions
+from trading.marketdata.subscriptions import SubscriptionSource, publish_subscriptions
 from trading.marketdata.topics import trade_topic
 from trading.redis import keys
 from trading.redis.client import connect
@@ -62,7 +62,7 @@ class CommandHarness:
     async def ask(self, kind: CommandType, topic: str | None = None) -> CommandAnswer:
         """Send a command as the API does and wait for the answer."""
         return await asyncio.to_thread(
-            self.relayer_client.ask, Command.new(kind, topic), now=utc_now()
+            self.relayer_client.ask, RelayerCommand.new(kind, topic), now=utc_now()
         )
 
     async def subscribe(self, topic: str) -> CommandAnswer:
@@ -111,7 +111,7 @@ async def command_harness(valkey_url: str, **settings: str) -> AsyncIterator[Com
 async def test_a_confirmed_subscription_is_answered_and_stored(valkey_url: str) -> None:
 
     async with command_harness(valkey_url) as harness:
-        command = Command.new(CommandType.SUBSCRIBE, SAMSUNG_TRADES)
+        command = RelayerCommand.new(CommandType.SUBSCRIBE, SAMSUNG_TRADES)
         answer = await asyncio.to_thread(harness.relayer_client.ask, command, now=utc_now())
 
         assert answer == CommandAnswer(AnswerCode.SUBSCRIBED, {"source": "commands"})
@@ -203,7 +203,7 @@ async def test_unsubscribing_reports_its_effect(valkey_url: str) -> None:
     """Unsubscribed, nothing to unsubscribe, or still subscribed because the product needs it."""
 
     async with command_harness(valkey_url) as harness:
-        publish_subscriptions(harness.client, {SAMSUNG: Source.OPEN_ORDERS})
+        publish_subscriptions(harness.client, {SAMSUNG: SubscriptionSource.OPEN_ORDERS})
         for topic in (SAMSUNG_TRADES, HYNIX_TRADES):
             assert (await harness.subscribe(topic)).code.success
 
@@ -269,7 +269,9 @@ async def test_subscriptions_are_listed_with_state_and_source(
 
     async with command_harness(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="2") as harness:
         harness.toss.server.faults.refused_destinations = {HYNIX_TRADES}
-        publish_subscriptions(client, {SAMSUNG: Source.HOLDINGS, HYNIX: Source.OPEN_ORDERS})
+        publish_subscriptions(
+            client, {SAMSUNG: SubscriptionSource.HOLDINGS, HYNIX: SubscriptionSource.OPEN_ORDERS}
+        )
         add_subscriptions(client, kakao)
         await until(lambda: confirmed_count(client) == 1, what="the other one is served")
 
@@ -354,7 +356,7 @@ async def test_excess_commands_are_refused_at_once(valkey_url: str) -> None:
     async with command_harness(valkey_url) as harness:
         harness.toss.server.faults.receipts = False
         for number in range(CONCURRENT_COMMANDS_MAX):
-            command = Command.new(CommandType.SUBSCRIBE, trade_topic(f"A{number:06}"))
+            command = RelayerCommand.new(CommandType.SUBSCRIBE, trade_topic(f"A{number:06}"))
             harness.client.publish(keys.RELAYER_COMMANDS, command.to_json())
         assert (await harness.subscribe(SAMSUNG_TRADES)).code is AnswerCode.BUSY
 

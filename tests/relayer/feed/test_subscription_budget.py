@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from relayer.daemon import connect
 from relayer.feed.subscription_budget import AddResult, SubscriptionWatch, choose, merge
 from tests.relayer.harness import HYNIX, SAMSUNG, add_subscriptions
-from trading.marketdata.subscriptions import Source, publish_subscriptions
+from trading.marketdata.subscriptions import SubscriptionSource, publish_subscriptions
 from trading.marketdata.topics import trade_topic
 from trading.redis import keys
 
@@ -23,12 +23,12 @@ topics = st.integers(0, 30).map(lambda number: trade_topic(f"A{number:06}"))
 
 
 @given(
-    requested=st.dictionaries(topics, st.sampled_from(Source)),
+    requested=st.dictionaries(topics, st.sampled_from(SubscriptionSource)),
     current=st.frozensets(topics),
     budget=st.integers(1, 20),
 )
 def test_the_most_urgent_destinations_fit_the_budget(
-    requested: dict[str, Source], current: frozenset[str], budget: int
+    requested: dict[str, SubscriptionSource], current: frozenset[str], budget: int
 ) -> None:
     """Among equals, current subscriptions come first."""
     choice = choose(requested, current=current, budget=budget)
@@ -43,12 +43,15 @@ def test_the_most_urgent_destinations_fit_the_budget(
             for each in out
         )
     assert set(choice.left_out) == {
-        each for each in out if requested[each] is not Source.MARKET_VALUE
+        each for each in out if requested[each] is not SubscriptionSource.MARKET_VALUE
     }
 
 
-@given(requested=st.dictionaries(topics, st.sampled_from(Source)), budget=st.integers(1, 20))
-def test_a_full_budget_does_not_flap(requested: dict[str, Source], budget: int) -> None:
+@given(
+    requested=st.dictionaries(topics, st.sampled_from(SubscriptionSource)),
+    budget=st.integers(1, 20),
+)
+def test_a_full_budget_does_not_flap(requested: dict[str, SubscriptionSource], budget: int) -> None:
     """Choosing again from the same requests changes nothing."""
     once = choose(requested, current=frozenset(), budget=budget)
 
@@ -57,12 +60,15 @@ def test_a_full_budget_does_not_flap(requested: dict[str, Source], budget: int) 
 
 def test_a_destination_has_its_most_urgent_source() -> None:
     """A command raises a filler's urgency and lowers no other."""
-    automatic = {SAMSUNG_TRADES: Source.OPEN_ORDERS, HYNIX_TRADES: Source.MARKET_VALUE}
+    automatic = {
+        SAMSUNG_TRADES: SubscriptionSource.OPEN_ORDERS,
+        HYNIX_TRADES: SubscriptionSource.MARKET_VALUE,
+    }
 
     assert merge([SAMSUNG_TRADES, HYNIX_TRADES, KAKAO_TRADES], automatic) == {
-        SAMSUNG_TRADES: Source.OPEN_ORDERS,
-        HYNIX_TRADES: Source.COMMANDS,
-        KAKAO_TRADES: Source.COMMANDS,
+        SAMSUNG_TRADES: SubscriptionSource.OPEN_ORDERS,
+        HYNIX_TRADES: SubscriptionSource.COMMANDS,
+        KAKAO_TRADES: SubscriptionSource.COMMANDS,
     }
 
 
@@ -91,7 +97,10 @@ async def test_invalid_destinations_are_ignored(valkey_url: str, client: "redis.
     async with watching(valkey_url) as watch:
         await watch.refresh()
 
-    assert watch.requested == {SAMSUNG_TRADES: Source.COMMANDS, HYNIX_TRADES: Source.MARKET_VALUE}
+    assert watch.requested == {
+        SAMSUNG_TRADES: SubscriptionSource.COMMANDS,
+        HYNIX_TRADES: SubscriptionSource.MARKET_VALUE,
+    }
 
 
 async def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> None:
@@ -103,8 +112,8 @@ async def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis
             lambda: None,
             lambda: add_subscriptions(client, SAMSUNG, HYNIX),
             lambda: client.srem(keys.RELAYER_SUBSCRIPTIONS, SAMSUNG_TRADES),
-            lambda: publish_subscriptions(client, {KAKAO: Source.HOLDINGS}),
-            lambda: publish_subscriptions(client, {SAMSUNG: Source.MARKET_VALUE}),
+            lambda: publish_subscriptions(client, {KAKAO: SubscriptionSource.HOLDINGS}),
+            lambda: publish_subscriptions(client, {SAMSUNG: SubscriptionSource.MARKET_VALUE}),
         ):
             change()
             await watch.refresh()
@@ -124,13 +133,16 @@ async def test_destinations_over_budget_are_reported_unless_they_only_fill_up(
 ) -> None:
     """An open order displaces a command, and a command displaces a filler."""
     add_subscriptions(client, HYNIX)
-    publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
+    publish_subscriptions(client, {KAKAO: SubscriptionSource.MARKET_VALUE})
     steps: list[tuple[set[str], tuple[str, ...]]] = []
 
     async with watching(valkey_url, budget=1) as watch:
         await watch.refresh()
         steps.append((set(watch.wanted), watch.left_out))
-        publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE, SAMSUNG: Source.OPEN_ORDERS})
+        publish_subscriptions(
+            client,
+            {KAKAO: SubscriptionSource.MARKET_VALUE, SAMSUNG: SubscriptionSource.OPEN_ORDERS},
+        )
         await watch.refresh()
         steps.append((set(watch.wanted), watch.left_out))
 
@@ -142,7 +154,7 @@ async def test_lost_keys_change_nothing_and_commands_are_written_back(
 ) -> None:
     """After an empty restart of Redis only the commanded destinations are written back."""
     add_subscriptions(client, SAMSUNG, HYNIX)
-    publish_subscriptions(client, {KAKAO: Source.HOLDINGS})
+    publish_subscriptions(client, {KAKAO: SubscriptionSource.HOLDINGS})
 
     async with watching(valkey_url) as watch:
         await watch.refresh()
@@ -174,7 +186,7 @@ async def test_removing_the_last_command_is_permanent(
 
 async def test_a_command_adds_what_fits_the_budget(valkey_url: str, client: "redis.Redis") -> None:
     """The first displaces a filler, a repeated one is known, and one over budget has no effect."""
-    publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
+    publish_subscriptions(client, {KAKAO: SubscriptionSource.MARKET_VALUE})
     found: list[AddResult] = []
 
     async with watching(valkey_url, budget=1) as watch:

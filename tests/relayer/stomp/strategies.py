@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from relayer.stomp.frames import UNESCAPED, WITH_BODY, Command, Frame
+from relayer.stomp.frames import UNESCAPED, WITH_BODY, Frame, StompCommand
 from relayer.stomp.versions import Version
 
 # Characters that a version cannot write in a header name; in a value 1.0 can write the colon.
@@ -29,7 +29,7 @@ def _headers(version: Version) -> st.SearchStrategy[tuple[tuple[str, str], ...]]
 @st.composite
 def frames(draw: st.DrawFn, version: Version = Version.V1_2) -> Frame:
     """Any frame that the version can write, with ``content-length`` if it has a body."""
-    command = draw(st.sampled_from(list(Command)))
+    command = draw(st.sampled_from(list(StompCommand)))
     headers = draw(_headers(Version.V1_0 if command in UNESCAPED else version))
     body = draw(st.binary(max_size=40)) if command in WITH_BODY else b""
     if body:

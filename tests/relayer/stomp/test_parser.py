@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayer.stomp.errors import LimitExceeded, MalformedFrame, ProtocolError
-from relayer.stomp.frames import Command, Frame
+from relayer.stomp.frames import Frame, StompCommand
 from relayer.stomp.limits import Limits
 from relayer.stomp.parser import Parser
 from relayer.stomp.versions import Version
@@ -62,7 +62,10 @@ def test_random_bytes_give_only_protocol_errors(garbage: bytes) -> None:
 def test_lines_may_end_with_cr_lf() -> None:
     sent = b"MESSAGE\r\nsubscription:sub-1\r\n\r\nhello\0\r\n"
 
-    assert parse([sent]) == ([Frame(Command.MESSAGE, (("subscription", "sub-1"),), b"hello")], None)
+    assert parse([sent]) == (
+        [Frame(StompCommand.MESSAGE, (("subscription", "sub-1"),), b"hello")],
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_before_1_2_a_cr_is_a_character_unless_it_ends_the_line(version: Version
 
 
 def test_a_cr_lf_heart_beat_may_be_split() -> None:
-    assert parse([b"\r", b"\nMESSAGE\n\n\0\r\n\r", b"\n"]) == ([Frame(Command.MESSAGE)], None)
+    assert parse([b"\r", b"\nMESSAGE\n\n\0\r\n\r", b"\n"]) == ([Frame(StompCommand.MESSAGE)], None)
 
 
 def test_a_body_of_known_length_may_contain_nul() -> None:
@@ -214,5 +217,5 @@ def test_a_flood_of_heart_beats_uses_no_memory(beat: bytes) -> None:
     finally:
         tracemalloc.stop()
 
-    assert found == Frame(Command.MESSAGE)
+    assert found == Frame(StompCommand.MESSAGE)
     assert peak < 4 * len(flood)

@@ -3,7 +3,7 @@
 import pytest
 
 from relayer.stomp.errors import IllegalAction, UnexpectedFrame
-from relayer.stomp.frames import Command
+from relayer.stomp.frames import StompCommand
 from relayer.stomp.states import (
     CLIENT_RECEIVES,
     CLIENT_SENDS,
@@ -30,8 +30,8 @@ def test_each_side_can_receive_what_the_other_may_send() -> None:
 
 def test_a_transition_outside_the_table_is_refused() -> None:
     """The caller's error and the peer's error are distinct."""
-    assert after_sending(CLIENT_SENDS, State.NEW, Command.CONNECT) is State.CONNECTING
+    assert after_sending(CLIENT_SENDS, State.NEW, StompCommand.CONNECT) is State.CONNECTING
     with pytest.raises(IllegalAction):
-        after_sending(CLIENT_SENDS, State.NEW, Command.SUBSCRIBE)
+        after_sending(CLIENT_SENDS, State.NEW, StompCommand.SUBSCRIBE)
     with pytest.raises(UnexpectedFrame):
-        after_receiving(CLIENT_RECEIVES, State.CONNECTING, Command.MESSAGE)
+        after_receiving(CLIENT_RECEIVES, State.CONNECTING, StompCommand.MESSAGE)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 PACKAGES = ("trading", "webapp", "workers")
 LEDGER = ROOT / "trading" / "ledger"
 
-TABLES = {"VIRTUAL_BALANCES", "PORTFOLIOS", "VirtualBalance", "Holding"}
+TABLES = {"VIRTUAL_BALANCES", "PORTFOLIOS", "VirtualBalanceRow", "HoldingRow"}
 WRITES = {"insert", "update", "delete", "upsert"}
 WRITING_SQL = re.compile(
     r"\b(INSERT\s+(IGNORE\s+)?INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM)\s+[`\"]?"
@@ -62,7 +62,7 @@ def test_the_ledger_itself_is_recognised_as_a_writer() -> None:
         "session.execute(update(VIRTUAL_BALANCES).values(reserved_cash=0))",
         "session.execute(PORTFOLIOS.delete())",
         "upsert(session, PORTFOLIOS, rows, update=())",
-        "session.execute(sqlalchemy.insert(VirtualBalance), rows)",
+        "session.execute(sqlalchemy.insert(VirtualBalanceRow), rows)",
         "text('UPDATE virtual_balances SET cash_balance = 0')",
         "text('insert into portfolios values (1)')",
         "text('DELETE  FROM portfolios')",

@@ -8,7 +8,7 @@ from redis import Redis
 
 from tests.support.servers import Valkey
 from trading.marketdata.quotes import MarketUnavailable, QuoteStore
-from trading.marketdata.subscriptions import Source, publish_subscriptions
+from trading.marketdata.subscriptions import SubscriptionSource, publish_subscriptions
 from trading.marketdata.ticks import Position, Tick
 from trading.redis import keys
 from trading.redis.client import connect
@@ -121,7 +121,7 @@ def assert_all_calls_fail(client: Redis) -> None:
         lambda: quotes.last_tick("A005930"),
         quotes.all_ticks,
         quotes.relayer_health,
-        lambda: publish_subscriptions(client, {"A005930": Source.HOLDINGS}),
+        lambda: publish_subscriptions(client, {"A005930": SubscriptionSource.HOLDINGS}),
     )
     for method in methods:
         with pytest.raises(MarketUnavailable):

@@ -17,11 +17,11 @@ from trading.marketdata.health import RelayerHealth
 from trading.marketdata.quotes import MarketUnavailable
 from trading.marketdata.relayer_client import (
     AnswerCode,
-    Command,
     CommandAnswer,
     CommandType,
     MalformedCommand,
     RelayerClient,
+    RelayerCommand,
     RelayerUnavailable,
 )
 from trading.marketdata.topics import code_of_trade_topic, trade_topic
@@ -59,7 +59,7 @@ def alive(client: Redis) -> None:
 
 
 def ask(client: Redis, *, timeout_s: float = DEADLINE_S, now: datetime = NOW) -> CommandAnswer:
-    command = Command.new(CommandType.SUBSCRIBE, trade_topic("A005930"))
+    command = RelayerCommand.new(CommandType.SUBSCRIBE, trade_topic("A005930"))
     return RelayerClient(client, timeout_s=timeout_s).ask(command, now=now)
 
 
@@ -81,7 +81,7 @@ def play_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str], o
                 is_subscribed.set()
                 message = channel.get_message(timeout=DEADLINE_S)
                 if message is not None:
-                    act(client, Command.from_json(message["data"]).command_id)
+                    act(client, RelayerCommand.from_json(message["data"]).command_id)
 
         threads.append(threading.Thread(target=run))
         threads[-1].start()
@@ -100,7 +100,7 @@ def test_any_json_is_a_command_or_malformed(message: Any) -> None:
     """Ids are safe in keys, and topics are safe in STOMP frames."""
     topic = None
     try:
-        command = Command.from_json(json.dumps(message))
+        command = RelayerCommand.from_json(json.dumps(message))
         command_id, topic = command.command_id, command.topic
     except MalformedCommand as malformed:
         command_id = malformed.command_id or "none"
@@ -111,7 +111,7 @@ def test_any_json_is_a_command_or_malformed(message: Any) -> None:
 
 @given(octets=st.binary(max_size=50))
 def test_binary_message_is_malformed(octets: bytes) -> None:
-    for read in (Command.from_json, CommandAnswer.from_json):
+    for read in (RelayerCommand.from_json, CommandAnswer.from_json):
         with pytest.raises(MalformedCommand):
             read(octets)
 
@@ -121,9 +121,9 @@ def test_command_survives_json_round_trip(kind: CommandType) -> None:
     topic = (
         trade_topic("A0126Z0") if kind in (CommandType.SUBSCRIBE, CommandType.UNSUBSCRIBE) else None
     )
-    command = Command.new(kind, topic)
+    command = RelayerCommand.new(kind, topic)
 
-    assert Command.from_json(command.to_json()) == command
+    assert RelayerCommand.from_json(command.to_json()) == command
 
 
 @pytest.mark.parametrize("code", AnswerCode)

@@ -30,8 +30,8 @@ from trading.operations.system_status import (
     COUNTED_MAX,
     AuditStatus,
     DatabaseStatus,
+    PipelineStage,
     Reader,
-    Stage,
     database_status,
     market_status,
     matcher,
@@ -53,7 +53,7 @@ def read_status(harness: TradingHarness) -> DatabaseStatus:
     return harness.core.read(database_status, settings=harness.settings, now=now)
 
 
-def due(harness: TradingHarness) -> dict[Stage, tuple[int, int | None]]:
+def due(harness: TradingHarness) -> dict[PipelineStage, tuple[int, int | None]]:
     """Return the rows and the age (s) of each stage with due rows."""
     return {
         stage: (rows.count, rows.oldest_age_s)
@@ -66,17 +66,17 @@ def test_order_is_due_in_one_stage_after_the_other(harness: TradingHarness) -> N
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 3)
-    assert due(harness) == {Stage.EXECUTE: (1, 0)}
+    assert due(harness) == {PipelineStage.EXECUTE: (1, 0)}
     harness.clock.advance(seconds=7)
-    assert due(harness) == {Stage.EXECUTE: (1, 7)}
+    assert due(harness) == {PipelineStage.EXECUTE: (1, 7)}
 
     harness.run(harness.sent.pop(0))
     harness.clock.advance(seconds=5)
-    assert due(harness) == {Stage.SETTLE: (1, 5)}
+    assert due(harness) == {PipelineStage.SETTLE: (1, 5)}
 
     harness.run(harness.sent.pop(0))
     harness.clock.advance(seconds=3)
-    assert due(harness) == {Stage.PORTFOLIO: (1, 3)}
+    assert due(harness) == {PipelineStage.PORTFOLIO: (1, 3)}
 
     harness.run_all()
     assert due(harness) == {}
@@ -89,7 +89,7 @@ def test_due_rows_have_the_age_of_the_oldest(harness: TradingHarness) -> None:
         harness.place(user, Side.BUY, 1)
         harness.clock.advance(seconds=10)
 
-    assert due(harness) == {Stage.EXECUTE: (3, 30)}
+    assert due(harness) == {PipelineStage.EXECUTE: (3, 30)}
 
 
 def test_postponed_order_is_not_due(harness: TradingHarness) -> None:
@@ -101,7 +101,7 @@ def test_postponed_order_is_not_due(harness: TradingHarness) -> None:
 
     assert due(harness) == {}
     harness.clock.advance(minutes=1)
-    assert set(due(harness)) == {Stage.EXECUTE}
+    assert set(due(harness)) == {PipelineStage.EXECUTE}
 
 
 def test_payments_and_refunds_are_due_at_their_own_times(harness: TradingHarness) -> None:
@@ -118,9 +118,9 @@ def test_payments_and_refunds_are_due_at_their_own_times(harness: TradingHarness
     )
 
     harness.clock.advance(seconds=12)
-    assert due(harness) == {Stage.REFUNDS: (1, 10)}
+    assert due(harness) == {PipelineStage.REFUNDS: (1, 10)}
     harness.clock.advance(minutes=1)
-    assert due(harness) == {Stage.REFUNDS: (1, 70), Stage.PAYMENTS: (1, 12)}
+    assert due(harness) == {PipelineStage.REFUNDS: (1, 70), PipelineStage.PAYMENTS: (1, 12)}
 
 
 def test_alerts_and_trading_halt_are_reported(harness: TradingHarness) -> None:
@@ -278,9 +278,9 @@ def test_status_costs_the_same_on_a_large_database(server_harness: TradingHarnes
     assert {
         stage: (due.count, due.oldest_age_s) for stage, due in found.due.items() if due.count
     } == {
-        Stage.EXECUTE: (3, day_s + GRACE.seconds),
-        Stage.SETTLE: (3, day_s),
-        Stage.PORTFOLIO: (3, day_s),
+        PipelineStage.EXECUTE: (3, day_s + GRACE.seconds),
+        PipelineStage.SETTLE: (3, day_s),
+        PipelineStage.PORTFOLIO: (3, day_s),
     }
     assert rows_read(database, read) < 100
 
@@ -306,7 +306,7 @@ def test_due_rows_are_counted_up_to_a_limit(harness: TradingHarness) -> None:
     harness.do(lambda session: session.execute(insert(ORDERS), rows))
     harness.clock.advance(seconds=60)
 
-    assert due(harness) == {Stage.EXECUTE: (COUNTED_MAX, 60 + GRACE.seconds)}
+    assert due(harness) == {PipelineStage.EXECUTE: (COUNTED_MAX, 60 + GRACE.seconds)}
 
 
 def test_queues_are_counted_by_the_broker(valkey_url: str) -> None:
@@ -370,4 +370,4 @@ def test_age_is_never_negative(harness: TradingHarness) -> None:
     harness.run(harness.sent.pop(0))
     harness.clock.advance(seconds=-5)
 
-    assert due(harness) == {Stage.SETTLE: (1, 0)}
+    assert due(harness) == {PipelineStage.SETTLE: (1, 0)}

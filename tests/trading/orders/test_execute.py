@@ -14,13 +14,13 @@ from trading.exchange.order_types import Side
 from trading.marketdata.quotes import MarketUnavailable
 from trading.orders.execute import ExecutionReport
 from trading.orders.model import EndReason, OrderStatus
-from trading.orders.tables import Order
+from trading.orders.tables import OrderRow
 from trading.tasks import Task, TaskRequest
 
 
 def time_to_next_attempt(harness: TradingHarness, order_id: object) -> timedelta:
     """Return the time from now until the sweep dispatches an order."""
-    order = harness.core.database.read(lambda session: session.get_one(Order, order_id))
+    order = harness.core.database.read(lambda session: session.get_one(OrderRow, order_id))
     assert order.next_attempt_at is not None
     return order.next_attempt_at - harness.clock()
 

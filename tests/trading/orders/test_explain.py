@@ -21,7 +21,7 @@ from trading.orders.explain import (
     ChargeName,
     Distance,
     OrderFacts,
-    Stage,
+    OrderStage,
     Waiting,
     WaitingReason,
     explain_fills,
@@ -86,7 +86,7 @@ def test_order_beyond_the_market_waits_for_its_price(harness: TradingHarness) ->
 
     waiting = waiting_for(harness, user, order)
 
-    assert (waiting.stage, waiting.reasons) == (Stage.IN_BOOK, (R.PRICE_NOT_MET,))
+    assert (waiting.stage, waiting.reasons) == (OrderStage.IN_BOOK, (R.PRICE_NOT_MET,))
     assert waiting.distance == Distance(won=1_000, basis_points=143, steps=10)
     assert (waiting.price, waiting.quantity, waiting.tick_age_ms, waiting.next_check_at) == (
         69_000,
@@ -124,7 +124,7 @@ def test_order_with_a_worker_is_being_executed(harness: TradingHarness) -> None:
     assert (
         waiting_for(harness, user, at_market).stage
         is waiting_for(harness, user, marketable).stage
-        is Stage.IN_EXECUTION
+        is OrderStage.IN_EXECUTION
     )
     assert waiting_for(harness, user, at_market).distance is None
     assert waiting_for(harness, user, marketable).distance == Distance(0, 0, 0)
@@ -133,7 +133,7 @@ def test_order_with_a_worker_is_being_executed(harness: TradingHarness) -> None:
     harness.match()
     harness.tick(72_000)
     assert reasons(harness, user, resting) == ["being-executed"]
-    assert waiting_for(harness, user, resting).stage is Stage.IN_EXECUTION
+    assert waiting_for(harness, user, resting).stage is OrderStage.IN_EXECUTION
 
 
 def test_sale_without_a_fresh_trade_waits_for_one(harness: TradingHarness) -> None:
@@ -183,7 +183,7 @@ def test_amended_order_waits_for_a_trade_after_its_amendment(
     harness.amend(user, order.id, limit=71_000)
 
     assert reasons(harness, user, order) == ["print-before-acceptance"]
-    assert waiting_for(harness, user, order).stage is Stage.IN_BOOK
+    assert waiting_for(harness, user, order).stage is OrderStage.IN_BOOK
 
 
 def test_trade_used_up_by_other_orders_is_reported_as_not_reached(
@@ -209,7 +209,7 @@ def test_market_order_by_volume_waits_for_the_next_trade(volume_harness: Trading
 
     waiting = waiting_for(harness, user, harness.place(user, Side.BUY, 1))
 
-    assert (waiting.stage, waiting.reasons) == (Stage.IN_BOOK, (R.PRINT_BEFORE_ACCEPTANCE,))
+    assert (waiting.stage, waiting.reasons) == (OrderStage.IN_BOOK, (R.PRINT_BEFORE_ACCEPTANCE,))
     assert (waiting.price, waiting.distance) == (None, None)
 
 

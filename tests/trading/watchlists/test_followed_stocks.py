@@ -4,13 +4,13 @@ from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
 from tests.trading.orders.steps import bought
 from tests.trading.watchlists.watchlist_factory import unwatch, watch
 from trading.exchange.order_types import Side
-from trading.marketdata.subscriptions import Source
+from trading.marketdata.subscriptions import SubscriptionSource
 from trading.watchlists.followed_stocks import stocks_to_follow
 
 KAKAO, NAVER = "A035720", "A035420"
 
 
-def followed(harness: TradingHarness, *, largest: int) -> dict[str, Source]:
+def followed(harness: TradingHarness, *, largest: int) -> dict[str, SubscriptionSource]:
     return harness.core.read(stocks_to_follow, largest=largest)
 
 
@@ -28,12 +28,18 @@ def test_each_stock_has_its_most_urgent_source(harness: TradingHarness) -> None:
 
     found = followed(harness, largest=20)
 
-    assert [code for code, source in found.items() if source is Source.OPEN_ORDERS] == [
+    assert [code for code, source in found.items() if source is SubscriptionSource.OPEN_ORDERS] == [
         NAVER,
         HYNIX,
     ]
-    assert [code for code, source in found.items() if source is Source.HOLDINGS] == [SAMSUNG]
-    assert set(found.values()) == {Source.OPEN_ORDERS, Source.HOLDINGS, Source.MARKET_VALUE}
+    assert [code for code, source in found.items() if source is SubscriptionSource.HOLDINGS] == [
+        SAMSUNG
+    ]
+    assert set(found.values()) == {
+        SubscriptionSource.OPEN_ORDERS,
+        SubscriptionSource.HOLDINGS,
+        SubscriptionSource.MARKET_VALUE,
+    }
     assert len(found) >= 20
 
 
@@ -46,13 +52,16 @@ def test_watched_stock_is_followed_after_open_orders_and_holdings(harness: Tradi
 
     for watcher, item_id in items:
         assert followed(harness, largest=1) == {
-            NAVER: Source.HOLDINGS,
-            KAKAO: Source.WATCHLISTS,
-            SAMSUNG: Source.MARKET_VALUE,
+            NAVER: SubscriptionSource.HOLDINGS,
+            KAKAO: SubscriptionSource.WATCHLISTS,
+            SAMSUNG: SubscriptionSource.MARKET_VALUE,
         }
         unwatch(harness, watcher, item_id)
 
-    assert followed(harness, largest=1) == {NAVER: Source.HOLDINGS, SAMSUNG: Source.MARKET_VALUE}
+    assert followed(harness, largest=1) == {
+        NAVER: SubscriptionSource.HOLDINGS,
+        SAMSUNG: SubscriptionSource.MARKET_VALUE,
+    }
 
 
 def test_open_orders_are_followed_beyond_the_limit_of_largest_stocks(
@@ -65,9 +74,9 @@ def test_open_orders_are_followed_beyond_the_limit_of_largest_stocks(
         harness.place(user_id, Side.BUY, 1, code)
 
     assert followed(harness, largest=1) == {
-        KAKAO: Source.OPEN_ORDERS,
-        NAVER: Source.OPEN_ORDERS,
-        SAMSUNG: Source.MARKET_VALUE,
+        KAKAO: SubscriptionSource.OPEN_ORDERS,
+        NAVER: SubscriptionSource.OPEN_ORDERS,
+        SAMSUNG: SubscriptionSource.MARKET_VALUE,
     }
 
 
@@ -76,7 +85,10 @@ def test_cancelled_order_no_longer_makes_its_stock_followed(harness: TradingHarn
     harness.tick(10_000, KAKAO)
     order = harness.place(user_id, Side.BUY, 1, KAKAO, limit=9_000)
 
-    assert followed(harness, largest=1) == {KAKAO: Source.OPEN_ORDERS, SAMSUNG: Source.MARKET_VALUE}
+    assert followed(harness, largest=1) == {
+        KAKAO: SubscriptionSource.OPEN_ORDERS,
+        SAMSUNG: SubscriptionSource.MARKET_VALUE,
+    }
     harness.cancel(user_id, order.id)
 
-    assert followed(harness, largest=1) == {SAMSUNG: Source.MARKET_VALUE}
+    assert followed(harness, largest=1) == {SAMSUNG: SubscriptionSource.MARKET_VALUE}

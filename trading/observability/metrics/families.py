@@ -18,7 +18,7 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-class Process(StrEnum):
+class ScrapedProcess(StrEnum):
     """Process that is scraped."""
 
     API = "api"
@@ -35,7 +35,7 @@ class Family:
     name: str
     kind: Kind
     help: str
-    exposed_by: tuple[Process, ...]
+    exposed_by: tuple[ScrapedProcess, ...]
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
 
@@ -53,16 +53,18 @@ class Family:
 
 
 def _counter(
-    name: str, help_text: str, *exposed_by: Process, labels: tuple[str, ...] = ()
+    name: str, help_text: str, *exposed_by: ScrapedProcess, labels: tuple[str, ...] = ()
 ) -> Family:
     return Family(f"stocking_{name}", Kind.COUNTER, help_text, exposed_by, labels)
 
 
-def _gauge(name: str, help_text: str, *exposed_by: Process, labels: tuple[str, ...] = ()) -> Family:
+def _gauge(
+    name: str, help_text: str, *exposed_by: ScrapedProcess, labels: tuple[str, ...] = ()
+) -> Family:
     return Family(f"stocking_{name}", Kind.GAUGE, help_text, exposed_by, labels)
 
 
-_API, _WORKER, _BEAT, _RELAYER, _GATEWAY = Process
+_API, _WORKER, _BEAT, _RELAYER, _GATEWAY = ScrapedProcess
 
 # Requests
 HTTP_REQUEST_DURATION = Family(

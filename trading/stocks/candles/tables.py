@@ -10,7 +10,7 @@ from trading.db.types import Shares, Won
 from trading.stocks.candles.model import STORED_INTERVALS
 
 
-class Candle(Base):
+class CandleRow(Base):
     """Trades of a stock in one minute or day: prices and ``amount`` in won, ``volume`` in shares.
 
     ``starts_at`` is the start of the minute, or midnight KST for a day. ``opened_at`` and
@@ -45,10 +45,10 @@ class Candle(Base):
     position: Mapped[int]
 
 
-CANDLES = table_of(Candle)
+CANDLES = table_of(CandleRow)
 
 
-class CandleCursor(Base):
+class CandleCursorRow(Base):
     """Stream position up to which candles were built: one row.
 
     ``read_at`` is the last time at which all ticks had been read.
@@ -62,10 +62,10 @@ class CandleCursor(Base):
     read_at: Mapped[datetime]
 
 
-CANDLE_CURSORS = table_of(CandleCursor)
+CANDLE_CURSORS = table_of(CandleCursorRow)
 
 
-class CandleGap(Base):
+class CandleGapRow(Base):
     """Time range of ticks that left the stream before they were read. Their stocks are unknown."""
 
     __tablename__ = "candle_gaps"
@@ -80,4 +80,4 @@ class CandleGap(Base):
     ends_at: Mapped[datetime]
 
 
-CANDLE_GAPS = table_of(CandleGap)
+CANDLE_GAPS = table_of(CandleGapRow)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from trading.db.declarative import MYSQL, WORD, Base, table_of
 
 
-class IndexClose(Base):
+class IndexCloseRow(Base):
     """Close of an index on a trading day (KST), in hundredths of a point."""
 
     __tablename__ = "index_closes"
@@ -20,4 +20,4 @@ class IndexClose(Base):
     updated_at: Mapped[datetime]
 
 
-INDEX_CLOSES = table_of(IndexClose)
+INDEX_CLOSES = table_of(IndexCloseRow)
