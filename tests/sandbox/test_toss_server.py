@@ -145,7 +145,7 @@ async def test_client_that_reads_nothing_is_disconnected() -> None:
     async with toss() as stand_in, socket_to(stand_in) as socket:
         await connect_as(socket, await fetch_token(stand_in))
         await socket.send(f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\n\n\0")
-        await until(stand_in.server.destinations, what="the subscription stands")
+        await until(stand_in.server.destinations, what="the subscription")
         for volume in range(1, 10_100):
             stand_in.trade(volume)
         await until(lambda: not stand_in.server.destinations(), what="the client is gone")
@@ -157,7 +157,7 @@ async def test_stop_does_not_wait_for_a_client_that_reads_nothing() -> None:
             socket = await connect(f"ws://127.0.0.1:{stand_in.port}/ws", ping_interval=None)
             await connect_as(socket, await fetch_token(stand_in))
             await socket.send(f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\n\n\0")
-            await until(stand_in.server.destinations, what="the subscription stands")
+            await until(stand_in.server.destinations, what="the subscription")
             socket.transport.pause_reading()
             for _ in range(100):
                 stand_in.server.publish_body(TOPIC, b"x" * 250_000)

@@ -321,7 +321,7 @@ def _redis_unavailable(error: RedisUnavailable) -> Response:
 
 def _http_exception(error: HTTPException) -> Response:
     if error.response is not None or (error.code or 500) < 400:
-        return error.get_response()  # type: ignore[return-value]  # a redirect, or an answer made by whoever raised it
+        return error.get_response()  # type: ignore[return-value]  # a redirect or a ready response
     code = _BY_HTTP_STATUS.get(
         error.code or 500, "malformed-request" if (error.code or 500) < 500 else "internal-error"
     )
