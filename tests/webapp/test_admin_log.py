@@ -158,11 +158,7 @@ def test_intent_without_outcome_is_listed(api: Api) -> None:
     assert (entry["operator"], entry["outcome"], entry["ended_at"]) == ("somebody", None, None)
     assert "-> not known" in flask(api, "admin-log").output
     for word in ("first", "second"):
-        api.harness.do(
-            lambda session, word=word: admin_actions.insert_outcome(
-                session, action, word, now=api.harness.clock()
-            )
-        )
+        api.harness.core.run(admin_actions.insert_outcome, action, word)
     assert entries(api, administrator)[0]["outcome"] == "first"
 
 

@@ -63,7 +63,7 @@ def test_resume_without_a_halt_has_no_effect(api: Api, administrator: Person) ->
     answer = api.post(RESUME, administrator)
 
     assert data_of(answer) is None
-    assert "없어" in answer.get_json()["message"]
+    assert "중단된 상태가 아닙니다" in answer.get_json()["message"]
 
 
 def test_halt_refuses_orders_but_not_cancellations(api: Api, administrator: Person) -> None:

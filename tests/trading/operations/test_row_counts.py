@@ -23,7 +23,7 @@ def test_large_tables_are_estimated(harness: TradingHarness) -> None:
         harness.user()
     if harness.core.database.engine.dialect.name != "sqlite":
         with harness.core.database.engine.begin() as connection:
-            connection.execute(text("ANALYZE TABLE users"))
+            connection.execute(text("ANALYZE TABLE users, orders"))
 
     found = harness.core.read(row_counts, counted_max=10)
 

@@ -244,7 +244,7 @@ class OrderHistory(History):
     # Invariants.
 
     @invariant()
-    def check_invariants(self) -> None:
+    def check_order_invariants(self) -> None:
         self.audit_finds_no_breach()
         self.orders_never_revert()
         self.fills_are_legal()
