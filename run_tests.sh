@@ -12,7 +12,7 @@ usage() {
                          (9 minutes)
 ./run_tests.sh --fast    the same without any server or process, for the inner loop (1 minute)
 ./run_tests.sh --full    also what is marked `full`, MySQL for every test of a database, and all
-                         examples of properties, as in CI (21 minutes)
+                         examples of properties, as in CI (24 minutes)
 ./run_tests.sh ARGUMENT...  only pytest with these arguments, e.g. tests/relayer -k ping
 ./run_tests.sh --help    this text
 
@@ -118,7 +118,7 @@ esac
 case $leg in
 default) say "Running all checks: about 9 minutes on two cores, after set-up (--help for others)" ;;
 --fast) say "Running what needs no server: about 1 minute on two cores, after set-up" ;;
---full) say "Running all checks in full: about 21 minutes on two cores, after set-up" ;;
+--full) say "Running all checks in full: about 24 minutes on two cores, after set-up" ;;
 esac
 say "Python packages of requirements-dev.txt go to .venv; the first time takes a few minutes"
 ensure_venv "$root" requirements-dev.txt
