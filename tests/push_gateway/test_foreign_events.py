@@ -20,7 +20,7 @@ EXTRA_INPUT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("extra", EXTRA_INPUT, ids=lambda extra: next(iter(extra)))
 async def test_no_input_opens_another_users_account(valkey_url: str, extra: dict[str, Any]) -> None:
-    """By SSE and WebSocket: Bob receives his own events and prices and none of Alice's."""
+    """By SSE and WebSocket: a user receives their own events and prices, none of another user's."""
 
     async with gateway(valkey_url) as server:
         bob = User()

@@ -1,12 +1,11 @@
-"""Helpers for statements: row type, index hints for locks, row counts."""
+"""Statements: index hints for locks, row counts."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import CursorResult, Row, Select, Table, UpdateBase
+from sqlalchemy import CursorResult, Select, Table, UpdateBase
 from sqlalchemy.orm import Session
 
-AnyRow = Row[*tuple[Any, ...]]
 Selection = TypeVar("Selection", bound=Select[*tuple[Any, ...]])
 
 
