@@ -28,10 +28,10 @@ class History:
     """A core whose clock is at the end of the history."""
 
     def __init__(self, settings: Settings) -> None:
-        self._wakeups: list[TaskRequest] = []
+        self._dispatched: list[TaskRequest] = []
         self.now = FIRST_DAY
         self.core: Core = trading_core.build(
-            settings, deliver=self._wakeups.extend, clock=lambda: self.now
+            settings, deliver=self._dispatched.extend, clock=lambda: self.now
         )
 
     def live(self, user_id: UUID, *, fills: int, holdings: int, closed: int) -> None:
@@ -82,10 +82,10 @@ class History:
             Task.SETTLE_EXECUTIONS: settle_executions,
             Task.UPDATE_PORTFOLIOS: update_portfolios,
         }
-        while self._wakeups:
-            due, self._wakeups[:] = list(self._wakeups), []
-            for task in dict.fromkeys(wakeup.task for wakeup in due):
-                ids = sorted(one for wakeup in due if wakeup.task == task for one in wakeup.ids)
+        while self._dispatched:
+            due, self._dispatched[:] = list(self._dispatched), []
+            for task in dict.fromkeys(request.task for request in due):
+                ids = sorted(one for request in due if request.task == task for one in request.ids)
                 self.core.run(stages[task], ids)
         self.core.run(build_candles, stream=self.core.ticks)
 

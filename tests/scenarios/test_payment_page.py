@@ -91,7 +91,7 @@ class PageUser:
         )
         self.browser.switch_to.frame(self._find("iframe"))
         self.wait_for_text("#amount", "30,000원")
-        self._find(f"[data-deed={deed}]").click()
+        self._find(f"[data-action={deed}]").click()
         self.browser.switch_to.default_content()
 
     def wait_for_text(self, place: str, text: str) -> None:
@@ -184,7 +184,7 @@ def test_mobile_browser_is_redirected_to_the_window_and_back(page_user: PageUser
         page_user.charge()
         wait_until(lambda: "/checkout/" in browser.current_url, what="the window")
         page_user.wait_for_text("#amount", "30,000원")
-        browser.find_element(By.CSS_SELECTOR, "[data-deed=pay]").click()
+        browser.find_element(By.CSS_SELECTOR, "[data-action=pay]").click()
         wait_until(
             lambda: browser.current_url == page_user.page,
             what="the page again",

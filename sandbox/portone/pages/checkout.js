@@ -3,7 +3,7 @@
 "use strict";
 const here = location.pathname;
 const message = document.getElementById("message");
-const buttons = document.querySelectorAll("[data-deed]");
+const buttons = document.querySelectorAll("[data-action]");
 let order;
 
 async function show() {
@@ -15,7 +15,7 @@ async function show() {
   document.getElementById("amount").textContent = order.currency === "KRW" ? `${won}원` : `${won} ${order.currency}`;
   document.getElementById("channel").textContent = `${order.channel.pgProvider} · ${order.channel.type}`;
   document.getElementById("payment-id").textContent = order.paymentId;
-  document.querySelector("[data-deed=pay]").focus();
+  document.querySelector("[data-action=pay]").focus();
 }
 
 async function act(deed) {
@@ -40,5 +40,5 @@ function finish(text) {
   message.textContent = text;
 }
 
-for (const button of buttons) button.addEventListener("click", () => act(button.dataset.deed));
+for (const button of buttons) button.addEventListener("click", () => act(button.dataset.action));
 show();
