@@ -218,6 +218,8 @@ def running_testbed(
     settings = {
         "SWEEP_PERIOD_S": "1",
         "WAKE_GRACE_MS": "500",
+        # All scenarios of a module use one sign-in, and take longer than 15 minutes under load.
+        "ACCESS_TOKEN_MINUTES": "1440",
         "LOG_FORMAT": "json",
         **more.pop("settings", {}),
     }

@@ -21,6 +21,8 @@ WORKERS = ("worker-1", "worker-2")
 # Longer than the visibility timeout of ten minutes.
 CLOCK_OFFSET_S = 660
 EXTRA_TASKS = 15
+# Delivery time that the test gives to messages (seconds since 1970).
+TIMED_OUT_AT = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +112,15 @@ def test_messages_of_a_frozen_worker_are_redelivered(testbed: FaultTestbed) -> N
             what="a worker that holds a message",
         )
         stack.kill("worker-2")
-        # Make the visibility timeout of ten minutes pass.
-        held = broker.zrange("unacked_index", 0, -1)
-        broker.zadd("unacked_index", dict.fromkeys(held, 1.0))
+        # Make the visibility timeout of ten minutes pass, and the lock of a worker that was stopped
+        # while it restored messages. No worker runs, so the index does not change meanwhile.
+        held = [str(tag) for tag in broker.zrange("unacked_index", 0, -1)]
+        broker.zadd("unacked_index", dict.fromkeys(held, TIMED_OUT_AT))
+        broker.delete("unacked_mutex")
         stack.start("worker-2")
+        # A message that was delivered again is in the index with the time of its delivery.
         wait_until(
-            lambda: not set(held) & set(broker.zrange("unacked_index", 0, -1)),
+            lambda: TIMED_OUT_AT not in [broker.zscore("unacked_index", tag) for tag in held],
             what="redelivery",
         )
         stack.resume("worker-1")

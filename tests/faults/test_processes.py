@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Event
 from uuid import UUID
 
 import pytest
@@ -18,6 +19,7 @@ from tests.system.stack import children_of
 from tests.trading.orders.steps import running_statements
 
 IN_FLIGHT = 4
+RETRY_S = 0.2
 LOCK = "SELECT cash_balance FROM virtual_balances WHERE user_id = :id FOR UPDATE"
 
 
@@ -129,15 +131,22 @@ def terminate_during_requests(testbed: FaultTestbed, end: Callable[[], float]) -
     The lock is released only when the API has received SIGTERM.
     """
     engine, stack, probe = testbed.harness.core.database.engine, testbed.stack, testbed.probe
+    waiting = Event()
 
     def order() -> int:
+        """Return the status of an order. Retry one that is refused before it waits for the lock."""
         body = {"stock_code": "A005930", "side": "BUY", "order_type": "MARKET", "quantity": 1}
         headers = {"Authorization": f"Bearer {probe.token}"}
-        return requests.post(
-            f"{stack.url}/api/v1/trading/orders", json=body, headers=headers, timeout=DEADLINE_S
-        ).status_code
+        while True:
+            status = requests.post(
+                f"{stack.url}/api/v1/trading/orders", json=body, headers=headers, timeout=DEADLINE_S
+            ).status_code
+            if status == 201 or waiting.wait(RETRY_S):
+                return status
 
-    stack.wait_until_up()  # The front door may have just been restarted.
+    # The front door and the relayer have just been restarted.
+    stack.wait_until_up()
+    wait_until(testbed.probe_order(), what="a price")
     with ThreadPoolExecutor(IN_FLIGHT + 1) as pool:
         with engine.begin() as connection:
             connection.execute(text(LOCK), {"id": UUID(probe.id).bytes})
@@ -146,6 +155,7 @@ def terminate_during_requests(testbed: FaultTestbed, end: Callable[[], float]) -
                 lambda: running_statements(testbed.harness) > IN_FLIGHT,
                 what="requests wait for the lock",
             )
+            waiting.set()
             ending = pool.submit(end)
             wait_until(
                 lambda: "Handling signal: term" in stack.log("api"), what="the API received SIGTERM"
