@@ -10,7 +10,7 @@ from datetime import date, datetime
 from random import Random
 
 from sandbox.trade import DayTotals, Side, Trade
-from trading.exchange.price_grid import ceil_to_grid, daily_price_range, tick_size
+from trading.exchange.price_grid import PriceRange, ceil_to_grid, daily_price_range, tick_size
 from trading.exchange.time import KST, trade_date
 from trading.stocks.listing import ListedStock
 
@@ -77,6 +77,14 @@ def up_to_grid(price: int, stock: ListedStock) -> int:
     return ceil_to_grid(price, stock.kind)
 
 
+def limits_of(stock: ListedStock, base: int, day: date) -> PriceRange:
+    """Return the legal prices of a stock on a day, given its base price."""
+    limits = daily_price_range(base, stock.limit_rules, day=day)
+    if limits is None:
+        raise ValueError("A stock with a base price has known limits.")
+    return limits
+
+
 def seconds_of_day(at: datetime) -> int:
     """Return the whole seconds since midnight in Korea."""
     local = at.astimezone(KST)
@@ -93,7 +101,7 @@ def _step(state: StockState, rng: Random) -> tuple[int, Side]:
     if rng.random() < _STAY_SHARE:
         return price, rng.choice(("BUY", "SELL"))
     upwards = rng.random() < 0.5 - _PULL * (price - state.base) / state.base
-    limits = daily_price_range(state.base, stock.kind, stock.market)
+    limits = limits_of(stock, state.base, state.day)
     # Below a grid boundary the tick size is smaller, so a step down is measured just below the
     # price.
     moved = (
@@ -101,18 +109,14 @@ def _step(state: StockState, rng: Random) -> tuple[int, Side]:
         if upwards
         else price - tick_size(price - 1, stock.kind)
     )
-    return min(max(moved, limits.lower), limits.upper), "BUY" if upwards else "SELL"
+    return limits.clamp(moved), "BUY" if upwards else "SELL"
 
 
 def _half_tick_up(price: int, state: StockState) -> int:
     """Return a mid-price print half a tick above `price`, rounded down as the exchange does."""
     stock = state.stock
     printed = price + tick_size(price, stock.kind) // 2
-    return (
-        printed
-        if printed <= daily_price_range(state.base, stock.kind, stock.market).upper
-        else price
-    )
+    return printed if limits_of(stock, state.base, state.day).contains(printed) else price
 
 
 class Market:

@@ -14,12 +14,13 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.faults import RestBody
+from sandbox.market import limits_of
 from sandbox.serving import running_server
 from sandbox.toss_server import TossServer
 from sandbox.trade import Trade
 from sandbox.trade_log import IndexLog, StockLog, TradeLog
-from trading.exchange.price_grid import ceil_to_grid, daily_price_range, floor_to_grid, tick_size
-from trading.exchange.time import KST
+from trading.exchange.price_grid import ceil_to_grid, floor_to_grid, tick_size
+from trading.exchange.time import KST, trade_date
 from trading.stocks.candles.model import Candle, CandleInterval
 from trading.stocks.listing import ListedStock
 
@@ -198,7 +199,7 @@ async def _octets(whole: bytes, body: RestBody) -> AsyncIterator[bytes]:
 
 def _details(stock: ListedStock, log: StockLog) -> dict[str, Any]:
     trade, day = log.last, log.day
-    limits = daily_price_range(trade.base, stock.kind, stock.market)
+    limits = limits_of(stock, trade.base, trade_date(trade.traded_at))
     return {
         "code": stock.code,
         "exchange": "KRX",
@@ -223,14 +224,14 @@ def _quotes(stock: ListedStock, trade: Trade) -> dict[str, Any]:
     """Return ten invented price levels of each side within the limits, constant until the price
     changes.
     """
-    limits = daily_price_range(trade.base, stock.kind, stock.market)
+    limits = limits_of(stock, trade.base, trade_date(trade.traded_at))
     rng = Random(f"{stock.code}:{trade.price}:{trade.totals.volume}")
     asks, bids = [], []
     ask, bid = ceil_to_grid(trade.price + 1, stock.kind), floor_to_grid(trade.price, stock.kind)
     for _ in range(LEVELS):
-        if ask <= limits.upper:
+        if limits.contains(ask):
             asks.append(ask)
-        if bid >= limits.lower:
+        if limits.contains(bid):
             bids.append(bid)
         ask += tick_size(ask, stock.kind)
         bid -= tick_size(bid - 1, stock.kind)

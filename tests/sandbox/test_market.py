@@ -7,9 +7,9 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.market import QUIET_S_MAX, Market, StockState, next_trade, opening_state
+from sandbox.market import QUIET_S_MAX, Market, StockState, limits_of, next_trade, opening_state
 from sandbox.trade import DayTotals
-from trading.exchange.price_grid import daily_price_range, tick_size
+from trading.exchange.price_grid import tick_size
 from trading.stocks.listing import ListedStock, seed_listing
 
 STOCKS = seed_listing()
@@ -21,9 +21,9 @@ MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 def test_every_price_is_possible_at_the_exchange(stock: ListedStock, share: int, seed: int) -> None:
     """From any price: inside the limits, on the grid or half a tick above it."""
     state = opening_state(stock, NOON)
-    limits = daily_price_range(state.base, stock.kind, stock.market)
+    limits = limits_of(stock, state.base, state.day)
     wished = state.base * (100 + share) // 100
-    start = min(max(wished - wished % tick_size(wished, stock.kind), limits.lower), limits.upper)
+    start = limits.clamp(wished - wished % tick_size(wished, stock.kind))
     state = StockState(stock=stock, day=state.day, base=state.base, price=start, totals=DayTotals())
     draw = Random(seed)
 
@@ -31,7 +31,7 @@ def test_every_price_is_possible_at_the_exchange(stock: ListedStock, share: int,
         before = state.totals
         state, trade = next_trade(state, draw, NOON)
         step = tick_size(trade.price, stock.kind)
-        assert limits.lower <= trade.price <= limits.upper
+        assert limits.contains(trade.price)
         assert state.price % tick_size(state.price, stock.kind) == 0
         assert trade.price % step in (0, step // 2)
         assert trade.volume > 0

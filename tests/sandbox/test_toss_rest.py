@@ -13,13 +13,13 @@ import pytest
 import requests
 
 from sandbox.faults import Faults, RestBody
-from sandbox.market import Market
+from sandbox.market import Market, limits_of
 from sandbox.toss_rest import LEVELS, toss_rest
 from sandbox.toss_server import TossServer
 from sandbox.trade import DayTotals, Trade
 from sandbox.trade_log import IndexLog, TradeLog
 from tests.support.deadlines import DEADLINE_S
-from trading.exchange.price_grid import daily_price_range, is_on_grid
+from trading.exchange.price_grid import is_on_grid
 from trading.http_client import Timeouts
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.listing import seed_listing
@@ -105,7 +105,9 @@ def test_price_is_that_of_the_last_trade(play: Play) -> None:
         min(trade.price for trade in trades),
     )
     assert (details.volume, details.amount) == (trades[-1].totals.volume, trades[-1].totals.amount)
-    assert (details.lower_limit, details.upper_limit) == daily_price_range(trades[-1].base)
+    assert (details.lower_limit, details.upper_limit) == limits_of(
+        STOCKS[0], trades[-1].base, START.date()
+    )
     assert details.traded_at == trades[-1].traded_at.replace(microsecond=0)
 
 
@@ -122,7 +124,7 @@ def test_order_book_is_around_the_price_on_the_grid(play: Play) -> None:
 
 
 def test_order_book_has_no_levels_beyond_the_limits() -> None:
-    log, limits = TradeLog(STOCKS), daily_price_range(70_000)
+    log, limits = TradeLog(STOCKS), limits_of(STOCKS[0], 70_000, START.date())
     log.add(
         Trade(
             code=SAMSUNG,

@@ -4,11 +4,12 @@ Two clocks are involved: ``traded_at`` is Toss's, ``received_at`` the relayer's.
 depends on ``received_at`` alone. Ticks are ordered by their position in the stream, never by time.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from trading.exchange.time import trade_date
 from trading.marketdata.stock_codes import PRODUCT_CODE
 from trading.money import change_rate_bp
 
@@ -92,6 +93,13 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     def change_rate_bp(self) -> int | None:
         """The change in bp of the base price, rounded half away from zero; None without base."""
         return change_rate_bp(self.price, self.base) if self.base else None
+
+    def base_on(self, day: date) -> int | None:
+        """Return the base price of a trading day, None if this trade is of another day.
+
+        A trade may be received late or again, so the day is that of ``traded_at``.
+        """
+        return self.base if trade_date(self.traded_at) == day else None
 
     def age_ms(self, now: datetime) -> int:
         """Return the milliseconds since the relayer received the tick.

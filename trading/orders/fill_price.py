@@ -100,6 +100,7 @@ def apply_slippage(
         # Steps are finer below a boundary of the grid, so a step down is measured just below the
         # price.
         moved += tick_size(moved, kind) if side is Side.BUY else -tick_size(moved - 1, kind)
-    if side is Side.BUY:
-        return max(price, min(moved, limits.upper)) if limits else moved
-    return max(1, min(price, max(moved, limits.lower)) if limits else moved)
+    if limits is not None:
+        moved = limits.clamp(moved)
+    # A print outside the known limits still fills at its own price.
+    return max(price, moved) if side is Side.BUY else max(1, min(price, moved))

@@ -7,7 +7,7 @@ once.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from trading.db.transactions import after_commit
 from trading.db.upsert import upsert
 from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import Side, TimeInForce
-from trading.exchange.price_grid import daily_price_range
+from trading.exchange.time import trade_date
 from trading.halts.queries import halts_since
 from trading.marketdata.sharding import shard_of
 from trading.marketdata.stream import TickStream
@@ -43,6 +43,7 @@ from trading.orders.order_book import TradedRange, orders_awaiting_first_print, 
 from trading.orders.rows import StoredPendingFill
 from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.model import StockStatus
+from trading.stocks.price_limits import price_limits_on
 from trading.stocks.queries import StockAttributes, load_stock_attributes
 from trading.tasks import AffectedIds, Task, task_requests
 from trading.unit_of_work import UnitOfWork
@@ -294,22 +295,23 @@ def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHour
 
 def _match_stock(
     orders: Sequence[BookOrder],
-    ticks: Iterable[Tick],
+    ticks: Sequence[Tick],
     stock: StockAttributes,
     *,
     hours: MarketHours,
     settings: Settings,
 ) -> MatchResult:
-    prints, base = [], None
+    prints = []
+    day, base = trade_date(ticks[-1].traded_at), None
     for tick in ticks:
-        base = tick.base or base
+        base = tick.base_on(day) or base
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
         if session is not None:
             closed_at = hours.auction_closed_at(tick.traded_at)
             prints.append(Print(tick.position.packed, tick.price, tick.volume, session, closed_at))
     if FillProfile(settings.fill_profile) is FillProfile.SIMPLE:
         return match_whole(orders, prints)
-    limits = None if base is None else daily_price_range(base, stock.kind, stock.market)
+    limits = price_limits_on(day, stock.limit_rules, base_price=base)
     slip = partial(
         apply_slippage, ticks=settings.market_slippage_ticks, kind=stock.kind, limits=limits
     )

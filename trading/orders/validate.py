@@ -4,7 +4,7 @@ Shared by acceptance, amendment and preview.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,13 +18,13 @@ from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.exchange.price_grid import (
     Market,
+    PriceRange,
     StockKind,
-    daily_price_range,
     is_on_grid,
     nearest_prices,
     tick_size,
 )
-from trading.exchange.time import KST, trade_date
+from trading.exchange.time import KST
 from trading.halts.errors import AccountHalted, TradingHalted
 from trading.halts.queries import ACCOUNT_HALTED_SINCE, HALTED_SINCE
 from trading.ledger.errors import AccountOverdrawn
@@ -38,14 +38,14 @@ from trading.orders.model import FillProfile, buy_reservation, collared_price
 from trading.orders.routing import Action, BookState, NextStep, OrderSituation, next_step
 from trading.stocks.errors import StockNotFound, StockNotTradable
 from trading.stocks.model import StockStatus
+from trading.stocks.price_limits import price_limits_on
+from trading.stocks.queries import ATTRIBUTE_COLUMNS, limit_rules_of
 from trading.stocks.tables import STOCKS
 
 # Built once, because every order runs it.
 _STOCK = select(
     STOCKS.c.name,
-    STOCKS.c.market,
-    STOCKS.c.kind,
-    STOCKS.c.status,
+    *ATTRIBUTE_COLUMNS,
     HALTED_SINCE.label("halted_since"),
     ACCOUNT_HALTED_SINCE.label("account_halted_since"),
     select(VIRTUAL_BALANCES.c.debt)
@@ -82,6 +82,7 @@ class OrderTerms:
 class OrderValidation:
     """Result of validating an order: price, reservation basis and initial state in the book.
 
+    ``limits`` are the legal prices of the trading day, None if they are not known.
     ``price`` (won) is the most that a share may cost by the reservation, None for a market sale
     without a fresh tick. ``position`` is the place in the tick stream up to which no trade fills
     the order. ``book_price``, ``awaiting_first_print`` and ``next_attempt_at`` are the order's
@@ -92,6 +93,7 @@ class OrderValidation:
     stock_name: str
     market: Market
     kind: StockKind
+    limits: PriceRange | None
     tick: Tick | None
     price: int | None
     position: int
@@ -145,8 +147,11 @@ def validate_terms(
     ):
         opening = hours.next_opening(now, order_type=terms.order_type, kind=stock.kind)
         raise MarketClosed(next_open=opening.astimezone(KST).isoformat())
+    day = hours.trading_day(now)
+    base_price = None if tick is None else tick.base_on(day)
+    limits = price_limits_on(day, limit_rules_of(stock), base_price=base_price)
     if terms.limit_price is not None:
-        _check_price(terms.limit_price, stock, tick, hours=hours, now=now)
+        _check_price(terms.limit_price, stock.kind, limits, base_price=base_price)
     profile = FillProfile(settings.fill_profile)
     # Halts and stocks that cannot be traded were refused above, so nothing blocks the order.
     step = next_step(
@@ -172,6 +177,7 @@ def validate_terms(
         stock_name=stock.name,
         market=stock.market,
         kind=stock.kind,
+        limits=limits,
         tick=tick,
         price=price,
         position=stream_position(market, now),
@@ -208,6 +214,9 @@ class _StockRow(NamedTuple):
     market: Market
     kind: StockKind
     status: str
+    leverage_percent: int
+    listed_on: date | None
+    in_liquidation: bool
     halted_since: datetime | None
     account_halted_since: datetime | None
     debt: int | None
@@ -230,21 +239,20 @@ def _tradable_stock(session: Session, code: str, user_id: UUID) -> _StockRow:
 
 
 def _check_price(
-    price: int, stock: _StockRow, tick: Tick | None, *, hours: MarketHours, now: datetime
+    price: int, kind: StockKind, limits: PriceRange | None, *, base_price: int | None
 ) -> None:
-    if not is_on_grid(price, stock.kind):
+    if not is_on_grid(price, kind):
         raise InvalidTickSize(
             price=price,
-            tick_size=tick_size(price, stock.kind),
-            nearest_prices=list(nearest_prices(price, stock.kind)),
+            tick_size=tick_size(price, kind),
+            nearest_prices=list(nearest_prices(price, kind)),
         )
-    # A base price is valid on its own day only. Overnight the next day's is not known yet.
-    if tick is None or tick.base is None or trade_date(tick.received_at) != hours.trading_day(now):
-        return
-    limits = daily_price_range(tick.base, stock.kind, stock.market)
-    if not limits.lower <= price <= limits.upper:
+    if limits is not None and not limits.contains(price):
         raise PriceOutOfRange(
-            price=price, lower_limit=limits.lower, upper_limit=limits.upper, base_price=tick.base
+            price=price,
+            lower_limit=limits.lower,
+            upper_limit=limits.upper,
+            base_price=base_price,
         )
 
 

@@ -480,9 +480,7 @@ def require_single(holdings: tuple[HoldingRecord, ...]) -> HoldingRecord:
 
 
 def _base_price(tick: Tick | None, now: datetime) -> int | None:
-    return (
-        tick.base if tick is not None and trade_date(tick.received_at) == trade_date(now) else None
-    )
+    return None if tick is None else tick.base_on(trade_date(now))
 
 
 def _change_rate_bp(value: int | None, change: int | None) -> int | None:

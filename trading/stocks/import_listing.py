@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
+from itertools import groupby
 
 from trading.db.upsert import upsert
 from trading.stocks.listing import ListedStock
@@ -21,6 +23,8 @@ _FROM_LISTING = (
     "reference_price",
     "updated_at",
 )
+# Most files do not state these: a new stock gets these values, any other keeps what it has.
+_UNSTATED = {"leverage_percent": 100, "listed_on": None, "in_liquidation": False}
 
 
 def import_stocks(uow: UnitOfWork, listing: Sequence[ListedStock]) -> int:
@@ -29,12 +33,24 @@ def import_stocks(uow: UnitOfWork, listing: Sequence[ListedStock]) -> int:
     Stocks missing in the listing are kept. The status of a stock is set by operators and not
     changed.
     """
-    session, now = uow.session, uow.now
     ordered = sorted(listing, key=lambda stock: stock.code)
-    for start in range(0, len(ordered), _BATCH):
-        rows = [
-            {**asdict(stock), "status": StockStatus.TRADABLE, "updated_at": now}
-            for stock in ordered[start : start + _BATCH]
-        ]
-        upsert(session, STOCKS, rows, update=_FROM_LISTING)
+    for stated, stocks in groupby(ordered, key=_stated):
+        rows = [_row(stock, now=uow.now) for stock in stocks]
+        for start in range(0, len(rows), _BATCH):
+            upsert(
+                uow.session,
+                STOCKS,
+                rows[start : start + _BATCH],
+                update=(*_FROM_LISTING, *stated),
+            )
     return len(ordered)
+
+
+def _stated(stock: ListedStock) -> tuple[str, ...]:
+    return tuple(name for name in _UNSTATED if getattr(stock, name) is not None)
+
+
+def _row(stock: ListedStock, *, now: datetime) -> dict[str, object]:
+    columns = asdict(stock)
+    unstated = {name: value for name, value in _UNSTATED.items() if columns[name] is None}
+    return {**columns, **unstated, "status": StockStatus.TRADABLE, "updated_at": now}

@@ -10,11 +10,13 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import cast, get_args
 
-from trading.exchange.price_grid import Market, StockKind
+from trading.exchange.price_grid import LEVERAGE_PERCENT_MAX, LimitRules, Market, StockKind
 from trading.marketdata.stock_codes import product_code
 
 _COLUMNS = {
@@ -26,9 +28,17 @@ _COLUMNS = {
     "kind": ("Kind", "증권구분"),
     "sector": ("Sector", "업종명"),
     "close": ("Close", "종가"),
-    "shares": ("Stocks", "상장주식수"),
+    "shares": ("Stocks", "상장주식수", "상장좌수"),
+    "leverage": ("Leverage", "추적배수"),
+    "listed_on": ("ListingDate", "상장일"),
+    "in_liquidation": ("Liquidation", "정리매매"),
 }
 _LONGEST = {"name": 100, "english_name": 200, "sector": 50}
+# KRX writes "2X 레버리지 (2)" and "일반 (1)".
+_LEVERAGE = re.compile(
+    r"(?P<alone>[+-]?\d(?:\.\d{1,2})?)[xX]?|[^()]*\((?P<in_parentheses>[+-]?\d(?:\.\d{1,2})?)\)",
+    re.ASCII,
+)
 _ISIN = re.compile(r"[A-Z]{2}[0-9A-Z]{10}", re.ASCII)
 _MARKETS = {"코스피": "KOSPI", "유가증권": "KOSPI", "코스닥": "KOSDAQ", "코넥스": "KONEX"}
 
@@ -39,7 +49,11 @@ class MalformedListing(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedStock:
-    """Listed issue. ``reference_price`` is the close in won stated by the file, if any."""
+    """Listed issue. ``reference_price`` is the close in won stated by the file, if any.
+
+    ``leverage_percent`` (200 for a multiple of 2), ``listed_on`` and ``in_liquidation`` are None if
+    the file does not state them.
+    """
 
     code: str
     name: str
@@ -50,6 +64,19 @@ class ListedStock:
     sector: str | None = None
     listed_shares: int | None = None
     reference_price: int | None = None
+    leverage_percent: int | None = None
+    listed_on: date | None = None
+    in_liquidation: bool | None = None
+
+    @property
+    def limit_rules(self) -> LimitRules:
+        return LimitRules(
+            kind=self.kind,
+            market=self.market,
+            leverage_percent=self.leverage_percent or 100,
+            listed_on=self.listed_on,
+            in_liquidation=bool(self.in_liquidation),
+        )
 
 
 def read_listing(path: Path) -> list[ListedStock]:
@@ -131,6 +158,9 @@ def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
         sector=text("sector"),
         listed_shares=number("shares"),
         reference_price=number("close"),
+        leverage_percent=_leverage(text("leverage"), line=line),
+        listed_on=_day(text("listed_on"), line=line),
+        in_liquidation=_yes_or_no(text("in_liquidation"), line=line),
     )
 
 
@@ -157,3 +187,43 @@ def _market(text: str, *, line: int) -> Market:
 def _kind(text: str) -> StockKind:
     upper = text.upper()
     return cast("StockKind", upper) if upper in ("ETF", "ETN") else "STOCK"
+
+
+def parse_leverage(text: str) -> int:
+    """Return a multiple such as "2", "-1.5" or KRX's "2X 인버스 (-2)" in percent.
+
+    Raise ValueError if it is none, is zero, or is beyond the largest multiple.
+    """
+    found = _LEVERAGE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError
+    percent = int(Decimal(found["in_parentheses"] or found["alone"]) * 100)
+    if not percent or abs(percent) > LEVERAGE_PERCENT_MAX:
+        raise ValueError
+    return percent
+
+
+def _leverage(text: str | None, *, line: int) -> int | None:
+    try:
+        return None if text is None else parse_leverage(text)
+    except ValueError:
+        raise MalformedListing(
+            f"line {line}: leverage is not a multiple of at most {LEVERAGE_PERCENT_MAX // 100}"
+        ) from None
+
+
+def _day(text: str | None, *, line: int) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text.replace("/", "-").replace(".", "-"))
+    except ValueError:
+        raise MalformedListing(f"line {line}: listed_on is not a date") from None
+
+
+def _yes_or_no(text: str | None, *, line: int) -> bool | None:
+    if text is None:
+        return None
+    if text.upper() not in ("Y", "N"):
+        raise MalformedListing(f"line {line}: in_liquidation is not Y or N")
+    return text.upper() == "Y"

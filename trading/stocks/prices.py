@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trading.exchange.price_grid import daily_price_range
+from trading.exchange.price_grid import PriceRange
+from trading.exchange.time import trade_date
 from trading.marketdata.quotes import MarketUnavailable, QuoteStore
 from trading.marketdata.ticks import Tick
 from trading.money import change_rate_bp
+from trading.stocks.price_limits import PublishedLimits, price_limits_on
 from trading.stocks.queries import StockRecord
 from trading.stocks.tables import STOCKS
 from trading.stocks.toss.answers import PriceDetails
@@ -35,14 +37,14 @@ class StockPrice:
     """Price of a stock with figures of its day: won and shares. A tick has fewer of them than Toss.
 
     ``age_ms`` counts from the receipt of the tick, or from Toss's answer; ``stale`` means that it
-    exceeds the limit.
+    exceeds the limit. ``limits`` are the legal prices of an order placed now; a price of an earlier
+    day has that day's base price and no limits.
     """
 
     stock_code: str
     price: int
     base_price: int | None
-    upper_limit: int | None
-    lower_limit: int | None
+    limits: PriceRange | None
     volume: int | None
     traded_at: datetime | None
     source: DataSource
@@ -55,6 +57,14 @@ class StockPrice:
     high_52w: int | None = None
     low_52w: int | None = None
     market_cap: int | None = None
+
+    @property
+    def upper_limit(self) -> int | None:
+        return None if self.limits is None else self.limits.upper
+
+    @property
+    def lower_limit(self) -> int | None:
+        return None if self.limits is None else self.limits.lower
 
     @property
     def change(self) -> int | None:
@@ -71,25 +81,28 @@ def get_price(
     quotes: QuoteStore,
     market_data: MarketData,
     freshness_ms: int,
+    day: date,
     now: datetime,
 ) -> StockPrice:
-    """Return the best available price. Raises TossError if there is none.
+    """Return the best available price, with the price limits of the trading day ``day``.
+
+    Raises TossError if there is none.
 
     Must not be called inside a transaction.
     """
     tick = _last_tick(quotes, stock.stock_code)
     if tick is not None and tick.age_ms(now) <= freshness_ms:
-        return _from_tick(stock, tick, now, stale=False)
+        return _from_tick(stock, tick, now, day=day, stale=False)
     try:
         response = market_data.price(stock.stock_code)
     except TossError as fault:
         if tick is None:
             raise
         log.info("price_from_last_tick", code=stock.stock_code, reason=fault.code)
-        return _from_tick(stock, tick, now, stale=True)
+        return _from_tick(stock, tick, now, day=day, stale=True)
     if response.stale and tick is not None and tick.age_ms(now) < response.age_ms:
-        return _from_tick(stock, tick, now, stale=True)
-    return _from_toss(stock, response)
+        return _from_tick(stock, tick, now, day=day, stale=True)
+    return _from_toss(stock, response, day=day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +151,14 @@ def _last_tick(quotes: QuoteStore, code: str) -> Tick | None:
         return None
 
 
-def _from_tick(stock: StockRecord, tick: Tick, now: datetime, *, stale: bool) -> StockPrice:
-    upper, lower = _limits(stock, tick.base)
+def _from_tick(
+    stock: StockRecord, tick: Tick, now: datetime, *, day: date, stale: bool
+) -> StockPrice:
     return StockPrice(
         stock_code=stock.stock_code,
         price=tick.price,
         base_price=tick.base,
-        upper_limit=upper,
-        lower_limit=lower,
+        limits=price_limits_on(day, stock.limit_rules, base_price=tick.base_on(day)),
         volume=tick.cumulative_volume,
         traded_at=tick.traded_at,
         source=DataSource.TICK,
@@ -154,15 +167,22 @@ def _from_tick(stock: StockRecord, tick: Tick, now: datetime, *, stale: bool) ->
     )
 
 
-def _from_toss(stock: StockRecord, response: CachedResponse[PriceDetails]) -> StockPrice:
+def _from_toss(
+    stock: StockRecord, response: CachedResponse[PriceDetails], *, day: date
+) -> StockPrice:
     details = response.value
-    upper, lower = _limits(stock, details.base)
+    is_of_day = details.traded_at is not None and trade_date(details.traded_at) == day
+    limits = price_limits_on(
+        day,
+        stock.limit_rules,
+        base_price=details.base if is_of_day else None,
+        published=published_limits(details),
+    )
     return StockPrice(
         stock_code=stock.stock_code,
         price=details.price,
         base_price=details.base,
-        upper_limit=details.upper_limit or upper,
-        lower_limit=details.lower_limit or lower,
+        limits=limits,
         volume=details.volume,
         traded_at=details.traded_at,
         source=DataSource.TOSS,
@@ -178,9 +198,9 @@ def _from_toss(stock: StockRecord, response: CachedResponse[PriceDetails]) -> St
     )
 
 
-def _limits(stock: StockRecord, base: int | None) -> tuple[int | None, int | None]:
-    """Return the upper and lower price limit of the day."""
-    if base is None:
-        return None, None
-    limits = daily_price_range(base, stock.kind, stock.market)
-    return limits.upper, limits.lower
+def published_limits(details: PriceDetails) -> PublishedLimits | None:
+    """Return the price limits that Toss publishes with a price, for the day of the last trade."""
+    lower, upper = details.lower_limit, details.upper_limit
+    if details.traded_at is None or lower is None or upper is None or lower > upper:
+        return None
+    return PublishedLimits(trade_date(details.traded_at), lower, upper)

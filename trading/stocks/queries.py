@@ -3,15 +3,16 @@
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from trading.db.transactions import Database
-from trading.exchange.price_grid import Market, StockKind
+from trading.exchange.price_grid import LimitRules, Market, StockKind
 from trading.stocks.errors import StockNotFound
 from trading.stocks.model import StockStatus
 from trading.stocks.search import FoundStock, StockIndex
@@ -46,6 +47,18 @@ class StockRecord:
     status: StockStatus
     listed_shares: int | None
     reference_price: int | None
+    leverage_percent: int
+    listed_on: date | None
+    in_liquidation: bool
+
+    @property
+    def leverage(self) -> str:
+        """The multiple of its index that a fund follows as decimal text, such as "-1.5"."""
+        return f"{Decimal(self.leverage_percent) / 100:f}"
+
+    @property
+    def limit_rules(self) -> LimitRules:
+        return limit_rules_of(self)
 
 
 def get_stock(session: Session, code: str) -> StockRecord:
@@ -64,6 +77,9 @@ def get_stock(session: Session, code: str) -> StockRecord:
         status=StockStatus(row.status),
         listed_shares=row.listed_shares,
         reference_price=row.reference_price,
+        leverage_percent=row.leverage_percent,
+        listed_on=row.listed_on,
+        in_liquidation=row.in_liquidation,
     )
 
 
@@ -73,18 +89,58 @@ class StockAttributes(NamedTuple):
     market: Market
     kind: StockKind
     status: StockStatus
+    leverage_percent: int
+    listed_on: date | None
+    in_liquidation: bool
+
+    @property
+    def limit_rules(self) -> LimitRules:
+        return limit_rules_of(self)
+
+
+# The columns of ``StockAttributes``, which also give the price limits (see ``limit_rules_of``).
+ATTRIBUTE_COLUMNS = tuple(STOCKS.c[name] for name in StockAttributes._fields)
 
 
 def load_stock_attributes(session: Session, codes: Iterable[str]) -> dict[str, StockAttributes]:
-    """Return market, kind and status of stocks by product code."""
+    """Return the attributes of stocks by product code."""
     rows = session.execute(
-        select(STOCKS.c.code, STOCKS.c.market, STOCKS.c.kind, STOCKS.c.status).where(
-            STOCKS.c.code.in_(sorted(codes))
-        )
+        select(STOCKS.c.code, *ATTRIBUTE_COLUMNS).where(STOCKS.c.code.in_(sorted(codes)))
     )
     return {
-        row.code: StockAttributes(row.market, row.kind, StockStatus(row.status)) for row in rows
+        code: StockAttributes(market, kind, StockStatus(status), *limit_columns)
+        for code, market, kind, status, *limit_columns in rows
     }
+
+
+class _LimitColumns(Protocol):
+    """The columns of a stock that decide its price limits."""
+
+    @property
+    def market(self) -> Market: ...
+
+    @property
+    def kind(self) -> StockKind: ...
+
+    @property
+    def leverage_percent(self) -> int: ...
+
+    @property
+    def listed_on(self) -> date | None: ...
+
+    @property
+    def in_liquidation(self) -> bool: ...
+
+
+def limit_rules_of(stock: _LimitColumns) -> LimitRules:
+    """Return the price limit rules of a stock from its columns."""
+    return LimitRules(
+        kind=stock.kind,
+        market=stock.market,
+        leverage_percent=stock.leverage_percent,
+        listed_on=stock.listed_on,
+        in_liquidation=stock.in_liquidation,
+    )
 
 
 def listing_version(session: Session) -> list[tuple[object, ...]]:

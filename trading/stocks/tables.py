@@ -1,17 +1,23 @@
 """Tables of stocks."""
 
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, String
+from sqlalchemy import Boolean, CheckConstraint, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trading.db.declarative import MYSQL, STOCK_CODE, WORD, Base, one_of, table_of
 from trading.db.types import Shares, Won, ascii_text
+from trading.exchange.price_grid import LEVERAGE_PERCENT_MAX
 from trading.stocks.model import StockStatus
 
 
 class StockRow(Base):
-    """Master data of a listed issue, by Toss product code."""
+    """Master data of a listed issue, by Toss product code.
+
+    ``leverage_percent`` is the multiple of its index that a fund follows (-200: twice inverse).
+    ``listed_on`` is the first trading day, NULL if it is not known. Stocks in liquidation trading,
+    the days before a delisting, have no price limits.
+    """
 
     __tablename__ = "stocks"
     __table_args__ = (
@@ -19,6 +25,12 @@ class StockRow(Base):
         CheckConstraint(one_of("kind", ("STOCK", "ETF", "ETN")), name="kind"),
         CheckConstraint(one_of("status", StockStatus), name="status"),
         CheckConstraint("reference_price IS NULL OR reference_price > 0", name="reference_price"),
+        CheckConstraint(
+            f"leverage_percent <> 0 AND leverage_percent >= -{LEVERAGE_PERCENT_MAX}"
+            f" AND leverage_percent <= {LEVERAGE_PERCENT_MAX}",
+            name="leverage_percent",
+        ),
+        CheckConstraint("in_liquidation IN (0, 1)", name="in_liquidation"),
         MYSQL,
     )
 
@@ -33,6 +45,9 @@ class StockRow(Base):
     listed_shares: Mapped[int | None] = mapped_column(Shares)
     reference_price: Mapped[int | None] = mapped_column(Won)
     updated_at: Mapped[datetime]
+    listed_on: Mapped[date | None]
+    leverage_percent: Mapped[int] = mapped_column(server_default="100")
+    in_liquidation: Mapped[bool] = mapped_column(Boolean, server_default="0")
 
 
 STOCKS = table_of(StockRow)

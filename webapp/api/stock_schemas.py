@@ -118,6 +118,22 @@ class StockSchema(Schema):
     )
     listed_shares = _integer(5_919_637_922)
     reference_price = _integer(69_000, "마지막으로 가져온 종목 목록의 종가 (원)")
+    leverage = fields.String(
+        required=True,
+        metadata={"description": "기초지수의 추적 배수. 인버스는 음수", "example": "1"},
+    )
+    listed_on = fields.Date(
+        required=True,
+        allow_none=True,
+        metadata={"description": "상장일. 모르면 null", "example": "1975-06-11"},
+    )
+    in_liquidation = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "정리매매 여부. 정리매매 종목은 가격 제한폭 없음",
+            "example": False,
+        },
+    )
     price = fields.Nested(PriceSchema, required=True, allow_none=True)
     price_unavailable = fields.String(
         required=True, allow_none=True, metadata={"example": None, "nullable": True}

@@ -137,7 +137,14 @@ class StockDetail(MethodView):
         except TossError as fault:
             problem = fault.code
         master_data = {name: getattr(stock, name) for name in stock.__slots__}
-        return success({**master_data, "price": price, "price_unavailable": problem})
+        return success(
+            {
+                **master_data,
+                "leverage": stock.leverage,
+                "price": price,
+                "price_unavailable": problem,
+            }
+        )
 
 
 @blueprint.route("/stocks/<stock_code>/price")
@@ -225,13 +232,14 @@ def _stock(stock_code: str) -> StockRecord:
 
 
 def _price(stock: StockRecord) -> StockPrice:
-    core = get_core()
+    core, now = get_core(), get_core().clock()
     return get_price(
         stock,
         quotes=core.quotes,
         market_data=core.market_data,
         freshness_ms=core.settings.tick_freshness_ms,
-        now=core.clock(),
+        day=core.market_hours().trading_day(now),
+        now=now,
     )
 
 

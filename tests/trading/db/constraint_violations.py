@@ -49,6 +49,10 @@ VIOLATIONS = [
     ("stocks_kind", "UPDATE stocks SET kind = 'ELW'"),
     ("stocks_status", "UPDATE stocks SET status = 'GONE'"),
     ("stocks_reference_price", "UPDATE stocks SET reference_price = 0"),
+    ("stocks_leverage_percent", "UPDATE stocks SET leverage_percent = 0"),
+    ("stocks_leverage_percent", "UPDATE stocks SET leverage_percent = 301"),
+    ("stocks_leverage_percent", "UPDATE stocks SET leverage_percent = -301"),
+    ("stocks_in_liquidation", "UPDATE stocks SET in_liquidation = 2"),
     ("virtual_balances_reserved_cash", "UPDATE virtual_balances SET reserved_cash = -1"),
     (
         "virtual_balances_available_cash",

@@ -15,6 +15,8 @@ from sqlalchemy import inspect, text
 from tests.support.trading_harness import settings_for
 from trading import bootstrap as trading_core
 from trading.db.declarative import Base
+from trading.exchange.price_grid import LimitRules
+from trading.stocks.queries import get_stock
 from trading.watchlists.directories import DEFAULT_NAME
 from trading.watchlists.queries import directories_of
 from webapp import create_app
@@ -157,3 +159,23 @@ def test_renamed_tables_keep_their_rows(empty_uri: str) -> None:
     core.close()
     assert tuple(run) == (7, 80)
     assert tuple(day) == (3, 500, 400)
+
+
+@pytest.mark.every_database
+def test_existing_stocks_have_the_usual_price_limits(empty_uri: str) -> None:
+    """Migration 0012 adds columns with defaults; a downgrade keeps the rows."""
+    on_database(empty_uri, lambda: upgrade(revision="0011"))
+    core = trading_core.build(settings_for(empty_uri, NO_REDIS))
+    with core.database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO stocks (code, name, market, kind, status, updated_at)"
+            " VALUES ('A005930', '삼성전자', 'KOSPI', 'STOCK', 'HALTED', '2026-01-02')"
+        )
+
+    on_database(empty_uri, upgrade)
+    stock = core.read(get_stock, "A005930")
+    on_database(empty_uri, lambda: downgrade(revision="0011"), upgrade)
+
+    assert stock.limit_rules == LimitRules()
+    assert core.read(get_stock, "A005930") == stock
+    core.close()

@@ -1,5 +1,6 @@
 """The exchange's price grid and daily price limits."""
 
+from datetime import date, timedelta
 from fractions import Fraction
 
 import pytest
@@ -7,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.exchange.price_grid import (
-    Market,
+    LEVERAGE_PERCENT_MAX,
+    LimitRules,
+    PriceRange,
     StockKind,
     ceil_to_grid,
     daily_price_range,
     floor_to_grid,
     is_on_grid,
-    limit_percent,
+    limit_percents,
     nearest_prices,
     tick_size,
     tick_table,
@@ -22,6 +25,24 @@ from trading.exchange.price_grid import (
 KINDS = st.sampled_from(["STOCK", "ETF", "ETN"])
 PRICES = st.integers(1, 5_000_000)
 MARKETS = st.sampled_from(["KOSPI", "KOSDAQ", "KONEX"])
+DAY = date(2026, 11, 20)
+LEVERAGES = st.integers(-LEVERAGE_PERCENT_MAX, LEVERAGE_PERCENT_MAX).filter(bool)
+# Every regime that has limits.
+RULES = st.builds(
+    LimitRules,
+    kind=KINDS,
+    market=MARKETS,
+    leverage_percent=LEVERAGES,
+    listed_on=st.sampled_from([None, DAY, DAY - timedelta(days=1)]),
+    in_liquidation=st.just(False),
+)
+
+
+def limits_of(base: int, rules: LimitRules = LimitRules(), *, day: date = DAY) -> tuple[int, int]:  # noqa: B008 - immutable
+    limits = daily_price_range(base, rules, day=day)
+    assert limits is not None
+    assert limits.upper is not None
+    return limits.lower, limits.upper
 
 
 @pytest.mark.parametrize(
@@ -69,52 +90,125 @@ def test_daily_limits_published_by_the_exchange(base: int, lower: int, upper: in
     """The width is rounded down to the base's step, the upper limit to its own: 2,050 and not
     2,052, 46,000 and not 45,950.
     """
-    assert daily_price_range(base) == (lower, upper)
+    assert limits_of(base) == (lower, upper)
 
 
 def test_konex_limits_are_15_percent() -> None:
-    assert daily_price_range(10_000, market="KONEX") == (8_500, 11_500)
+    assert limits_of(10_000, LimitRules(market="KONEX")) == (8_500, 11_500)
 
 
-@given(PRICES, KINDS, MARKETS)
-def test_limits_are_legal_prices_around_the_base(
-    price: int, kind: StockKind, market: Market
+@pytest.mark.parametrize(
+    ("kind", "leverage_percent", "base", "lower", "upper"),
+    [
+        ("ETF", 200, 20_000, 8_000, 32_000),
+        ("ETF", -200, 20_000, 8_000, 32_000),
+        ("ETF", -100, 20_000, 14_000, 26_000),
+        ("ETF", 100, 20_000, 14_000, 26_000),
+        ("ETN", 300, 10_000, 1_000, 19_000),
+        ("ETN", 150, 10_000, 5_500, 14_500),
+        ("ETN", 50, 10_000, 7_000, 13_000),
+        # 60 % of 1,333 is 799.8, of 8,885 is 5,331 and off the grid of 5.
+        ("ETF", 200, 1_333, 534, 2_130),
+        ("ETF", 200, 8_885, 3_555, 14_215),
+    ],
+)
+def test_limits_of_a_leveraged_fund_are_its_multiple_as_wide(
+    kind: StockKind, leverage_percent: int, base: int, lower: int, upper: int
 ) -> None:
+    rules = LimitRules(kind=kind, leverage_percent=leverage_percent)
+    assert limits_of(base, rules) == (lower, upper)
+
+
+@pytest.mark.parametrize(
+    ("offer", "lower", "upper"),
+    [
+        (10_000, 6_000, 40_000),
+        (8_500, 5_100, 34_000),
+        (11_500, 6_900, 46_000),
+        (26_000, 15_600, 104_000),
+        (1_999, 1_200, 7_990),
+        (1, 1, 4),
+    ],
+)
+def test_first_day_of_a_listing_has_60_to_400_percent(offer: int, lower: int, upper: int) -> None:
+    rules = LimitRules(listed_on=DAY)
+    assert limits_of(offer, rules) == (lower, upper)
+    assert limits_of(offer, rules, day=DAY + timedelta(days=1)) == limits_of(offer)
+    assert limits_of(offer, rules, day=DAY - timedelta(days=1)) == limits_of(offer)
+
+
+def test_first_day_of_a_fund_has_the_usual_limits() -> None:
+    assert limits_of(10_000, LimitRules(kind="ETF", listed_on=DAY)) == (7_000, 13_000)
+
+
+def test_first_days_before_june_2023_had_the_usual_limits() -> None:
+    """The earlier regime, 90–200 % by an auction, is not kept."""
+    before, since = date(2023, 6, 23), date(2023, 6, 26)
+    assert limits_of(10_000, LimitRules(listed_on=before), day=before) == (7_000, 13_000)
+    assert limits_of(10_000, LimitRules(listed_on=since), day=since) == (6_000, 40_000)
+
+
+@given(st.none() | PRICES, RULES)
+def test_liquidation_trading_has_no_limit_but_one_won(base: int | None, rules: LimitRules) -> None:
+    limits = daily_price_range(base, rules._replace(in_liquidation=True), day=DAY)
+
+    assert limits == PriceRange(1, None)
+    assert limits.contains(1)
+    assert limits.contains(10**9)
+    assert not limits.contains(0)
+    assert limits.clamp(-3) == 1
+    assert limits.clamp(10**9) == 10**9
+
+
+@given(RULES)
+def test_limits_of_an_unknown_base_price_are_unknown(rules: LimitRules) -> None:
+    assert daily_price_range(None, rules, day=DAY) is None
+
+
+@given(PRICES, RULES)
+def test_limits_are_legal_prices_around_the_base(price: int, rules: LimitRules) -> None:
     """Neither is beyond the percentage."""
-    base = floor_to_grid(price, kind)
+    base = floor_to_grid(price, rules.kind)
 
-    lower, upper = daily_price_range(base, kind, market)
+    lower, upper = limits_of(base, rules)
 
+    lower_percent, upper_percent = limit_percents(rules, day=DAY)
     assert 1 <= lower <= base <= upper
-    assert is_on_grid(lower, kind)
-    assert is_on_grid(upper, kind)
-    assert (upper - base) * 100 <= base * limit_percent(market)
-    assert (base - lower) * 100 <= base * limit_percent(market)
+    assert is_on_grid(lower, rules.kind)
+    assert is_on_grid(upper, rules.kind)
+    assert upper * 100 <= base * upper_percent
+    assert lower * 100 >= base * lower_percent
 
 
-@given(PRICES, KINDS, MARKETS)
-def test_limits_exclude_no_legal_price_within_their_width(
-    price: int, kind: StockKind, market: Market
-) -> None:
+@given(PRICES, RULES)
+def test_limits_exclude_no_legal_price_within_their_width(price: int, rules: LimitRules) -> None:
     """One step further out is beyond the percentage, up to the base's step by which the width is
     rounded down.
     """
-    base = floor_to_grid(price, kind)
+    base = floor_to_grid(price, rules.kind)
+    step = tick_size(base, rules.kind)
 
-    lower, upper = daily_price_range(base, kind, market)
+    lower, upper = limits_of(base, rules)
 
-    width = base * limit_percent(market) // 100
-    assert upper + tick_size(upper, kind) > base + width - tick_size(base, kind)
-    assert lower - tick_size(base, kind) < base - width
+    lower_percent, upper_percent = limit_percents(rules, day=DAY)
+    assert (upper + tick_size(upper, rules.kind) + step) * 100 > base * upper_percent
+    assert lower == 1 or (lower - step) * 100 < base * lower_percent
 
 
-@given(PRICES, KINDS, MARKETS)
-def test_base_between_two_prices_counts_as_the_upper_one(
-    price: int, kind: StockKind, market: Market
+@given(PRICES, RULES, st.integers(-5, 3_000_000))
+def test_range_contains_the_prices_that_it_does_not_clamp(
+    base: int, rules: LimitRules, price: int
 ) -> None:
-    assert daily_price_range(price, kind, market) == daily_price_range(
-        ceil_to_grid(price, kind), kind, market
-    )
+    limits = daily_price_range(base, rules, day=DAY)
+
+    assert limits is not None
+    assert limits.contains(limits.clamp(price))
+    assert limits.contains(price) == (limits.clamp(price) == price)
+
+
+@given(PRICES, RULES)
+def test_base_between_two_prices_counts_as_the_upper_one(price: int, rules: LimitRules) -> None:
+    assert limits_of(price, rules) == limits_of(ceil_to_grid(price, rules.kind), rules)
 
 
 @given(PRICES, KINDS)
@@ -160,16 +254,16 @@ def test_nearest_prices_are_legal_with_no_legal_price_in_between(
         assert not any(is_on_grid(between, kind) for between in range(below + 1, above))
 
 
-@given(PRICES, KINDS, MARKETS, st.fractions(0, 1))
+@given(PRICES, RULES, st.fractions(0, 1))
 def test_nearest_prices_of_a_price_within_the_limits_are_within_them(
-    base: int, kind: StockKind, market: Market, part: Fraction
+    base: int, rules: LimitRules, part: Fraction
 ) -> None:
     """So the prices offered by an error can be ordered."""
-    lower, upper = daily_price_range(base, kind, market)
+    lower, upper = limits_of(base, rules)
     price = lower + int((upper - lower) * part)
 
-    for near in nearest_prices(price, kind):
-        assert is_on_grid(near, kind)
+    for near in nearest_prices(price, rules.kind):
+        assert is_on_grid(near, rules.kind)
         assert lower <= near <= upper
 
 
@@ -203,4 +297,4 @@ def test_published_table_gives_the_step_of_every_price(price: int, kind: StockKi
 @pytest.mark.parametrize("base", [0, -5])
 def test_non_positive_base_price_raises(base: int) -> None:
     with pytest.raises(ValueError, match="positive"):
-        daily_price_range(base)
+        daily_price_range(base, LimitRules(), day=DAY)

@@ -4,6 +4,7 @@ The exceptions are listed one by one, so a new one fails.
 """
 
 import csv
+from datetime import date
 from functools import cache
 from typing import NamedTuple, cast
 
@@ -11,6 +12,7 @@ import pytest
 
 from launcher.plan import ROOT
 from trading.exchange.price_grid import (
+    LimitRules,
     Market,
     ceil_to_grid,
     daily_price_range,
@@ -74,10 +76,13 @@ def stocks(first: bool) -> dict[str, DayOfStock]:
         }
 
 
-def outside(stock: DayOfStock, base: int) -> bool:
+def outside(stock: DayOfStock, base: int, *, listed_on: date | None = None) -> bool:
     """Return True if any price of the day is outside the limits around a base price."""
-    limits = daily_price_range(base, market=stock.market)
-    return not all(limits.lower <= price <= limits.upper for price in stock.prices)
+    limits = daily_price_range(
+        base, LimitRules(market=stock.market, listed_on=listed_on), day=date(2026, 3, 20)
+    )
+    assert limits is not None
+    return not all(map(limits.contains, stock.prices))
 
 
 def test_close_of_the_day_before_gives_the_limits() -> None:
@@ -117,12 +122,20 @@ def test_every_price_is_within_the_limits_of_its_own_base(first: bool) -> None:
     assert beyond == (set() if first else NEWLY_LISTED.keys())
 
 
-def test_newly_listed_stock_has_limits_of_its_own() -> None:
-    """It rose to 400 % of its offer price, the maximum on the first day."""
-    (code, offered), stock = *NEWLY_LISTED.items(), stocks(first=False)["493280"]
+def test_newly_listed_stock_closed_at_the_limit_of_its_first_day() -> None:
+    """It rose to 400 % of its offer price."""
+    for code, offered in NEWLY_LISTED.items():
+        stock = stocks(first=False)[code]
+        limits = daily_price_range(
+            offered,
+            LimitRules(market=stock.market, listed_on=date(2026, 3, 20)),
+            day=date(2026, 3, 20),
+        )
 
-    assert (code, stock.base) == ("493280", offered)
-    assert max(stock.prices) == offered * 4
+        assert stock.base == offered
+        assert not outside(stock, offered, listed_on=date(2026, 3, 20))
+        assert limits is not None
+        assert stock.close == limits.upper == offered * 4
 
 
 @pytest.mark.parametrize(

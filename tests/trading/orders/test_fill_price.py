@@ -1,11 +1,13 @@
 """Fills at the last trade, and slippage."""
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.exchange.order_types import Side
-from trading.exchange.price_grid import PriceRange, daily_price_range
+from trading.exchange.price_grid import LimitRules, PriceRange, daily_price_range
 from trading.orders.fill_price import (
     Fill,
     FillRule,
@@ -65,7 +67,7 @@ def test_slippage_is_against_the_trader_and_within_the_days_limits(
     side: Side, base: int, ticks: int, bounded: bool
 ) -> None:
     """More steps never give a better price; limits apply if the trade was inside them."""
-    limits = daily_price_range(base) if bounded else None
+    limits = daily_price_range(base, LimitRules(), day=date(2026, 11, 20)) if bounded else None
     price = apply_slippage(side, base, ticks=ticks, kind="STOCK", limits=limits)
     further = apply_slippage(side, base, ticks=ticks + 1, kind="STOCK", limits=limits)
     sign = 1 if side is Side.BUY else -1
