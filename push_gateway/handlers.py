@@ -39,6 +39,7 @@ from trading.account_events.push_messages import (
 from trading.account_events.push_session import KEEP_ALIVE_S, PushSession
 from trading.errors import DomainError, Unauthorized, ValidationFailed
 from trading.marketdata.quotes import MarketUnavailable
+from trading.requests import refuse_unknown_parameters
 
 log = structlog.get_logger(__name__)
 
@@ -160,7 +161,10 @@ class StreamHandlers:
             raise _FirstMessageTimeout from None
         if message.type is not WSMsgType.TEXT:
             raise Unauthorized
-        return stream_request_from_message(message.data, self._tokens)
+        stream_request = stream_request_from_message(message.data, self._tokens)
+        # The message carries what the query of an authenticated handshake may carry.
+        refuse_unknown_parameters(request.query, known=())
+        return stream_request
 
     @asynccontextmanager
     async def _register(

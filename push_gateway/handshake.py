@@ -14,8 +14,10 @@ from push_gateway.tokens import Tokens
 from trading.access_tokens import Bearer
 from trading.account_events.push_session import PushSession, parse_event_id, parse_stock_codes
 from trading.errors import Unauthorized, ValidationFailed
+from trading.requests import refuse_unknown_parameters
 
 MESSAGE_BYTES_MAX = 16 * 1024
+QUERY_PARAMETERS = ("stock_codes", "last_event_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,11 @@ class Change:
 def stream_request_from_http(request: web.Request, tokens: Tokens) -> StreamRequest:
     """Parse the HTTP request.
 
-    Raises Unauthorized before ValidationFailed: unauthenticated clients get no validation details.
+    Raises Unauthorized first, so that unauthenticated clients get no details of their input, then
+    UnknownQueryParameter and ValidationFailed.
     """
     bearer = tokens.from_headers(request.headers)
+    refuse_unknown_parameters(request.query, known=QUERY_PARAMETERS)
     given = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
     return StreamRequest(
         bearer, parse_stock_codes(request.query.getall("stock_codes", [])), parse_event_id(given)

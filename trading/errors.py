@@ -19,6 +19,18 @@ class ValidationFailed(DomainError):
     code = "validation-failed"
 
 
+class UnknownQueryParameter(DomainError):
+    """The route reads no such parameter. Facts: `parameters`, and the `known` ones."""
+
+    code = "unknown-query-parameter"
+
+
+class UnexpectedBody(DomainError):
+    """The request has a body, and its route reads none."""
+
+    code = "unexpected-body"
+
+
 class Unauthorized(DomainError):
     code = "unauthorized"
 

@@ -16,8 +16,8 @@ class ProblemText:
 
     `detail` needs no facts. `detail_with_facts` is a template over the problem's facts and replaces
     `detail` when all of them are present. Its format specifications are `won` (200,000원; a list
-    becomes alternatives), `shares` (1,000주), `wait` (12초, 15분) and `time` (11월 30일 오전 9시);
-    other integers get thousands separators.
+    becomes alternatives), `shares` (1,000주), `wait` (12초, 15분), `time` (11월 30일 오전 9시) and
+    `names` (a list of names, "없음" if it is empty); other integers get thousands separators.
     """
 
     status: int
@@ -33,6 +33,12 @@ class ProblemText:
 SHARED_PROBLEMS: Mapping[str, ProblemText] = {
     "validation-failed": ProblemText(422, "입력값 오류", "입력한 내용을 다시 확인해 주세요."),
     "malformed-request": ProblemText(400, "잘못된 요청", "요청 형식이 올바르지 않습니다."),
+    "unknown-query-parameter": ProblemText(
+        422,
+        "알 수 없는 조회 조건",
+        "이 주소에서 지원하지 않는 조회 조건이 있습니다.",
+        "지원하지 않는 조회 조건입니다: {parameters:names}. 사용할 수 있는 조건: {known:names}",
+    ),
     "unauthorized": ProblemText(
         401, "인증 필요", "로그인이 필요하거나 로그인 정보가 올바르지 않습니다."
     ),
@@ -74,7 +80,8 @@ SHARED_PROBLEMS: Mapping[str, ProblemText] = {
 _BOUNDS: Mapping[tuple[str, str], str] = {
     ("quantity", "limit"): "한 번에 {limit:shares}까지 주문할 수 있습니다.",
     ("quantity", "minimum"): (
-        "이미 체결된 수량보다 적게 정정할 수 없습니다. {minimum:shares} 이상으로 입력해 주세요."
+        "이미 체결된 수량 이하로 정정할 수 없습니다. {minimum:shares} 이상으로 입력하거나, 남은 "
+        "수량이 필요 없으면 주문을 취소해 주세요."
     ),
     ("amount", "minimum"): "금액은 {minimum:won} 이상 {limit:won} 이하로 입력해 주세요.",
     ("amount", "limit"): "한 번에 {limit:won}까지 가능합니다.",
@@ -128,7 +135,8 @@ def _bound_detail(facts: Mapping[str, Any]) -> str | None:
 class _KoreanFormatter(Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if isinstance(value, list):
-            return " 또는 ".join(self.format_field(item, format_spec) for item in value)
+            separator = ", " if format_spec == "names" else " 또는 "
+            return separator.join(self.format_field(item, format_spec) for item in value) or "없음"
         if format_spec == "won":
             return f"{value:,}원"
         if format_spec == "shares":

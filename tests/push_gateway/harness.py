@@ -210,9 +210,9 @@ class Server:
             yield Stream(response)
 
     @asynccontextmanager
-    async def websocket(self, **headers: str) -> AsyncIterator[WebSocketClient]:
+    async def websocket(self, *, query: str = "", **headers: str) -> AsyncIterator[WebSocketClient]:
         """Yield an open WebSocket."""
-        url = f"ws://127.0.0.1:{self.port}{WEBSOCKET_PATH}"
+        url = f"ws://127.0.0.1:{self.port}{WEBSOCKET_PATH}{query}"
         async with self.http.ws_connect(url, headers=headers) as websocket:
             yield WebSocketClient(websocket)
 

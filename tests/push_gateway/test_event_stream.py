@@ -8,6 +8,7 @@ import pytest
 
 from tests.push_gateway.harness import HYNIX, SAMSUNG, Server, Stream, User, gateway
 from tests.relayer.harness import until
+from trading.problems import MIMETYPE
 from trading.redis import keys
 
 
@@ -56,6 +57,21 @@ async def test_a_returning_client_receives_the_events_it_missed(
             assert await next_ids(stream, 248) == list(range(3, 251))
             server.market.events(alice, [251])
             assert await next_ids(stream, 1) == [251]
+
+
+async def test_unknown_query_parameter_is_refused(valkey_url: str) -> None:
+    """By name; the health check ignores what a load balancer adds."""
+    async with gateway(valkey_url) as server:
+        query = {"stock_code": SAMSUNG}
+        async with server.stream(User(), HYNIX, status=422, query=query) as refused:
+            body = await refused.response.json(content_type=MIMETYPE)
+            assert body["code"] == "unknown-query-parameter"
+            assert (body["parameters"], body["known"]) == (
+                ["stock_code"],
+                ["stock_codes", "last_event_id"],
+            )
+        async with server.http.get(f"http://127.0.0.1:{server.port}/healthz?probe=1") as answer:
+            assert answer.status == 200
 
 
 async def test_events_no_longer_in_redis_require_a_resync(valkey_url: str) -> None:

@@ -20,15 +20,21 @@ EXTRA_INPUT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("extra", EXTRA_INPUT, ids=lambda extra: next(iter(extra)))
 async def test_no_input_opens_another_users_account(valkey_url: str, extra: dict[str, Any]) -> None:
-    """By SSE and WebSocket: a user receives their own events and prices, none of another user's."""
+    """By SSE and WebSocket: a user receives their own events and prices, none of another user's.
+
+    A query with parameters that the stream does not read is refused.
+    """
 
     async with gateway(valkey_url) as server:
         bob = User()
         server.market.events(ALICE, [1, 2, 3], data={"of": "alice"})
         server.market.events(bob, [1])
-        async with server.stream(
-            bob, SAMSUNG, query={name: str(value) for name, value in extra.items()}
-        ) as stream:
+        query = {name: str(value) for name, value in extra.items()}
+        if "last_event_id" not in query:
+            async with server.stream(bob, SAMSUNG, query=query, status=422):
+                pass
+            query = {}
+        async with server.stream(bob, SAMSUNG, query=query) as stream:
             assert (await stream.next()).type == "ready"
             async with server.websocket() as websocket:
                 await websocket.send(

@@ -38,6 +38,25 @@ async def test_a_client_authenticates_with_the_header(valkey_url: str) -> None:
         assert (await websocket.next()).type == "ready"
 
 
+@pytest.mark.parametrize("by_header", [True, False])
+async def test_unknown_query_parameter_closes_the_connection(
+    valkey_url: str, by_header: bool
+) -> None:
+    """A client that signs in by a message sends everything in it, so its query has none."""
+    headers = {"Authorization": f"Bearer {User().token()}"} if by_header else {}
+    async with (
+        gateway(valkey_url) as server,
+        server.websocket(query="?stock_code=A005930", **headers) as websocket,
+    ):
+        if not by_header:
+            await websocket.send(type="auth", token=User().token())
+        refusal = await websocket.next()
+        assert (refusal.type, refusal.data["code"]) == ("error", "unknown-query-parameter")
+        assert refusal.data["parameters"] == ["stock_code"]
+        assert refusal.data["known"] == (["stock_codes", "last_event_id"] if by_header else [])
+        assert await websocket.closed() == 1008
+
+
 async def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
     """A frame encodes its length in one of three ways."""
 

@@ -76,17 +76,6 @@ def test_market_buy_needs_a_fresh_price(api: Api) -> None:
     data_of(api.order(person, "SELL", 1), 201)
 
 
-def test_limits_of_amount_and_quantity(api: Api) -> None:
-    person, settings = api.person(), api.harness.settings
-    api.harness.tick(70_000)
-
-    for path in ("/balance/deposit", "/balance/withdraw"):
-        over = api.post(path, person, {"amount": settings.deposit_max + 1})
-        assert problem_of(over, "validation-failed")["limit"] == settings.deposit_max
-    over = api.order(person, quantity=settings.order_quantity_max + 1)
-    assert problem_of(over, "validation-failed")["field"] == "quantity"
-
-
 def test_cash_limit_of_an_account(migrated_sqlite: str, valkey_url: str) -> None:
     with opened(settings_for(migrated_sqlite, valkey_url, cash_max=10_000_100)) as harness:
         api = api_on(harness)

@@ -16,11 +16,11 @@ from trading.problems import MIMETYPE
 from trading.unit_of_work import UnitOfWork
 from webapp.context import get_core
 from webapp.http.authentication import (
-    BEARER_SECURITY,
     current_user,
     issue_tokens,
     login_required,
     refresh_claims,
+    refresh_token_required,
 )
 from webapp.http.commands import is_created, run_command
 from webapp.http.fields import EmailAddress, Line, Password
@@ -145,8 +145,8 @@ class Login(MethodView):
 
 @blueprint.route("/users/refresh")
 class RefreshTokens(MethodView):
+    @refresh_token_required
     @blueprint.response(200, envelope(TokensSchema))
-    @blueprint.doc(**BEARER_SECURITY)
     def post(self) -> dict[str, object]:
         """Exchange a refresh token for new tokens.
 

@@ -47,7 +47,7 @@ class BalanceSchema(Schema):
 
 
 class AmountSchema(Schema):
-    amount = Whole(required=True, metadata={"example": 1_000_000})
+    amount = Whole(required=True, high="deposit_max", metadata={"example": 1_000_000})
 
 
 class MovementSchema(TransactionSchema):

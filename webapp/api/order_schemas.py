@@ -5,11 +5,12 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from trading.account_events.push_session import CODES_MAX
 from trading.exchange.hours import TradingSession
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.fill_price import FillRule
 from trading.orders.model import EndReason, OrderStatus
-from webapp.http.fields import IdCursor, KoreanDay, StockCode, Whole
+from webapp.http.fields import IdCursor, InstantField, KoreanDay, StockCode, Whole
 from webapp.http.schemas import PageQuerySchema
 
 _PRICE_MAX = 10**9
@@ -22,6 +23,13 @@ def enum_metadata(enumeration: type[StrEnum], description: str = "") -> dict[str
         "enum": [str(value) for value in enumeration],
         **({"description": description} if description else {}),
     }
+
+
+class ClientOrderId(fields.String):
+    """A client's own id of an order: 1 to 64 visible ASCII characters."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(validate=validate.Regexp(r"^[\x21-\x7e]{1,64}\Z"), **options)
 
 
 class OrderRequestSchema(Schema):
@@ -40,7 +48,7 @@ class OrderRequestSchema(Schema):
         metadata={"example": "LIMIT"},
     )
     time_in_force = fields.Enum(TimeInForce, by_value=True, load_default=TimeInForce.DAY)
-    quantity = Whole(required=True, high=_QUANTITY_MAX, metadata={"example": 10})
+    quantity = Whole(required=True, high="order_quantity_max", metadata={"example": 10})
     price = Whole(
         attribute="limit_price",
         high=_PRICE_MAX,
@@ -51,11 +59,8 @@ class OrderRequestSchema(Schema):
             "example": 200_000,  # Near the sandbox's price, and a multiple of the tick size.
         },
     )
-    client_order_id = fields.String(
-        load_default=None,
-        allow_none=True,
-        validate=validate.Regexp(r"^[\x21-\x7e]{1,64}\Z"),
-        metadata={"example": "my-1"},
+    client_order_id = ClientOrderId(
+        load_default=None, allow_none=True, metadata={"example": "my-1"}
     )
 
     @validates_schema
@@ -74,8 +79,10 @@ class AmendmentSchema(Schema):
         high=_PRICE_MAX,
         metadata={"description": "새 지정가 (원)", "example": 199_900},
     )
+    # An order from before the setting was lowered may be reduced to a quantity above it.
     quantity = Whole(
-        high=_QUANTITY_MAX,
+        high="order_quantity_max",
+        judged_up_to=_QUANTITY_MAX,
         metadata={
             "description": "체결된 수량을 포함한 새 주문 수량 (주)",
             "example": 5,
@@ -138,6 +145,10 @@ class OrderSchema(Schema):
     executed_amount = fields.Integer(required=True, metadata={"example": 700_000})
     reserved_cash = fields.Integer(required=True, metadata={"example": 0})
     accepted_at = fields.AwareDateTime(required=True)
+    expires_at = fields.AwareDateTime(
+        allow_none=True,
+        metadata={"description": "미체결 DAY 주문이 종료되는 시각. 그 밖의 주문은 null"},
+    )
     finished_at = fields.AwareDateTime(allow_none=True)
     executions = fields.List(fields.Nested(ExecutionSchema), required=True)
 
@@ -150,20 +161,49 @@ class CancelledSchema(Schema):
 
 
 class OrderListQuerySchema(PageQuerySchema):
-    """Loads as the keyword arguments of `list_orders`."""
+    """Loads as `limit`, `before` and the members of an `OrderFilter`."""
 
     cursor = IdCursor(attribute="before", load_default=None)
-    status = fields.Enum(OrderStatus, by_value=True, load_default=None)
+    status = fields.List(
+        fields.Enum(OrderStatus, by_value=True),
+        attribute="statuses",
+        load_default=None,
+        metadata={"description": "반복하여 여러 상태를 지정할 수 있음"},
+    )
     open = fields.Boolean(
         attribute="is_open",
         load_default=None,
         metadata={"description": "true: 미체결 주문, false: 종료된 주문"},
     )
     side = fields.Enum(Side, by_value=True, load_default=None)
-    stock_code = StockCode(load_default=None, metadata={"example": "A005930"})
+    stock_code = fields.List(
+        StockCode(metadata={"example": "A005930"}),
+        attribute="stock_codes",
+        load_default=None,
+        validate=validate.Length(max=CODES_MAX, error="종목은 {max}개까지 선택할 수 있습니다."),
+        metadata={"description": "반복하여 여러 종목을 지정할 수 있음"},
+    )
+    client_order_id = ClientOrderId(load_default=None)
     from_ = KoreanDay(data_key="from", attribute="accepted_from", load_default=None)
     to = KoreanDay(end=True, attribute="accepted_to", load_default=None)
+    filled_from = InstantField(
+        load_default=None, metadata={"description": "이 시각 이후(포함)에 체결된 내역이 있는 주문"}
+    )
+    filled_to = InstantField(
+        load_default=None, metadata={"description": "이 시각보다 먼저 체결된 내역이 있는 주문"}
+    )
+    finished_from = InstantField(
+        load_default=None, metadata={"description": "이 시각 이후(포함)에 종료된 주문"}
+    )
+    finished_to = InstantField(
+        load_default=None, metadata={"description": "이 시각보다 먼저 종료된 주문"}
+    )
 
-
-class NoQuerySchema(Schema):
-    """No query parameters: a filter that the route would ignore is refused."""
+    @validates_schema
+    def _check_intervals(self, given: dict[str, Any], **_options: Any) -> None:
+        for name in ("accepted", "filled", "finished"):
+            begin, end = given.get(f"{name}_from"), given.get(f"{name}_to")
+            if begin is not None and end is not None and end <= begin:
+                raise ValidationError(
+                    "시작보다 나중으로 입력해 주세요.", "to" if name == "accepted" else f"{name}_to"
+                )

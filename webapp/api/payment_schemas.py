@@ -27,7 +27,12 @@ class PaymentIdField(fields.String):
 
 
 class PreparationSchema(Schema):
-    amount = Whole(required=True, metadata={"example": 10_000, "description": "결제 금액 (원)"})
+    amount = Whole(
+        required=True,
+        low="payment_amount_min",
+        high="payment_amount_max",
+        metadata={"example": 10_000, "description": "결제 금액 (원)"},
+    )
     order_name = Line(
         high=200,
         required=True,

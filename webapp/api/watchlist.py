@@ -8,7 +8,6 @@ from uuid import UUID
 import structlog
 from flask import Response
 from flask.views import MethodView
-from marshmallow import RAISE
 
 from trading.db.ids import new_id
 from trading.marketdata.quotes import MarketUnavailable
@@ -123,7 +122,7 @@ class DirectoryDetail(MethodView):
         )
 
     @login_required
-    @blueprint.arguments(DirectoryRemovalQuerySchema, location="query", unknown=RAISE)
+    @blueprint.arguments(DirectoryRemovalQuerySchema, location="query")
     @blueprint.response(200, TaskResultSchema)
     def delete(self, options: dict[str, Any], directory_id: UUID) -> Response:
         """Delete a watchlist group.

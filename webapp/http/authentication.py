@@ -128,6 +128,18 @@ def admin_required(view: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
+def refresh_token_required(view: Callable[P, R]) -> Callable[P, R]:
+    """Require a well-formed, unexpired refresh token, and document that."""
+
+    @wraps(view)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        refresh_claims()
+        return view(*args, **kwargs)
+
+    documented: Callable[P, R] = Blueprint.doc(**BEARER_SECURITY)(wrapper)
+    return documented
+
+
 def current_user() -> Identity:
     """Return the signed-in user of this request."""
     identity: Identity = g.identity

@@ -9,17 +9,58 @@ from marshmallow import ValidationError, fields, validate
 from trading.accounts.passwords import LENGTH_MAX
 from trading.exchange.time import KST
 from trading.marketdata.stock_codes import product_code
+from webapp.context import get_core
 
 _WHOLE_MAX = 10**15
-# Lower bound for every value of PASSWORD_LENGTH_MIN.
-PASSWORD_LENGTH_MIN = 8
+
+
+class WholeRange(validate.Validator):
+    """Bounds of an integer; each is a number or the name of a setting.
+
+    Values up to `judged_up_to` pass although they exceed the upper bound, because the use case
+    decides whether to accept them.
+    """
+
+    def __init__(self, low: int | str, high: int | str, judged_up_to: int = 0) -> None:
+        self._low, self._high, self._judged_up_to = low, high, judged_up_to
+
+    @property
+    def min(self) -> int:
+        return _bound(self._low)
+
+    @property
+    def max(self) -> int:
+        return _bound(self._high)
+
+    def __call__(self, value: int) -> int:
+        low, high = self.min, self.max
+        if not low <= value <= max(high, self._judged_up_to):
+            raise ValidationError(f"{low:,} 이상 {high:,} 이하로 입력해 주세요.")
+        return value
+
+
+def _bound(bound: int | str) -> int:
+    if isinstance(bound, int):
+        return bound
+    setting: int = getattr(get_core().settings, bound)
+    return setting
 
 
 class Whole(fields.Integer):
-    """A JSON integer from `low` to `high`; strings, booleans and 1.0 are refused."""
+    """A JSON integer from `low` to `high`; strings, booleans and 1.0 are refused.
 
-    def __init__(self, *, low: int = 1, high: int = _WHOLE_MAX, **kwargs: Any) -> None:
-        super().__init__(strict=True, validate=validate.Range(min=low, max=high), **kwargs)
+    See `WholeRange` for the bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        low: int | str = 1,
+        high: int | str = _WHOLE_MAX,
+        judged_up_to: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(strict=True, validate=WholeRange(low, high, judged_up_to), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -52,7 +93,8 @@ class Line(fields.String):
 class Password(fields.String):
     """A new password of any characters that UTF-8 can encode. Never stored, logged or returned.
 
-    Whether the account may use it is checked by `webapp.http.password_messages`.
+    Whether the account may use it, also by its length, is checked by
+    `webapp.http.password_messages`.
     """
 
     def __init__(self, *, example: str, **kwargs: Any) -> None:
@@ -60,11 +102,8 @@ class Password(fields.String):
             load_only=True,
             metadata={
                 "example": example,
-                "minLength": PASSWORD_LENGTH_MIN,
                 "maxLength": LENGTH_MAX,
-                "description": (
-                    "기본 10자 이상. 흔한 비밀번호나 계정 정보와 비슷한 비밀번호는 사용할 수 없음"
-                ),
+                "description": "흔한 비밀번호나 계정 정보와 비슷한 비밀번호는 사용할 수 없음",
             },
             **kwargs,
         )

@@ -54,7 +54,7 @@ class Arguments(FlaskParser):
 def check_body() -> None:
     """Refuse a body that is not JSON (415, 400) or is nested too deeply (400).
 
-    A request without a body passes. Views that take no body ignore one.
+    A request without a body passes.
     """
     if not request.get_data(cache=True):
         return

@@ -1,5 +1,6 @@
 """The OpenAPI document, with errors as RFC 9457 problems."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from http import HTTPStatus
 from threading import RLock
@@ -9,15 +10,18 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask, Response
 from flask_smorest import Api, Blueprint
+from marshmallow import Schema
 from marshmallow.fields import Field
 
 from trading.problems import MIMETYPE
 from webapp import swagger_ui
-from webapp.context import PREFIX
+from webapp.context import PREFIX, get_core
 from webapp.http import stream_docs
+from webapp.http.fields import Password
 from webapp.http.json_parsing import Arguments, check_body
 from webapp.http.openapi_limits import add_limits, documented_path
 from webapp.http.schemas import ProblemSchema, component_name
+from webapp.http.undeclared_input import View, checked, declare
 
 _SUCCESSES = {"200": "성공", "201": "생성됨", "202": "접수됨"}
 
@@ -125,7 +129,8 @@ def make_api(app: Flask) -> ProblemApi:
             "marshmallow_plugin": plugin,
             "info": {
                 "description": (
-                    "실시간 시세로 연습하는 모의 투자 API. 금액은 원(정수), 시각은 RFC 3339."
+                    "실시간 시세로 연습하는 모의 투자 API. 금액은 원(정수), 시각은 RFC 3339. "
+                    "문서에 없는 조회 조건과 본문은 422로 거절합니다."
                 )
             },
         },
@@ -140,9 +145,28 @@ def make_api(app: Flask) -> ProblemApi:
 
 
 class CheckedBlueprint(Blueprint):
-    """Blueprint whose arguments are read by the strict parser."""
+    """Blueprint that reads arguments with the strict parser and refuses undeclared input.
+
+    Views that require authentication check it first.
+    """
 
     ARGUMENTS_PARSER = Arguments()
+
+    def arguments(
+        self, schema: type[Schema] | Schema, *, location: str = "json", **options: Any
+    ) -> Callable[[View], View]:
+        decorate = super().arguments(schema, location=location, **options)
+
+        def declared(view: View) -> View:
+            reading = checked(decorate(view))
+            declare(reading, location, schema)
+            return reading
+
+        return declared
+
+    def response(self, *args: Any, **options: Any) -> Callable[[View], View]:
+        decorate = super().response(*args, **options)
+        return lambda view: checked(decorate(view))
 
 
 def make_blueprint(name: str, description: str) -> Blueprint:
@@ -176,11 +200,14 @@ def _add_korean_texts(document: dict[str, Any]) -> None:
 def _openapi_attributes(
     _converter: Any, field: Field[Any], *, ret: dict[str, Any], **_: Any
 ) -> dict[str, Any]:
-    """Return what OpenAPI 3.0 expresses differently than marshmallow.
+    """Return what marshmallow does not express, or not as OpenAPI 3.0 does.
 
-    The enum of a nullable member contains null, and patterns are ECMAScript.
+    The enum of a nullable member contains null, patterns are ECMAScript, and a setting bounds the
+    length of passwords.
     """
     attributes: dict[str, Any] = {}
+    if isinstance(field, Password):
+        attributes["minLength"] = get_core().settings.password_length_min
     if field.allow_none and None not in ret.get("enum", [None]):
         attributes["enum"] = [*ret["enum"], None]
     if "pattern" in ret:

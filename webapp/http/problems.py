@@ -32,6 +32,11 @@ _TABLE: dict[str, ProblemText] = {
     "unsupported-media-type": ProblemText(
         415, "지원하지 않는 형식", "요청 본문을 JSON 형식으로 보내 주세요."
     ),
+    "unexpected-body": ProblemText(
+        422,
+        "본문을 받지 않는 요청",
+        "이 요청은 본문을 받지 않습니다. 본문 없이 다시 보내 주세요.",
+    ),
     "sign-in-locked": ProblemText(
         429,
         "로그인 일시 제한",
@@ -98,7 +103,7 @@ _TABLE: dict[str, ProblemText] = {
         409,
         "거래가 중단된 계좌",
         "계좌 점검을 위해 주문, 정정, 출금, 환불을 잠시 중단했습니다. "
-        "주문 취소와 조회는 이용할 수 있습니다.",
+        "주문 취소, 수량만 줄이는 정정, 조회는 이용할 수 있습니다.",
     ),
     "cash-limit-exceeded": ProblemText(
         409,
@@ -112,7 +117,10 @@ _TABLE: dict[str, ProblemText] = {
         409, "정정할 수 없는 주문", "대기 중인 지정가 주문만 정정할 수 있습니다."
     ),
     "client-order-id-taken": ProblemText(
-        409, "중복된 주문 번호", "이미 사용한 클라이언트 주문 번호입니다."
+        409,
+        "중복된 주문 번호",
+        "이미 사용한 클라이언트 주문 번호입니다.",
+        "이미 주문 {order_id}에 사용한 클라이언트 주문 번호입니다.",
     ),
     "payment-not-found": ProblemText(404, "결제 없음", "결제를 찾을 수 없습니다."),
     "payment-not-refundable": ProblemText(
