@@ -1,7 +1,9 @@
 """Amend the price or quantity of an open limit order and adjust its reservation.
 
-What is executed stays. A new price or a larger quantity counts as a new arrival in the market and
-loses the order's time priority; a smaller quantity keeps it, as on the exchange.
+What is executed stays. A new price or a larger quantity counts as a new arrival in the market: it
+is validated like a new order and loses the order's time priority. A reduction, which leaves the
+price unchanged and the quantity unchanged or smaller, keeps the priority as on the exchange. It is
+a partial cancellation, so like a cancellation it is always possible while the order is open.
 """
 
 from dataclasses import dataclass
@@ -15,15 +17,18 @@ from trading.account_events.record import emit_order_event
 from trading.config.settings import Settings
 from trading.errors import ValidationFailed
 from trading.exchange.fees import largest_affordable_quantity
+from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.ledger.cash import lock_accounts, save
 from trading.ledger.errors import InsufficientCash, InsufficientQuantity
 from trading.ledger.holdings import HoldingKey, held_shares, release_shares, reserve_shares
 from trading.orders.close import discard_pending_fills, lock_own_order, unsettled_cost
 from trading.orders.errors import OrderNotAmendable, OrderNotFound
+from trading.orders.model import buy_reservation
 from trading.orders.rows import LockedOrder
 from trading.orders.tables import ORDERS
 from trading.orders.validate import (
+    MarketSnapshot,
     OrderTerms,
     OrderValidation,
     market_snapshot,
@@ -50,44 +55,85 @@ class AmendOrder:
 def amend_order(uow: UnitOfWork, command: AmendOrder) -> None:
     """Amend an open limit order, and dispatch its execution if it may fill at once now.
 
-    Raise OrderNotFound, OrderNotOpen (also when a fill came first), OrderNotAmendable,
-    ValidationFailed for a quantity that is not above what is executed, InsufficientCash,
-    InsufficientQuantity, and what ``validate_terms`` raises.
+    Raise OrderNotFound, OrderNotOpen (also when a fill came first), OrderNotAmendable, and
+    ValidationFailed for a quantity that is not above what is executed. Except for a reduction,
+    raise InsufficientCash, InsufficientQuantity and what ``validate_terms`` raises.
     """
-    hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now
+    session, hours = uow.session, uow.hours
     market = market_snapshot(uow.quotes, _stock_of(session, command))
     order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id)
     terms = _new_terms(order, command)
     if terms.quantity <= order.executed_quantity:
         raise ValidationFailed(field="quantity", minimum=order.executed_quantity + 1)
+    if terms.limit_price == order.limit_price and terms.quantity <= order.quantity:
+        _reduce(uow, order, terms)
+    else:
+        _replace(uow, order, terms, market, hours)
+    emit_order_event(
+        session, order._asdict(), at=uow.now, quantity=terms.quantity, limit_price=terms.limit_price
+    )
+
+
+def _reduce(uow: UnitOfWork, order: LockedOrder, terms: OrderTerms) -> None:
+    """Take shares out of an order; it keeps its place and its pending fills."""
+    session, settings = uow.session, uow.settings
+    reserved_cash = order.reserved_cash
+    if terms.side is Side.BUY:
+        unsettled = unsettled_cost(session, [order.id]).get(order.id, 0)
+        rest = buy_reservation(
+            quantity=terms.quantity - order.executed_quantity,
+            price=terms.limit_price or 0,
+            commission_ppm=settings.commission_ppm,
+        )
+        # Never more than before, even if the commission has been raised since.
+        reserved_cash = min(reserved_cash, unsettled + rest)
+        account = lock_accounts(session, [order.user_id])[order.user_id]
+        account.release(order.reserved_cash - reserved_cash)
+        save(session, [account], [], now=uow.now)
+    else:
+        key = HoldingKey(order.user_id, order.stock_code)
+        release_shares(session, {key: order.quantity - terms.quantity})
+    session.execute(
+        update(ORDERS)
+        .where(ORDERS.c.id == order.id)
+        .values(quantity=terms.quantity, reserved_cash=reserved_cash)
+    )
+
+
+def _replace(
+    uow: UnitOfWork,
+    order: LockedOrder,
+    terms: OrderTerms,
+    market: MarketSnapshot,
+    hours: MarketHours,
+) -> None:
+    """Give an order new terms, as if it arrived in the market now."""
+    session, settings, now = uow.session, uow.settings, uow.now
     validation = validate_terms(
-        session, terms, market, user_id=command.user_id, hours=hours, settings=settings, now=now
+        session, terms, market, user_id=order.user_id, hours=hours, settings=settings, now=now
     )
     if terms.side is Side.BUY:
         reserved_cash = _change_cash(session, order, terms, validation, settings=settings, now=now)
     else:
         reserved_cash = 0
         _change_shares(session, order, added=terms.quantity - order.quantity)
-    change = (
+    # Pending fills belong to the old terms; no trade up to now may fill the new ones.
+    discard_pending_fills(session, [order.id])
+    session.execute(
         update(ORDERS)
         .where(ORDERS.c.id == order.id)
-        .values(quantity=terms.quantity, limit_price=terms.limit_price, reserved_cash=reserved_cash)
-    )
-    if terms.limit_price != order.limit_price or terms.quantity > order.quantity:
-        # Pending fills belong to the old terms; no trade up to now may fill the new ones.
-        discard_pending_fills(session, [order.id])
-        change = change.values(
+        .values(
+            quantity=terms.quantity,
+            limit_price=terms.limit_price,
+            reserved_cash=reserved_cash,
             book_price=validation.book_price,
             awaiting_first_print=validation.awaiting_first_print,
             next_attempt_at=validation.next_attempt_at,
             accepted_position=validation.position,
         )
-        if validation.is_due:
-            uow.after_commit(TaskRequest(Task.EXECUTE_ORDERS, (order.id,)))
-    session.execute(change)
-    emit_order_event(
-        session, order._asdict(), at=now, quantity=terms.quantity, limit_price=terms.limit_price
     )
+    if validation.is_due:
+        uow.after_commit(TaskRequest(Task.EXECUTE_ORDERS, (order.id,)))
 
 
 def _stock_of(session: Session, command: AmendOrder) -> str:

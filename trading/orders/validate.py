@@ -136,12 +136,15 @@ def validate_terms(
     """Validate a user's terms against the trading rules and current market data.
 
     Raise ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountHalted,
-    AccountOverdrawn, MarketClosed, InvalidTickSize, PriceOutOfRange, or NoLivePrice (a market buy
-    needs a fresh price to compute its reservation).
+    AccountOverdrawn (a buy while there is a debt), MarketClosed, InvalidTickSize, PriceOutOfRange,
+    or NoLivePrice (a market buy needs a fresh price to compute its reservation).
     """
     _check_shape(terms, settings)
     tick = market.tick
     stock = _tradable_stock(session, terms.stock_code, user_id)
+    # A sale is allowed: its proceeds pay the debt.
+    if stock.debt and terms.side is Side.BUY:
+        raise AccountOverdrawn(debt=stock.debt)
     if terms.is_immediate and not hours.accepts_at_once(
         now, order_type=terms.order_type, kind=stock.kind
     ):
@@ -233,8 +236,6 @@ def _tradable_stock(session: Session, code: str, user_id: UUID) -> _StockRow:
         raise TradingHalted(since=stock.halted_since.astimezone(KST).isoformat())
     if stock.account_halted_since is not None:
         raise AccountHalted(since=stock.account_halted_since.astimezone(KST).isoformat())
-    if stock.debt:
-        raise AccountOverdrawn(debt=stock.debt)
     return stock
 
 

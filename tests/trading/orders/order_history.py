@@ -152,6 +152,23 @@ class OrderHistory(History):
                 lambda: self.harness.amend(user, order_id, limit=limit, quantity=quantity)
             )
 
+    @rule(which=WHICH, kept=st.integers(1, 100), restates_price=st.booleans())
+    def reduce(self, which: int, kept: int, restates_price: bool) -> None:
+        """Reduce an open order that may rest, in any state of the market. It never fails."""
+        order = self.pick(which, finished=False)
+        if not order or order["order_type"] != "LIMIT" or order["time_in_force"] in ("IOC", "FOK"):
+            return
+        self.harness.amend(
+            UUID(bytes=order["user_id"]),
+            UUID(bytes=order["id"]),
+            limit=order["limit_price"] if restates_price else None,
+            quantity=min(order["executed_quantity"] + kept, order["quantity"]),
+        )
+        reduced = self.order_row(order["id"])
+        for kept_column in ("accepted_position", "book_price", "next_attempt_at", "status"):
+            assert reduced[kept_column] == order[kept_column]
+        assert reduced["reserved_cash"] <= order["reserved_cash"]
+
     @rule(which=WHICH, finished=SELDOM, everything=SELDOM)
     def cancel(self, which: int, finished: bool, everything: bool) -> None:
         order = self.pick(which, finished=finished)
@@ -312,6 +329,10 @@ class OrderHistory(History):
             ) x GROUP BY tick_position, side""",
         )
         assert all(row["shares"] <= self.volumes[row["tick_position"]] for row in filled)
+
+    def order_row(self, order_id: bytes) -> dict[str, Any]:
+        (row,) = rows(self.harness, "SELECT * FROM orders WHERE id = :id", id=order_id)
+        return dict(row)
 
     def finish_pending_work(self) -> None:
         """Open a fresh market, match, sweep and cancel all orders."""

@@ -43,14 +43,13 @@ def test_chargeback_of_spent_money_leaves_a_debt(stack: PaymentsStack) -> None:
     [
         ("/balance/withdraw", {"amount": 1}),
         ("/trading/orders", {"stock_code": "A005930", "side": "BUY", "quantity": 1}),
-        ("/trading/orders", {"stock_code": "A005930", "side": "SELL", "quantity": 1}),
         ("/trading/orders/preview", {"stock_code": "A005930", "side": "BUY", "quantity": 1}),
     ],
 )
-def test_orders_and_withdrawals_are_refused_until_the_debt_is_paid(
+def test_buys_and_withdrawals_are_refused_until_the_debt_is_paid(
     stack: PaymentsStack, path: str, body: dict[str, Any]
 ) -> None:
-    """The refusal of orders of either side and of withdrawals states the debt."""
+    """The refusal states the debt."""
     user, _ = overdrawn(stack)
     stack.harness.tick(70_000)
     assert problem_of(stack.api.post(path, user, body), "account-overdrawn")["debt"] == 4_000
@@ -60,28 +59,69 @@ def test_orders_and_withdrawals_are_refused_until_the_debt_is_paid(
     assert stack.harness.breaches() == []
 
 
-def test_debt_forbids_amendments_and_refunds_of_other_payments(
-    stack: PaymentsStack,
-) -> None:
-    """A resting sale stays unchanged; the money of another payment is kept for the debt."""
+def in_debt_with_shares(stack: PaymentsStack) -> tuple[Person, str]:
+    """Return a user with ten shares, a debt of 10,000 won and another payment, with its id."""
     user = stack.api.person()
     stack.harness.tick(70_000)
     stack.api.bought(user, 10)
-    sale = stack.api.limit_order(user, "SELL", 10, 80_000)
     other, taken_back = stack.paid(user, 20_000), stack.paid(user, 10_000)
     available = stack.balance(user)["available_cash"]
     data_of(stack.api.post("/balance/withdraw", user, {"amount": available}), 201)
     stack.portone.move(taken_back, "chargeback")
     check(stack, taken_back)
-    amended = stack.api.ask("PATCH", f"/trading/orders/{sale['id']}", user, json={"price": 79_000})
-    problem_of(amended, "account-overdrawn")
-    problem_of(stack.api.post(f"/payments/{other}/cancel", user, {}), "account-overdrawn")
+    assert stack.balance(user)["debt"] == 10_000
+    return user, other
 
+
+@pytest.mark.parametrize(
+    "terms",
+    [{}, {"order_type": "LIMIT", "price": 70_000}, {"order_type": "LIMIT", "price": 69_900}],
+    ids=str,
+)
+def test_sale_pays_the_debt(stack: PaymentsStack, terms: dict[str, Any]) -> None:
+    """A holder with a debt previews and places a sale; its proceeds pay the debt."""
+    user, _ = in_debt_with_shares(stack)
+    body = {"stock_code": "A005930", "side": "SELL", "quantity": 2, **terms}
+    preview = data_of(stack.api.post("/trading/orders/preview", user, body))
+
+    sale = data_of(stack.api.post("/trading/orders", user, body), 201)
+    stack.harness.run_all()
+
+    sold = data_of(stack.api.get(f"/trading/orders/{sale['id']}", user))
+    assert (sold["status"], sold["executed_amount"]) == ("FILLED", 140_000)
+    balance = stack.balance(user)
+    assert preview["price"] in (70_000, terms.get("price"))
+    costs = sold["executions"][0]["commission"] + sold["executions"][0]["tax"]
+    assert (balance["debt"], balance["available_cash"]) == (0, 140_000 - costs - 10_000)
+    assert stack.harness.breaches() == []
+
+
+def test_debt_forbids_refunds_of_other_payments(stack: PaymentsStack) -> None:
+    """The money of another payment is kept for the debt."""
+    user, other = in_debt_with_shares(stack)
+
+    refused = stack.api.post(f"/payments/{other}/cancel", user, {})
+
+    assert problem_of(refused, "account-overdrawn")["debt"] == 10_000
+
+
+@pytest.mark.parametrize(
+    "change", [{"price": 79_000}, {"quantity": 5}, {"quantity": 10}, {"price": 80_000}], ids=str
+)
+def test_sale_of_a_holder_with_debt_can_be_amended(
+    stack: PaymentsStack, change: dict[str, int]
+) -> None:
+    user, _ = in_debt_with_shares(stack)
+    sale = stack.api.limit_order(user, "SELL", 6, 80_000)
+    path = f"/trading/orders/{sale['id']}"
+
+    amended = data_of(stack.api.ask("PATCH", path, user, json=change))
     stack.harness.tick(80_000)
     stack.harness.match()
     stack.harness.run_all()
 
-    assert data_of(stack.api.get(f"/trading/orders/{sale['id']}", user))["status"] == "FILLED"
+    assert {name: amended[name] for name in change} == change
+    assert data_of(stack.api.get(path, user))["status"] == "FILLED"
     assert stack.balance(user)["debt"] == 0
     assert stack.harness.breaches() == []
 
