@@ -219,7 +219,8 @@ class TradingHarness:
             self.run(self.sent.pop(0))
 
     def order(self, user_id: UUID, order_id: UUID) -> OrderRecord:
-        return self.core.read(get_order, user_id=user_id, order_id=order_id)
+        hours = self.core.market_hours()
+        return self.core.read(get_order, user_id=user_id, order_id=order_id, hours=hours)
 
     def breaches(self) -> list[Finding]:
         """Return the audit findings that contain breaches."""

@@ -10,18 +10,32 @@ import pytest
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
 from tests.trading.orders.steps import bought, deposit
-from trading.exchange.order_types import Side
+from trading.exchange.order_types import Side, TimeInForce
 from trading.ledger.errors import TransactionNotFound
 from trading.orders.errors import OrderNotFound
-from trading.orders.queries import get_order, list_orders
+from trading.orders.queries import OrderFilter, list_orders
 from trading.pagination import Page
 from trading.portfolio.transactions import get_transaction, list_transactions
 
 MIDNIGHT_IN_KOREA = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
-def orders(harness: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any) -> Page[Any]:
-    return harness.core.read(list_orders, user_id=user, limit=limit, **filters)
+def orders(
+    harness: TradingHarness,
+    user: UUID,
+    *,
+    limit: int = 100,
+    before: UUID | None = None,
+    **filters: Any,
+) -> Page[Any]:
+    return harness.core.read(
+        list_orders,
+        user_id=user,
+        wanted=OrderFilter(**filters),
+        limit=limit,
+        before=before,
+        hours=harness.core.market_hours(),
+    )
 
 
 def transactions(
@@ -92,27 +106,79 @@ def test_cursor_walk_returns_each_transaction_once_newest_first(
 
 
 def test_empty_list_is_one_empty_page(harness: TradingHarness) -> None:
-    assert orders(harness, harness.user()) == Page((), None)
+    assert orders(harness, harness.user()) == Page((), None, 0)
 
 
 @pytest.mark.parametrize(
     ("filters", "count"),
     [
-        ({"status": "FILLED"}, 3),
-        ({"status": "REJECTED"}, 1),
-        ({"side": "SELL"}, 1),
-        ({"stock_code": HYNIX}, 1),
-        ({"stock_code": SAMSUNG, "side": "BUY"}, 2),
-        ({"stock_code": SAMSUNG, "side": "BUY", "status": "FILLED"}, 1),
-        ({"status": "CANCELLED"}, 0),
+        ({"status": ["FILLED"]}, 3),
+        ({"status": ["REJECTED"]}, 1),
+        ({"status": ["REJECTED", "FILLED"]}, 4),
+        ({"side": ["SELL"]}, 1),
+        ({"stock_code": [HYNIX]}, 1),
+        ({"stock_code": [HYNIX, SAMSUNG]}, 4),
+        ({"stock_code": [SAMSUNG], "side": ["BUY"]}, 2),
+        ({"stock_code": [SAMSUNG], "side": ["BUY"], "status": ["FILLED"]}, 1),
+        ({"status": ["CANCELLED"]}, 0),
     ],
 )
 def test_order_filters_narrow_the_list(
-    harness: TradingHarness, trader: UUID, filters: dict[str, str], count: int
+    harness: TradingHarness, trader: UUID, filters: dict[str, list[str]], count: int
 ) -> None:
-    items = orders(harness, trader, **filters).items
-    assert len(items) == count
-    assert all(getattr(item, name) == value for item in items for name, value in filters.items())
+    """Each filter accepts any of its values; the total counts what all of them leave."""
+    found = orders(
+        harness,
+        trader,
+        statuses=filters.get("status"),
+        stock_codes=filters.get("stock_code"),
+        side=filters.get("side", [None])[0],
+    )
+    assert len(found.items) == found.total == count
+    for name, values in filters.items():
+        assert all(getattr(item, name) in values for item in found.items)
+
+
+def test_total_counts_all_pages(harness: TradingHarness, trader: UUID) -> None:
+    first = orders(harness, trader, limit=1)
+    second = orders(harness, trader, limit=1, before=UUID(first.next_cursor))
+
+    assert (first.total, second.total) == (4, 4)
+
+
+def test_large_total_is_not_counted(
+    harness: TradingHarness, trader: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading.orders.queries.TOTAL_MAX", 3)
+
+    assert orders(harness, trader).total is None
+    assert orders(harness, trader, statuses=["FILLED"]).total == 3
+
+
+@pytest.mark.every_database
+def test_orders_are_found_by_the_times_of_fills_and_of_the_end(harness: TradingHarness) -> None:
+    """Intervals include their begin and exclude their end; every fill of an order counts."""
+    user, start, hour = harness.user(), harness.clock(), timedelta(hours=1)
+    harness.tick(70_000)
+    waiting = harness.place(user, Side.BUY, 1, limit=60_000, time_in_force=TimeInForce.GTC)
+    cancelled = harness.place(user, Side.BUY, 1, limit=60_000, time_in_force=TimeInForce.GTC)
+    harness.clock.now = start + hour
+    filled = bought(harness, user, 1)
+    harness.clock.now = start + 2 * hour
+    harness.cancel(user, cancelled.id)
+
+    def found(**filters: datetime) -> set[UUID]:
+        return {order.id for order in orders(harness, user, **filters).items}
+
+    tick = timedelta(microseconds=1)
+    assert found(filled_from=start + hour, filled_to=start + hour + tick) == {filled.id}
+    assert found(filled_to=start + hour) == found(filled_from=start + hour + tick) == set()
+    assert found(finished_from=start + hour) == {filled.id, cancelled.id}
+    assert found(finished_from=start + hour, finished_to=start + 2 * hour) == {filled.id}
+    assert found(finished_from=start + hour + tick) == {cancelled.id}
+    assert found(finished_to=start + 3 * hour) == {filled.id, cancelled.id}
+    assert found(accepted_to=start + hour) == {waiting.id, cancelled.id}
+    assert found(finished_from=start, filled_from=start + 2 * hour) == set()
 
 
 @pytest.mark.parametrize(
@@ -158,7 +224,7 @@ def test_order_and_transaction_of_another_user_are_not_found(
     stranger = harness.user()
     order, transaction = orders(harness, trader).items[0], transactions(harness, trader).items[0]
     read = harness.core.database.read
-    assert read(lambda session: get_order(session, user_id=trader, order_id=order.id)) == order
+    assert harness.order(trader, order.id) == order
     assert (
         read(
             lambda session: get_transaction(session, user_id=trader, transaction_id=transaction.id)
@@ -166,7 +232,7 @@ def test_order_and_transaction_of_another_user_are_not_found(
         == transaction
     )
     with pytest.raises(OrderNotFound):
-        read(lambda session: get_order(session, user_id=stranger, order_id=order.id))
+        harness.order(stranger, order.id)
     with pytest.raises(TransactionNotFound):
         read(
             lambda session: get_transaction(
@@ -186,4 +252,4 @@ def test_list_needs_the_same_number_of_statements_for_any_length(
         with statements_counted(harness.core.database.engine) as statements:
             listing(harness, user)
         counts.append(len(statements))
-    assert counts[0] == counts[1] <= 3
+    assert counts[0] == counts[1] <= 4

@@ -34,4 +34,6 @@ class OrderNotAmendable(DomainError):
 
 
 class ClientOrderIdTaken(DomainError):
+    """Facts: ``client_order_id``, and ``order_id`` of the user's order that has it."""
+
     code = "client-order-id-taken"

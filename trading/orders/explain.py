@@ -182,13 +182,19 @@ class _FactsRow(NamedTuple):
 
 
 def get_order_facts(
-    session: Session, *, user_id: UUID, order_id: UUID, settings: Settings, now: datetime
+    session: Session,
+    *,
+    user_id: UUID,
+    order_id: UUID,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
 ) -> OrderFacts:
     """Return what is known about one order of this user.
 
     Raise OrderNotFound, for another user's order too. Always the same number of statements.
     """
-    order = get_order(session, user_id=user_id, order_id=order_id)
+    order = get_order(session, user_id=user_id, order_id=order_id, hours=hours)
     with_pending_fills = (
         select(PENDING_FILLS.c.order_id)
         .where(PENDING_FILLS.c.order_id == order_id)
@@ -275,9 +281,7 @@ def explain_waiting(
         tick_age_ms=None if tick is None else tick.age_ms(now),
         distance=_distance(facts, tick),
         next_check_at=facts.next_attempt_at,
-        expires_at=hours.day_end_after(order.accepted_at)
-        if order.time_in_force == TimeInForce.DAY
-        else None,
+        expires_at=order.expires_at,
         # The opening for LIMIT orders: trades fill every order in the book from then on.
         next_opening=hours.next_opening(now, order_type=OrderType.LIMIT, kind=facts.kind)
         if closed

@@ -23,6 +23,7 @@ from trading.ledger.holdings import HeldShares, HoldingKey, held_shares, reserve
 from trading.marketdata.quotes import QuoteStore
 from trading.orders.errors import ClientOrderIdTaken
 from trading.orders.model import OPEN_STATUSES, OrderStatus
+from trading.orders.queries import expires_at
 from trading.orders.records import OrderPreview, OrderRecord
 from trading.orders.tables import ORDERS
 from trading.orders.validate import (
@@ -97,6 +98,9 @@ def place_order(uow: UnitOfWork, command: PlaceOrder) -> OrderRecord:
         executed_quantity=0,
         reserved_cash=reserved_cash,
         accepted_at=now,
+        expires_at=expires_at(
+            hours, time_in_force=command.time_in_force, accepted_at=now, finished_at=None
+        ),
         finished_at=None,
     )
 
@@ -120,8 +124,9 @@ def preview_order(
     )
     price = command.limit_price or (validation.tick.price if validation.tick else None)
     needed = required_cash(command, validation, quantity=command.quantity, settings=settings)
-    if command.client_order_id is not None and _is_client_order_id_taken(session, command):
-        raise ClientOrderIdTaken(client_order_id=command.client_order_id)
+    taken_by = _order_with_client_order_id(session, command)
+    if taken_by is not None:
+        raise _client_order_id_taken(command, taken_by)
     if command.side is Side.BUY:
         available = available_cash(session, command.user_id)
         largest = _largest_quantity(available, validation, settings)
@@ -197,16 +202,27 @@ def _insert(
         session.execute(_INSERT_ORDER, order)
     except IntegrityError as conflict:
         if command.client_order_id is not None and "client_order_id" in str(conflict.orig):
-            raise ClientOrderIdTaken(client_order_id=command.client_order_id) from None
+            taken_by = _order_with_client_order_id(session, command)
+            raise _client_order_id_taken(command, taken_by) from None
         raise
     emit_order_event(session, order, at=now)
 
 
-def _is_client_order_id_taken(session: Session, command: PlaceOrder) -> bool:
+def _order_with_client_order_id(session: Session, command: PlaceOrder) -> UUID | None:
+    """Return the id of the user's order that has this client order id already."""
+    if command.client_order_id is None:
+        return None
     own = (ORDERS.c.user_id == command.user_id) & (
         ORDERS.c.client_order_id == command.client_order_id
     )
-    return session.scalar(select(ORDERS.c.id).where(own)) is not None
+    return session.scalar(select(ORDERS.c.id).where(own))
+
+
+def _client_order_id_taken(command: PlaceOrder, taken_by: UUID | None) -> ClientOrderIdTaken:
+    return ClientOrderIdTaken(
+        client_order_id=command.client_order_id,
+        order_id=None if taken_by is None else str(taken_by),
+    )
 
 
 def _reserve_cash(

@@ -1,20 +1,26 @@
 """Queries for a user's orders and their executions."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from trading.exchange.hours import MarketHours
+from trading.exchange.order_types import TimeInForce
 from trading.marketdata.ticks import Position
 from trading.orders.errors import OrderNotFound
 from trading.orders.records import ExecutionRecord, OrderRecord
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 from trading.pagination import Page, page_of
 from trading.stocks.tables import STOCKS
+
+# Larger totals are not counted.
+TOTAL_MAX = 1_000
 
 
 class _OrderRow(NamedTuple):
@@ -71,7 +77,9 @@ _WITH_NAME = select(*_ORDER_COLUMNS, STOCKS.c.name.label("stock_name")).outerjoi
 )
 
 
-def get_order(session: Session, *, user_id: UUID, order_id: UUID) -> OrderRecord:
+def get_order(
+    session: Session, *, user_id: UUID, order_id: UUID, hours: MarketHours
+) -> OrderRecord:
     """Return one order of this user. Raise OrderNotFound, for another user's order too."""
     row = session.execute(
         _WITH_NAME.where(ORDERS.c.id == order_id, ORDERS.c.user_id == user_id)
@@ -79,53 +87,89 @@ def get_order(session: Session, *, user_id: UUID, order_id: UUID) -> OrderRecord
     if row is None:
         raise OrderNotFound
     executions = _executions(session, [order_id]).get(order_id, ())
-    return _record(_OrderRow._make(row), executions)
+    return _record(_OrderRow._make(row), executions, hours)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilter:
+    """Which of a user's orders to list; None does not narrow.
+
+    Each interval includes its begin and excludes its end. ``filled_from`` and ``filled_to`` select
+    orders with at least one fill in that interval.
+    """
+
+    statuses: Collection[str] | None = None
+    is_open: bool | None = None
+    side: str | None = None
+    stock_codes: Collection[str] | None = None
+    client_order_id: str | None = None
+    accepted_from: datetime | None = None
+    accepted_to: datetime | None = None
+    filled_from: datetime | None = None
+    filled_to: datetime | None = None
+    finished_from: datetime | None = None
+    finished_to: datetime | None = None
 
 
 def list_orders(
     session: Session,
     *,
     user_id: UUID,
+    wanted: OrderFilter,
     limit: int,
+    hours: MarketHours,
     before: UUID | None = None,
-    status: str | None = None,
-    is_open: bool | None = None,
-    side: str | None = None,
-    stock_code: str | None = None,
-    accepted_from: datetime | None = None,
-    accepted_to: datetime | None = None,
 ) -> Page[OrderRecord]:
-    """Return a page of a user's orders, newest first.
+    """Return a page of a user's orders, newest first, and how many match in total.
 
-    Each filter narrows the result; ``accepted_to`` is exclusive. Always two statements.
+    The total is None if more than ``TOTAL_MAX`` match. Always three statements.
     """
-    wanted = _WITH_NAME.where(ORDERS.c.user_id == user_id)
+    conditions = list(_conditions(user_id, wanted))
+    shown = _WITH_NAME.where(*conditions)
     if before is not None:
-        wanted = wanted.where(ORDERS.c.id < before)
-    for column, value in (
-        (ORDERS.c.status, status),
-        (ORDERS.c.side, side),
-        (ORDERS.c.stock_code, stock_code),
-    ):
-        if value is not None:
-            wanted = wanted.where(column == value)
-    if is_open is not None:
-        wanted = wanted.where(
-            ORDERS.c.finished_at.is_(None) if is_open else ORDERS.c.finished_at.is_not(None)
-        )
-    if accepted_from is not None:
-        wanted = wanted.where(ORDERS.c.accepted_at >= accepted_from)
-    if accepted_to is not None:
-        wanted = wanted.where(ORDERS.c.accepted_at < accepted_to)
-    newest = session.execute(wanted.order_by(ORDERS.c.id.desc()).limit(limit + 1))
+        shown = shown.where(ORDERS.c.id < before)
+    newest = session.execute(shown.order_by(ORDERS.c.id.desc()).limit(limit + 1))
     rows = [_OrderRow._make(row) for row in newest]
     executions = _executions(session, [row.id for row in rows])
+    matching = select(ORDERS.c.id).where(*conditions).limit(TOTAL_MAX + 1).subquery()
+    total = session.execute(select(func.count()).select_from(matching)).scalar_one()
     return page_of(
         rows,
         limit=limit,
-        record=lambda row: _record(row, executions.get(row.id, ())),
+        record=lambda row: _record(row, executions.get(row.id, ()), hours),
         cursor=lambda row: row.id.hex,
+        total=total if total <= TOTAL_MAX else None,
     )
+
+
+def _conditions(user_id: UUID, wanted: OrderFilter) -> Iterator[ColumnElement[bool]]:
+    yield ORDERS.c.user_id == user_id
+    if wanted.client_order_id is not None:
+        yield ORDERS.c.client_order_id == wanted.client_order_id
+    if wanted.statuses is not None:
+        yield ORDERS.c.status.in_(wanted.statuses)
+    if wanted.side is not None:
+        yield ORDERS.c.side == wanted.side
+    if wanted.stock_codes is not None:
+        yield ORDERS.c.stock_code.in_(wanted.stock_codes)
+    if wanted.is_open is not None:
+        unfinished = ORDERS.c.finished_at.is_(None)
+        yield unfinished if wanted.is_open else ~unfinished
+    yield from _within(ORDERS.c.accepted_at, wanted.accepted_from, wanted.accepted_to)
+    yield from _within(ORDERS.c.finished_at, wanted.finished_from, wanted.finished_to)
+    filled = list(_within(ORDER_EXECUTIONS.c.executed_at, wanted.filled_from, wanted.filled_to))
+    if filled:
+        own = ORDER_EXECUTIONS.c.user_id == user_id
+        yield ORDERS.c.id.in_(select(ORDER_EXECUTIONS.c.order_id).where(own, *filled))
+
+
+def _within(
+    column: ColumnElement[datetime], begin: datetime | None, end: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    if begin is not None:
+        yield column >= begin
+    if end is not None:
+        yield column < end
 
 
 def _executions(
@@ -144,7 +188,18 @@ def _executions(
     return {order_id: tuple(records) for order_id, records in found.items()}
 
 
-def _record(row: _OrderRow, executions: tuple[ExecutionRecord, ...]) -> OrderRecord:
+def expires_at(
+    hours: MarketHours, *, time_in_force: str, accepted_at: datetime, finished_at: datetime | None
+) -> datetime | None:
+    """Return when an open DAY order ends; None for other orders."""
+    if finished_at is not None or time_in_force != TimeInForce.DAY:
+        return None
+    return hours.day_end_after(accepted_at)
+
+
+def _record(
+    row: _OrderRow, executions: tuple[ExecutionRecord, ...], hours: MarketHours
+) -> OrderRecord:
     return OrderRecord(
         id=row.id,
         client_order_id=row.client_order_id,
@@ -160,6 +215,12 @@ def _record(row: _OrderRow, executions: tuple[ExecutionRecord, ...]) -> OrderRec
         executed_quantity=row.executed_quantity,
         reserved_cash=row.reserved_cash,
         accepted_at=row.accepted_at,
+        expires_at=expires_at(
+            hours,
+            time_in_force=row.time_in_force,
+            accepted_at=row.accepted_at,
+            finished_at=row.finished_at,
+        ),
         finished_at=row.finished_at,
         executions=executions,
     )

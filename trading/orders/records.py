@@ -41,6 +41,7 @@ class OrderRecord:
     """An order with its fills so far.
 
     ``price`` is the limit, None for a market order; ``reason`` is why it ended unfilled.
+    ``expires_at`` is when an open DAY order ends, None for other orders.
     """
 
     id: UUID
@@ -57,6 +58,7 @@ class OrderRecord:
     executed_quantity: int
     reserved_cash: int
     accepted_at: datetime
+    expires_at: datetime | None
     finished_at: datetime | None
     executions: tuple[ExecutionRecord, ...] = ()
 

@@ -28,6 +28,7 @@ class OrderRow(Base):
         UniqueConstraint("user_id", "client_order_id"),
         Index("ix_orders_next_attempt_at", "next_attempt_at", "id"),
         Index("ix_orders_user_id_id", "user_id", "id"),
+        Index("ix_orders_user_id_finished_at", "user_id", "finished_at"),
         Index("ix_orders_book", "stock_code", "side", "book_price"),
         Index("ix_orders_awaiting_first_print", "awaiting_first_print", "stock_code"),
         Index("ix_orders_open", "finished_at", "time_in_force", "accepted_at"),

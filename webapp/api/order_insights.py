@@ -181,7 +181,12 @@ class OrderExplanationDetail(MethodView):
         core, now, user_id = get_core(), get_core().clock(), current_user().user_id
         hours = core.market_hours()
         facts = core.snapshot(
-            get_order_facts, user_id=user_id, order_id=order_id, settings=core.settings, now=now
+            get_order_facts,
+            user_id=user_id,
+            order_id=order_id,
+            hours=hours,
+            settings=core.settings,
+            now=now,
         )
         return success(
             {

@@ -7,7 +7,6 @@ from uuid import UUID
 import structlog
 from flask import Response, g
 from flask.views import MethodView
-from marshmallow import RAISE
 from sqlalchemy.orm import Session
 from structlog.contextvars import bind_contextvars
 
@@ -19,13 +18,12 @@ from trading.orders.close import cancel_open_orders, cancel_order
 from trading.orders.errors import OrderNotFound
 from trading.orders.model import EndReason, OrderStatus
 from trading.orders.place import PlaceOrder, place_order
-from trading.orders.queries import get_order, list_orders
+from trading.orders.queries import OrderFilter, get_order, list_orders
 from trading.orders.records import OrderRecord
 from trading.unit_of_work import UnitOfWork
 from webapp.api.order_schemas import (
     AmendmentSchema,
     CancelledSchema,
-    NoQuerySchema,
     OrderListQuerySchema,
     OrderRequestSchema,
     OrderSchema,
@@ -55,12 +53,12 @@ class OrderList(MethodView):
 
         주문 접수. 주문을 바로 접수합니다. 체결은 시장 상황에 따라 비동기로 이루어집니다.
         """
-        user_id = current_user().user_id
+        user_id, hours = current_user().user_id, get_core().market_hours()
         command = PlaceOrder(order_id=new_id(), user_id=user_id, request_id=g.request_id, **body)
 
         def find_committed(session: Session) -> OrderRecord | None:
             try:
-                return get_order(session, user_id=user_id, order_id=command.order_id)
+                return get_order(session, user_id=user_id, order_id=command.order_id, hours=hours)
             except OrderNotFound:
                 return None
 
@@ -80,19 +78,30 @@ class OrderList(MethodView):
 
     @login_required
     @blueprint.arguments(OrderListQuerySchema, location="query")
-    @blueprint.response(200, page(OrderSchema))
-    def get(self, filters: dict[str, Any]) -> dict[str, object]:
+    @blueprint.response(200, page(OrderSchema, counted=True))
+    def get(self, query: dict[str, Any]) -> dict[str, object]:
         """List your orders.
 
-        주문 목록 조회. 체결 내역을 포함하여 최근 주문부터 조회합니다.
+        주문 목록 조회. 체결 내역을 포함하여 최근 주문부터 조회합니다. 조건을 여러 개 지정하면 모두
+        만족하는 주문만 조회합니다. `status`와 `stock_code`는 반복하여 여러 값을 지정할 수 있습니다.
+        예: `status=FILLED&status=CANCELLED`
         """
-        user_id = current_user().user_id
-        return success(get_core().snapshot(list_orders, user_id=user_id, **filters))
+        core, user_id = get_core(), current_user().user_id
+        limit, before = query.pop("limit"), query.pop("before")
+        return success(
+            core.snapshot(
+                list_orders,
+                user_id=user_id,
+                wanted=OrderFilter(**query),
+                limit=limit,
+                before=before,
+                hours=core.market_hours(),
+            )
+        )
 
     @login_required
-    @blueprint.arguments(NoQuerySchema, location="query", unknown=RAISE)
     @blueprint.response(200, envelope(CancelledSchema))
-    def delete(self, _none: dict[str, Any]) -> Response:
+    def delete(self) -> Response:
         """Cancel all your open orders.
 
         미체결 주문 일괄 취소. 모든 미체결 주문을 취소합니다. 이미 체결된 수량은 그대로 유지됩니다.
@@ -130,8 +139,9 @@ class OrderDetail(MethodView):
 
         주문 조회. 주문 한 건을 체결 내역과 함께 조회합니다.
         """
-        user_id = current_user().user_id
-        return success(get_core().snapshot(get_order, user_id=user_id, order_id=order_id))
+        core, user_id = get_core(), current_user().user_id
+        hours = core.market_hours()
+        return success(core.snapshot(get_order, user_id=user_id, order_id=order_id, hours=hours))
 
     @login_required
     @blueprint.arguments(AmendmentSchema)
@@ -140,7 +150,8 @@ class OrderDetail(MethodView):
         """Amend an open limit order.
 
         주문 정정. 미체결 지정가 주문의 가격이나 수량을 정정합니다. 가격을 바꾸거나 수량을 늘리면
-        같은 가격의 주문 중 맨 뒤로 순서가 바뀝니다.
+        같은 가격의 주문 중 맨 뒤로 순서가 바뀝니다. 가격을 그대로 두고 수량을 줄이는 정정은 순서를
+        유지하며, 거래 정지 중에도 할 수 있습니다. 수량은 체결된 수량보다 많아야 합니다.
         """
         command = AmendOrder(order_id=order_id, user_id=current_user().user_id, **body)
         return _change(order_id, lambda uow: amend_order(uow, command), message=_AMENDED)
@@ -174,7 +185,8 @@ def _change(order_id: UUID, change: Callable[[UnitOfWork], None], *, message: st
     user_id = current_user().user_id
 
     def changed(uow: UnitOfWork) -> OrderRecord:
+        hours = uow.hours
         change(uow)
-        return get_order(uow.session, user_id=user_id, order_id=order_id)
+        return get_order(uow.session, user_id=user_id, order_id=order_id, hours=hours)
 
     return run_command(changed, schema=envelope(OrderSchema), message=message)

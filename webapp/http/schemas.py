@@ -61,12 +61,23 @@ def envelope(item: type[Schema]) -> type[Schema]:
 
 
 @cache
-def page(item: type[Schema]) -> type[Schema]:
-    """Return the envelope schema of a list: `data.items` and `data.next_cursor`."""
+def page(item: type[Schema], *, counted: bool = False) -> type[Schema]:
+    """Return the envelope schema of a list: `data.items` and `data.next_cursor`.
+
+    A counted list also has `data.total`.
+    """
+    total = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": ("조건에 맞는 전체 건수. 1,000건이 넘으면 세지 않고 null로 응답합니다."),
+            "example": 42,
+        },
+    )
     shape = Schema.from_dict(
         {
             "items": fields.List(fields.Nested(item), required=True),
             "next_cursor": fields.String(allow_none=True, metadata={"example": "41"}),
+            **({"total": total} if counted else {}),
         },
         name=f"{component_name(item)}Page",
     )

@@ -38,6 +38,7 @@ def facts_of(harness: TradingHarness, user: UUID, order_id: UUID) -> OrderFacts:
         get_order_facts,
         user_id=user,
         order_id=order_id,
+        hours=harness.core.market_hours(),
         settings=harness.settings,
         now=harness.clock(),
     )

@@ -34,6 +34,7 @@ def _facts(side: Side, limit: int | None, kind: StockKind = "STOCK", **changed: 
         executed_quantity=0,
         reserved_cash=0,
         accepted_at=now,
+        expires_at=None,
         finished_at=None,
     )
     known: dict[str, Any] = {

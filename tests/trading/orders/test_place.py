@@ -174,10 +174,10 @@ def test_refusal_leaves_no_trace(harness: TradingHarness) -> None:
 def test_client_order_id_is_unique_for_each_user(harness: TradingHarness) -> None:
     user, other = harness.user(), harness.user()
     harness.tick(70_000)
-    harness.place(user, Side.BUY, 1, client_order_id="mine")
+    order = harness.place(user, Side.BUY, 1, client_order_id="mine")
     with pytest.raises(ClientOrderIdTaken) as refused:
         harness.place(user, Side.BUY, 2, client_order_id="mine")
-    assert refused.value.facts == {"client_order_id": "mine"}
+    assert refused.value.facts == {"client_order_id": "mine", "order_id": str(order.id)}
     harness.place(user, Side.BUY, 1, client_order_id="MINE")
     harness.place(other, Side.BUY, 1, client_order_id="mine")
     harness.run_all()

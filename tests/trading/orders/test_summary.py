@@ -11,7 +11,7 @@ from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
 from tests.trading.orders.steps import bought
 from trading.exchange.order_types import Side
 from trading.orders.model import OrderStatus
-from trading.orders.queries import list_orders
+from trading.orders.queries import OrderFilter, list_orders
 from trading.orders.summary import OrderSummary, SideTotals, order_summary
 
 
@@ -25,7 +25,11 @@ def computed_totals(
 ) -> SideTotals:
     """Return the totals computed from a user's orders one by one."""
     orders = harness.core.read(
-        list_orders, user_id=user, limit=100, side=side, stock_code=stock_code
+        list_orders,
+        user_id=user,
+        wanted=OrderFilter(side=side, stock_codes=None if stock_code is None else [stock_code]),
+        limit=100,
+        hours=harness.core.market_hours(),
     ).items
     fills = [fill for order in orders for fill in order.executions]
     return SideTotals(
