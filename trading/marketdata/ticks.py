@@ -1,7 +1,11 @@
 """Tick: one trade reported by Toss, with its position in the tick stream.
 
-Two clocks are involved: ``traded_at`` is Toss's, ``received_at`` the relayer's. The age of a tick
-depends on ``received_at`` alone. Ticks are ordered by their position in the stream, never by time.
+Two clocks are involved: ``traded_at`` is Toss's, usually in whole seconds; ``received_at`` is the
+relayer's. A feed may report a trade late or again, so the time of receipt does not prove when it
+was traded. A difference of up to NETWORK_ALLOWANCE_MS between the clocks is attributed to the
+network and to clock skew; any further delay counts as age. A trade is evidence for an order or an
+alert only if it was traded after the acceptance or arming, on the same trading day, and is not
+late. Ticks are ordered by their position in the stream, never by time.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +23,12 @@ _POSITIONS_PER_MS = 1_000_000
 # Last millisecond whose packed positions fit into 64 bits, in the year 2262.
 MS_MAX = 2**63 // _POSITIONS_PER_MS - 1
 _CLOCK_TOLERANCE_MS = 1_000
+# Delay between trade and receipt that is normal: the network, the whole seconds of the feed's
+# times, and a difference between Toss's clock and ours.
+NETWORK_ALLOWANCE_MS = 5_000
+# Above every freshness limit: the age of a trade whose time is in the future.
+_UNKNOWN_AGE_MS = 86_400_000
+_MS = timedelta(milliseconds=1)
 
 
 class MalformedTick(Exception):
@@ -101,15 +111,44 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
         """
         return self.base if trade_date(self.traded_at) == day else None
 
-    def age_ms(self, now: datetime) -> int:
-        """Return the milliseconds since the relayer received the tick.
+    @property
+    def delay_ms(self) -> int:
+        """Milliseconds from the trade to its receipt; 0 if Toss's clock is ahead of ours."""
+        return max(0, (self.received_at - self.traded_at) // _MS)
 
-        Clocks of two machines differ slightly, so a tick up to one second in the future has age 0.
-        Beyond that its age is unknown, and the difference counts as its age: no fill is better than
-        a fill at a price of unknown age.
+    def is_late(self, freshness_ms: int) -> bool:
+        """Return True if the trade was no longer fresh when it was received.
+
+        Its delay exceeds the freshness limit plus NETWORK_ALLOWANCE_MS, or its time is further in
+        the future than that allowance, so that nothing is known about when it was traded.
         """
-        age = (now - self.received_at) // timedelta(milliseconds=1)
-        return age if age >= 0 else 0 if age >= -_CLOCK_TOLERANCE_MS else -age
+        return self.age_ms(self.received_at) > freshness_ms
+
+    def was_traded_after(self, at: datetime) -> bool:
+        """Return True if the trade is not before ``at``, at the resolution of ``traded_at``.
+
+        A time in whole seconds (or milliseconds) represents all of that second: 10:06:00 is after
+        10:06:00.400, 10:05:59 is not.
+        """
+        microsecond = self.traded_at.microsecond
+        step = next(step for step in (1_000_000, 1_000, 1) if microsecond % step == 0)
+        return self.traded_at >= at.replace(microsecond=at.microsecond // step * step)
+
+    def age_ms(self, now: datetime) -> int:
+        """Return the milliseconds since the receipt, plus the delay beyond NETWORK_ALLOWANCE_MS.
+
+        Clocks of two machines differ slightly, so a tick received up to one second in the future
+        has age 0. Beyond that its age is unknown, and the difference counts as its age: no fill is
+        better than a fill at a price of unknown age. For the same reason a trade that is further in
+        the future than the allowance when it is received is a day old.
+        """
+        age = (now - self.received_at) // _MS
+        if age < 0:
+            age = 0 if age >= -_CLOCK_TOLERANCE_MS else -age
+        delay = (self.received_at - self.traded_at) // _MS
+        if delay < -NETWORK_ALLOWANCE_MS:
+            return age + _UNKNOWN_AGE_MS
+        return age + max(0, delay - NETWORK_ALLOWANCE_MS)
 
     def to_json(self) -> str:
         return msgspec.json.encode(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from trading.marketdata.ticks import MS_MAX, MalformedTick, Position, Tick, parse_toss_trade
 
@@ -247,6 +248,83 @@ def test_age_is_measured_from_receipt_and_never_negative() -> None:
     seoul = timezone(timedelta(hours=9))
     assert tick.age_ms((NOW + timedelta(milliseconds=1_500)).astimezone(seoul)) == 1_500
     assert tick.age_ms(NOW - timedelta(milliseconds=5)) == 0
+
+
+def delayed(by: timedelta) -> Tick:
+    """Return a tick received ``by`` after it was traded."""
+    tick = parse(golden())
+    return replace(tick, traded_at=tick.received_at - by)
+
+
+@pytest.mark.parametrize(
+    ("delay", "age"),
+    [
+        (timedelta(0), 0),
+        (timedelta(seconds=5), 0),
+        (timedelta(seconds=5, milliseconds=1), 1),
+        (timedelta(minutes=9), 535_000),
+        (timedelta(days=2, hours=19), 241_195_000),
+        (-timedelta(seconds=5), 0),
+        (-timedelta(seconds=5, milliseconds=1), 86_400_000),
+        (-timedelta(days=300), 86_400_000),
+    ],
+)
+def test_delay_beyond_the_network_counts_as_age(delay: timedelta, age: int) -> None:
+    tick = delayed(delay)
+
+    assert tick.age_ms(NOW) == age
+    assert tick.age_ms(NOW + timedelta(milliseconds=700)) == age + 700
+    assert tick.delay_ms == max(0, delay // timedelta(milliseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("delay", "late"),
+    [
+        (timedelta(seconds=15), False),
+        (timedelta(seconds=15, milliseconds=1), True),
+        (timedelta(days=3), True),
+        (-timedelta(seconds=5), False),
+        (-timedelta(seconds=6), True),
+    ],
+)
+def test_trade_is_late_beyond_freshness_limit_and_network(delay: timedelta, late: bool) -> None:
+    assert delayed(delay).is_late(10_000) is late
+
+
+@given(
+    st.timedeltas(timedelta(days=-400), timedelta(days=400)), st.integers(100, 3_600_000), st.data()
+)
+def test_late_trade_is_never_fresh(
+    delay: timedelta, freshness_ms: int, data: st.DataObject
+) -> None:
+    tick = delayed(delay)
+    now = NOW + data.draw(st.timedeltas(timedelta(0), timedelta(hours=2)))
+
+    assert tick.age_ms(now) >= tick.age_ms(NOW) >= 0
+    assert not tick.is_late(freshness_ms) or tick.age_ms(now) > freshness_ms
+
+
+@pytest.mark.parametrize(
+    ("dt", "at", "after"),
+    [
+        ("10:06:00", "10:06:00.400000", True),
+        ("10:05:59", "10:06:00.400000", False),
+        ("10:06:00", "10:06:00", True),
+        ("10:06:00", "10:06:01", False),
+        ("10:06:00.400", "10:06:00.400900", True),
+        ("10:06:00.399", "10:06:00.400900", False),
+        ("10:06:00.400899", "10:06:00.400900", False),
+        ("10:06:00.400900", "10:06:00.400900", True),
+    ],
+)
+def test_trade_is_after_an_instant_at_the_resolution_of_its_time(
+    dt: str, at: str, after: bool
+) -> None:
+    tick = parse(golden(dt=f"2026-11-20T{dt}Z"))
+    instant = datetime.fromisoformat(f"2026-11-20T{at}+00:00")
+
+    assert tick.was_traded_after(instant) is after
+    assert tick.was_traded_after(instant.astimezone(timezone(timedelta(hours=9)))) is after
 
 
 @pytest.mark.parametrize(
