@@ -235,7 +235,6 @@ def test_another_users_payment_is_404(stack: PaymentsStack) -> None:
         {"amount": "1"},
         {"amount": 1.0},
         {"amount": True},
-        {"reason": ""},
         {"reason": "가" * 51},
         {"reason": "a\x00"},
         {"reason": "\ud800"},

@@ -35,4 +35,6 @@ def clean_order_name(text: str) -> str:
 
 def _is_displayable(character: str) -> bool:
     # Emoji lie beyond the basic plane; some gateways' character sets do not contain them.
-    return character.isprintable() and ord(character) <= 0xFFFF
+    return (character.isprintable() or unicodedata.category(character) == "Zs") and ord(
+        character
+    ) <= 0xFFFF

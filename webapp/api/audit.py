@@ -17,7 +17,7 @@ from webapp.context import get_core
 from webapp.http.admin_log import recorded, requested
 from webapp.http.authentication import admin_required, current_user
 from webapp.http.commands import run_command
-from webapp.http.fields import Line
+from webapp.http.fields import Text
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, success
 
@@ -79,7 +79,7 @@ class AuditStateSchema(Schema):
 class AccountHaltRequestSchema(Schema):
     """Reason of the halt, for later readers. The body is optional."""
 
-    reason = Line(
+    reason = Text(
         high=200, load_default=None, allow_none=True, metadata={"example": "고객 문의로 확인 중"}
     )
 
@@ -87,7 +87,7 @@ class AccountHaltRequestSchema(Schema):
 class AccountResumeRequestSchema(Schema):
     """What was found and done, for later readers."""
 
-    note = Line(high=500, required=True, metadata={"example": "중복된 행을 바로잡음"})
+    note = Text(high=500, required=True, metadata={"example": "중복된 행을 바로잡음"})
 
 
 class AccountResumeAnswerSchema(Schema):

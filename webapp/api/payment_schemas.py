@@ -8,7 +8,7 @@ from trading.payments.model import PaymentStatus, is_payment_id
 from trading.payments.order_names import OCTETS_MAX
 from trading.payments.portone_payment import KRW
 from trading.payments.refund_model import RefundStatus
-from webapp.http.fields import IdCursor, Line, Whole
+from webapp.http.fields import IdCursor, Line, Text, Whole
 from webapp.http.schemas import PageQuerySchema
 
 _ID = "019aa2044b7d7c3a9a0c5f1e2d3b4a59"
@@ -80,7 +80,7 @@ class RefundRequestSchema(Schema):
         allow_none=True,
         metadata={"example": 3_000, "description": "환불 금액 (원). 지정하지 않으면 남은 전액"},
     )
-    reason = Line(high=50, load_default="고객 환불", metadata={"example": "단순 변심"})
+    reason = Text(high=50, load_default="고객 환불", metadata={"example": "단순 변심"})
 
 
 class RefundSchema(Schema):

@@ -8,7 +8,7 @@ from trading.stocks.prices import DataSource
 from trading.stocks.toss.client import Index, RankedBy
 from trading.stocks.toss.market_data import CANDLES_PER_REQUEST, TRADES_PER_REQUEST
 from webapp.api.order_schemas import enum_metadata
-from webapp.http.fields import InstantField, Line
+from webapp.http.fields import InstantField, Text
 
 QUERY_MAX = 50
 FOUND_MAX = 50
@@ -46,7 +46,7 @@ class FreshnessSchema(Schema):
 
 
 class StockSearchQuerySchema(Schema):
-    q = Line(
+    q = Text(
         required=True,
         high=QUERY_MAX,
         metadata={

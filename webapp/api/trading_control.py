@@ -13,7 +13,7 @@ from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
 from webapp.http.admin_log import recorded, requested
 from webapp.http.authentication import admin_required, current_user
 from webapp.http.commands import run_command
-from webapp.http.fields import Line
+from webapp.http.fields import Text
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope
 
@@ -28,7 +28,7 @@ _NOT_HALTED = "거래가 중단된 상태가 아닙니다."
 class HaltRequestSchema(Schema):
     """Reason of the halt, for later readers. The body is optional."""
 
-    reason = Line(high=200, load_default=None, allow_none=True, metadata={"example": "시세 점검"})
+    reason = Text(high=200, load_default=None, allow_none=True, metadata={"example": "시세 점검"})
 
 
 class HaltSchema(Schema):

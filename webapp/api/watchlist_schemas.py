@@ -1,7 +1,6 @@
 """Schemas of watchlists."""
 
 from typing import Any
-from unicodedata import normalize
 from uuid import UUID
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
@@ -9,7 +8,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 from trading.watchlists.alert_rules import AlertKind
 from webapp.api.order_schemas import enum_metadata
 from webapp.api.realtime import QuoteSchema
-from webapp.http.fields import Flag, Line, StockCode, Whole
+from webapp.http.fields import Flag, Line, StockCode, Text, Whole
 from webapp.http.schemas import PageQuerySchema
 
 _PRICE_MAX = 10**9
@@ -26,13 +25,10 @@ _TIME = {"example": "2026-11-20T01:00:00.123456+00:00"}
 
 
 class DirectoryName(Line):
-    """A directory's name of at most 50 characters, in Unicode normal form C."""
+    """A directory's name of at most 50 characters."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(high=50, metadata=_NAME, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return normalize("NFC", super()._deserialize(value, attr, data, **kwargs))
 
 
 class WatchlistCursor(fields.String):
@@ -118,7 +114,7 @@ class WatchlistItemRequestSchema(AlertPricesSchema):
 
     stock_code = StockCode(required=True, metadata=_STOCK)
     directory_id = fields.UUID(metadata=_DIRECTORY_ID)
-    memo = Line(high=500, allow_none=True, metadata=_MEMO)
+    memo = Text(high=500, allow_none=True, metadata=_MEMO)
 
 
 class WatchlistItemChangeSchema(AlertPricesSchema):
@@ -127,7 +123,7 @@ class WatchlistItemChangeSchema(AlertPricesSchema):
     """
 
     directory_id = fields.UUID(metadata={**_DIRECTORY_ID, "description": "옮길 그룹"})
-    memo = Line(high=500, allow_none=True, metadata=_MEMO)
+    memo = Text(high=500, allow_none=True, metadata=_MEMO)
     rearm = Flag(metadata={"description": "true이면 울린 알림을 다시 켬", "example": True})
 
     @validates_schema

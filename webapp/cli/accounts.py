@@ -16,6 +16,7 @@ from trading.audit.queries import audit_state
 from trading.db.ids import new_id
 from trading.halts.model import HaltCause
 from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
+from trading.text import RefusedCharacter, clean_text
 from webapp.context import get_core
 from webapp.http.admin_log import run_commanded
 
@@ -63,7 +64,7 @@ def users_halted() -> None:
     for halt in state.halted:
         click.echo(
             f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} "
-            f"({halt.reason or '-'})"
+            f"({' '.join((halt.reason or '-').split())})"
         )
     for breach in state.breaches:
         click.echo(
@@ -80,7 +81,7 @@ def users_halted() -> None:
 @click.option("--reason", required=True, help="Why, for later readers.")
 def users_halt(user: str, reason: str) -> None:
     """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
-    user_id, text, halt_id = _user_id(user), _line(reason, _REASON_LENGTH_MAX), new_id()
+    user_id, text, halt_id = _user_id(user), _text(reason, _REASON_LENGTH_MAX), new_id()
     try:
         halt = run_commanded(
             ActionKind.HALT_ACCOUNT,
@@ -107,7 +108,7 @@ def users_halt(user: str, reason: str) -> None:
 @click.option("--note", required=True, help="What was found and done, for later readers.")
 def users_resume(user: str, note: str) -> None:
     """Resume trading of USER. The next audit halts the account again if it still finds a breach."""
-    user_id, text = _user_id(user), _line(note, _NOTE_LENGTH_MAX)
+    user_id, text = _user_id(user), _text(note, _NOTE_LENGTH_MAX)
     lifted = run_commanded(
         ActionKind.RESUME_ACCOUNT,
         partial(resume_account, user_id=user_id, by=None, note=text),
@@ -135,8 +136,12 @@ def _unknown(user: str) -> click.ClickException:
     return click.ClickException(f"There is no account {user}.")
 
 
-def _line(value: str, length_max: int) -> str:
-    text = " ".join(value.split())
-    if not text.isprintable() or not 1 <= len(text) <= length_max:
-        raise click.ClickException(f"One line of 1 to {length_max} characters is needed.")
+def _text(value: str, length_max: int) -> str:
+    """Return a text as it is stored; raise a ClickException unless it has 1 to length_max."""
+    try:
+        text = clean_text(value, multiline=True)
+    except RefusedCharacter as refused:
+        raise click.ClickException(str(refused)) from None
+    if not 1 <= len(text) <= length_max:
+        raise click.ClickException(f"A text of 1 to {length_max} characters is needed.")
     return text

@@ -15,6 +15,7 @@ from trading.exchange.hours import DayChange, KrxHours
 from trading.exchange.market_hours_provider import REFRESH_AFTER, get_day_changes
 from trading.exchange.time import KST, trade_date
 from trading.operations.admin_action_model import DONE, UNCHANGED, ActionKind, Outcome
+from trading.text import RefusedCharacter, clean_text
 from webapp.context import get_core
 from webapp.http.admin_log import run_commanded
 
@@ -49,8 +50,11 @@ class _Note(click.ParamType[str]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        text = str(value).strip()
-        if not text.isprintable() or not 1 <= len(text) <= NOTE_LENGTH_MAX:
+        try:
+            text = clean_text(str(value), multiline=False)
+        except RefusedCharacter as refused:
+            self.fail(str(refused), param, ctx)
+        if not 1 <= len(text) <= NOTE_LENGTH_MAX:
             self.fail(f"A note is one line of 1 to {NOTE_LENGTH_MAX} characters.", param, ctx)
         return text
 

@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, validate
 from trading.accounts.passwords import LENGTH_MAX
 from trading.exchange.time import KST
 from trading.marketdata.stock_codes import product_code
+from trading.text import RefusedCharacter, clean_text
 from webapp.context import get_core
 
 _WHOLE_MAX = 10**15
@@ -77,17 +78,58 @@ class Flag(fields.Boolean):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class Line(fields.String):
-    """One line of text: no control characters, and encodable as UTF-8."""
+class _LengthOfText(validate.Length):
+    """Bounds of a text's length; an absent text passes."""
 
-    def __init__(self, *, low: int = 1, high: int, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Length(min=low, max=high), **kwargs)
+    def __call__(self, value: Any) -> Any:
+        return value if value is None else super().__call__(value)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
-        if not text.isprintable():
-            raise ValidationError("제어 문자는 사용할 수 없습니다.")
-        return text
+
+class _FreeText(fields.String):
+    """Text that people type, at most `high` characters long (see `clean_text`).
+
+    The length is counted after cleaning.
+    """
+
+    multiline: bool
+
+    def __init__(self, *, high: int, **kwargs: Any) -> None:
+        super().__init__(validate=_LengthOfText(max=high), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        typed = str(super()._deserialize(value, attr, data, **kwargs))
+        try:
+            text = clean_text(typed, multiline=self.multiline)
+        except RefusedCharacter as refused:
+            raise ValidationError(_refusal(refused)) from None
+        return text or self._absent()
+
+    def _absent(self) -> Any:
+        raise ValidationError("내용을 입력해 주세요.")
+
+
+class Line(_FreeText):
+    """One line of text, such as a name. A blank one is refused."""
+
+    multiline = False
+
+
+class Text(_FreeText):
+    """Text of several lines, such as a memo. A blank one counts as absent."""
+
+    multiline = True
+
+    def _absent(self) -> Any:
+        if self.required:
+            return super()._absent()
+        return None if self.allow_none else self.load_default
+
+
+def _refusal(refused: RefusedCharacter) -> str:
+    if refused.is_break:
+        return f"한 줄로 입력해 주세요. {refused.position}번째 문자가 줄바꿈이나 탭입니다."
+    code = f"U+{ord(refused.character):04X}"
+    return f"{refused.position}번째 문자({code})는 사용할 수 없는 제어 문자입니다."
 
 
 class Password(fields.String):
