@@ -7,6 +7,9 @@ and so are those with the same initial and medial.
 
 import re
 import unicodedata
+from collections.abc import Iterable
+
+from trading.text import drop_invisible
 
 _FIRST_SYLLABLE = 0xAC00
 _LAST_SYLLABLE = 0xD7A3
@@ -39,6 +42,37 @@ _INITIAL_KEYS, _MEDIAL_KEYS, _FINAL_KEYS = (
 )
 
 
+def _alternatives(keys: Iterable[str]) -> str:
+    """Return a pattern that prefers the longest keys."""
+    return "|".join(sorted(filter(None, keys), key=len, reverse=True))
+
+
+# A final consonant belongs to the next syllable if a vowel follows.
+_TYPED_SYLLABLE = re.compile(
+    f"({_alternatives(_INITIAL_KEYS)})({_alternatives(_MEDIAL_KEYS)})"
+    f"((?:{_alternatives(_FINAL_KEYS)})(?![{''.join(sorted(set(''.join(_MEDIAL_KEYS))))}]))?"
+    f"|({_alternatives(_INITIAL_KEYS)})"
+)
+_UNSHIFTED = str.maketrans({key: key.lower() for key in "ABCDFGHIJKLMNSUVXYZ"})
+
+
+def hangul_of_keys(keys: str) -> str:
+    """Return what Latin keys type on the Korean keyboard: dkssud is 안녕.
+
+    Capitals type tense consonants. Consonants outside a syllable become conjoining initials; other
+    text is unchanged.
+    """
+    return _TYPED_SYLLABLE.sub(_typed_syllable, keys.translate(_UNSHIFTED))
+
+
+def _typed_syllable(found: re.Match[str]) -> str:
+    initial, medial, final, alone = found.groups()
+    if alone:
+        return chr(_FIRST_INITIAL + _INITIAL_KEYS.index(alone))
+    medials = _INITIAL_KEYS.index(initial) * _MEDIALS + _MEDIAL_KEYS.index(medial)
+    return chr(_FIRST_SYLLABLE + medials * _FINALS + _FINAL_KEYS.index(final or ""))
+
+
 def latin_keys(text: str) -> str:
     """Return the Latin keys that type whole syllables: 안녕 is dkssud. Other text is unchanged."""
     return "".join(_typed_keys(character) for character in text)
@@ -54,12 +88,14 @@ def _typed_keys(character: str) -> str:
 
 
 def normalize_hangul(text: str) -> str:
-    """Return the canonical form for comparisons: composed, without case, width and spaces.
+    """Return the canonical form for comparisons: composed, without case, width, spaces and
+    invisible characters.
 
     Consonants outside a syllable, compatibility or conjoining, become conjoining initials.
     """
     # Case folding may decompose, so compose again afterwards.
-    composed = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    visible = unicodedata.normalize("NFKC", drop_invisible(text))
+    composed = unicodedata.normalize("NFKC", visible.casefold())
     return "".join(composed.split()).translate(_LONE_CONSONANTS)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trading.stocks.hangul import normalize_hangul, search_pattern
+from trading.stocks.hangul import hangul_of_keys, latin_keys, normalize_hangul, search_pattern
 
 # Keyboard keys in the order of the initials, as compatibility jamo, which input methods produce.
 KEYS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
@@ -113,3 +113,8 @@ def test_any_text_is_a_valid_query(query: str, text: str) -> None:
     """A text matches itself."""
     assert isinstance(matches(query, text), bool)
     assert matches(text, text)
+
+
+@given(st.text(SYLLABLES, max_size=10))
+def test_keys_of_syllables_type_them_again(text: str) -> None:
+    assert hangul_of_keys(latin_keys(text)) == text

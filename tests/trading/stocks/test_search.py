@@ -1,5 +1,7 @@
 """Stock search: rank of matches, without duplicates."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +84,54 @@ def test_equal_matches_rank_by_listing_and_market_value() -> None:
 )
 def test_part_of_any_search_text_matches(query: str, names: list[str]) -> None:
     assert found(query) == names
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("삼성전자(005930)", "005930 삼성전자", "A005930 삼성전자", "삼성전자 [A005930]"),
+        *("삼성전자（００５９３０）", "KRX:005930", "005930.KS", "삼성\u200b전자\t005930"),
+    ],
+)
+def test_code_beside_a_name_finds_its_stock(query: str) -> None:
+    assert found(query) == ["삼성전자"]
+
+
+def test_name_beside_an_unknown_code_is_found() -> None:
+    assert found("삼성생명(999999)") == ["삼성생명"]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        *(("tkatjdwjswk", "삼성전자"), ("TKATJDWJSWK", "삼성전자"), ("tkatjdtodaud", "삼성생명")),
+        *(("ttww", "삼성전자"), ("rmfwkzhem", "글자코드"), ("gkdlslrtm", "SK하이닉스")),
+        *(("ｔｋａｔｊｄｗｊｓｗｋ", "삼성전자"), ("tkatjd wjswk", "삼성전자")),
+    ],
+)
+def test_latin_keystrokes_find_the_korean_name(query: str, name: str) -> None:
+    assert found(query)[0] == name
+
+
+def test_capital_keystrokes_are_tense_consonants() -> None:
+    index = StockIndex([stock("A000001", "쌍용"), stock("A000002", "상용")])
+    assert [one.name for one in index.search("Tkddyd", limit=5)] == ["쌍용"]
+    assert [one.name for one in index.search("tkddyd", limit=5)] == ["상용"]
+
+
+@pytest.mark.parametrize(
+    "query", ["\ufeff삼성\u3000전자", "삼\u200b성\u00a0전자", "\u200dSAMSUNG electronics\u2060"]
+)
+def test_invisible_characters_and_any_spaces_are_ignored(query: str) -> None:
+    assert found(query)[0] == "삼성전자"
+
+
+def test_alias_ranks_as_a_name() -> None:
+    naver = replace(stock("A035420", "NAVER"), aliases=("네이버",))
+    other = stock("A000001", "네이버스", value=9)
+    index = StockIndex([naver, other])
+    assert [one.name for one in index.search("네이버", limit=5)] == ["NAVER", "네이버스"]
+    assert [one.name for one in StockIndex([naver]).search("spdlqj", limit=5)] == ["NAVER"]
 
 
 def test_results_are_limited() -> None:
