@@ -1,5 +1,5 @@
-"""Halt and resume trading. During a halt no order is accepted, amended or matched; open orders
-stay.
+"""Halt and resume trading. During a halt no order is accepted or matched; open orders stay and can
+only be reduced and cancelled.
 
 Trades of the market during a halt never fill an order, also after it.
 """

@@ -120,8 +120,8 @@ class HaltAccount(MethodView):
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
         """Halt an account.
 
-        계좌 거래 중단. 계좌의 신규 주문, 정정, 체결, 출금, 환불을 중단합니다. 이미 중단 중이면 기존
-        중단을 유지합니다.
+        계좌 거래 중단. 계좌의 신규 주문, 정정, 체결, 출금, 환불을 중단합니다. 주문을 취소하거나
+        수량만 줄이는 것은 허용합니다. 이미 중단 중이면 기존 중단을 유지합니다.
         """
         halt_id, reason = new_id(), body["reason"]
         return run_command(

@@ -19,7 +19,7 @@ from webapp.http.schemas import envelope
 
 blueprint = make_blueprint("Trading control", "거래 중단과 재개 (관리자)")
 
-_HALTED = "거래를 중단했습니다. 신규 주문과 정정은 막고 취소는 허용합니다."
+_HALTED = "거래를 중단했습니다. 신규 주문과 정정은 막고 취소와 수량 축소는 허용합니다."
 _HALTED_BEFORE = "이미 거래가 중단되어 있습니다."
 _RESUMED = "거래를 재개했습니다."
 _NOT_HALTED = "거래가 중단된 상태가 아닙니다."
@@ -56,8 +56,8 @@ class HaltTrading(MethodView):
     def post(self, body: dict[str, Any]) -> Response:
         """Halt trading.
 
-        전체 거래 중단. 주문 접수와 정정, 체결을 중단합니다. 미체결 주문은 유지되고 취소할 수
-        있습니다. 이미 중단 중이면 기존 중단을 유지합니다.
+        전체 거래 중단. 주문 접수와 정정, 체결을 중단합니다. 미체결 주문은 유지되고, 취소하거나
+        수량을 줄일 수 있습니다. 이미 중단 중이면 기존 중단을 유지합니다.
         """
         halt_id, reason = new_id(), body["reason"]
         return run_command(
