@@ -15,6 +15,12 @@ from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
 from tests.webapp.test_guards import routes
 
 WEBHOOK = ("POST", "/payments/portone/webhook")
+RAW_BODIES = (
+    (b"quantity=1", "application/x-www-form-urlencoded"),
+    (b'{"quantity":1}', "text/plain"),
+    (b'{"quantity":', "application/json"),
+    (b"[" * 60_000, "application/json"),
+)
 BODIES: tuple[Any, ...] = ({"quantity": 1}, {"": None}, [], None, 0, "quantity")
 
 
@@ -30,7 +36,8 @@ def _ask(target: tuple[Api, Person, Person], method: str, path: str, **more: Any
     """Send a request as somebody whom the route accepts."""
     api, person, administrator = target
     if path.startswith("/users/refresh"):
-        return api.ask(method, path, headers=bearer(person.refresh_token), **more)
+        headers = {**bearer(person.refresh_token), **more.pop("headers", {})}
+        return api.ask(method, path, headers=headers, **more)
     return api.ask(method, path, administrator if path.startswith("/admin/") else person, **more)
 
 
@@ -118,6 +125,9 @@ def test_body_is_refused_on_every_route_that_declares_none(
         )
         for body in BODIES:
             problem_of(_ask(target, method, f"{path}?{required}", json=body), "unexpected-body")
+        for raw, media_type in RAW_BODIES:
+            more = {"data": raw, "headers": {"Content-Type": media_type}}
+            problem_of(_ask(target, method, f"{path}?{required}", **more), "unexpected-body")
         if method in ("GET", "DELETE"):
             problem_of(_ask(target, method, f"{path}?{required}", json={}), "unexpected-body")
         asked += 1

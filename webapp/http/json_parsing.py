@@ -14,6 +14,8 @@ from webargs.core import missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
+from webapp.http.undeclared_input import declared_by_route
+
 DEPTH_MAX = 32
 MEDIA_TYPE = "application/json"
 
@@ -54,9 +56,10 @@ class Arguments(FlaskParser):
 def check_body() -> None:
     """Refuse a body that is not JSON (415, 400) or is nested too deeply (400).
 
-    A request without a body passes.
+    A request without a body passes, and so does one whose route declares none: its view refuses
+    any body (see `webapp.http.undeclared_input`).
     """
-    if not request.get_data(cache=True):
+    if not request.get_data(cache=True) or not declared_by_route().has_body:
         return
     if (
         request.mimetype != MEDIA_TYPE

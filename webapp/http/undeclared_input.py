@@ -52,7 +52,7 @@ def checked(view: View) -> View:
 @cache
 def declared_input(view_class: type, method: str) -> DeclaredInput:
     """Return what a method (in lower case) of a view class declares."""
-    arguments: Mapping[str, Any] = getattr(getattr(view_class, method), _DECLARED, {})
+    arguments: Mapping[str, Any] = getattr(getattr(view_class, method, None), _DECLARED, {})
     query = arguments.get("query")
     schema = query() if isinstance(query, type) else query
     return DeclaredInput(
@@ -63,14 +63,19 @@ def declared_input(view_class: type, method: str) -> DeclaredInput:
     )
 
 
-def _refuse_undeclared() -> None:
+def declared_by_route() -> DeclaredInput:
+    """Return what the route of this request declares."""
     view: Any = current_app.view_functions[request.endpoint or ""]
     method = "get" if request.method == "HEAD" else request.method.lower()
-    declared = declared_input(view.view_class, method)
+    return declared_input(view.view_class, method)
+
+
+def _refuse_undeclared() -> None:
+    declared = declared_by_route()
     refuse_unknown_parameters(request.args, known=declared.parameters)
     if not declared.has_body and request.get_data(cache=True) and not _is_empty_object():
         raise UnexpectedBody
 
 
 def _is_empty_object() -> bool:
-    return request.method in _MAY_SEND_EMPTY_OBJECT and request.get_json() == {}
+    return request.method in _MAY_SEND_EMPTY_OBJECT and request.get_data().strip() == b"{}"
