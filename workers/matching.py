@@ -31,17 +31,27 @@ def match_limit_orders(shard: int = 0) -> TaskResult | None:
     """Match one shard's resting orders against the trades since the last scan."""
     core = get_core()
     began = time.monotonic()
-    ticks = rests = 0
+    ticks = rests = filled = 0
     found: list[AffectedIds] = []
     while True:
         report = core.run(match_orders, shard=shard, stream=core.ticks)
         instruments.record_ticks(matcher(shard), report.ticks, gap=report.gap)
-        ticks, rests = ticks + report.ticks, rests + report.resting
+        ticks, rests, filled = (
+            ticks + report.ticks,
+            rests + report.resting,
+            filled + report.filled,
+        )
+        if report.ended:
+            instruments.record(
+                instruments.ORDERS_ENDED,
+                OrderStatus.CANCELLED,
+                EndReason.PRICE_OUT_OF_LIMITS,
+                value=report.ended,
+            )
         found.append(report.affected)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break
-    filled = sum(len(one.order_ids) for one in found)
-    if not (filled or rests or report.gap):
+    if not (any(one.order_ids for one in found) or rests or report.gap):
         return None
     return task_result(
         *found,

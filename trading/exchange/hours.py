@@ -29,6 +29,7 @@ __all__ = [
     "KrxHours",
     "MarketHours",
     "SessionSpan",
+    "TradingPhase",
     "TradingSession",
 ]
 
@@ -38,6 +39,19 @@ _NEXTRADE = "NXT"
 # Instants outside this range overflow when converted to Korean time; no trade is printed there.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class TradingPhase(NamedTuple):
+    """A phase of trading that begins with a call auction.
+
+    The first print of a stock in the phase is the auction's result: one price for all orders that
+    took part. ``entry_ends_at`` is the end of the auction's order entry. With ``only_auction`` the
+    auction is the whole phase; otherwise continuous trading follows its result.
+    """
+
+    started_at: datetime
+    entry_ends_at: datetime
+    only_auction: bool
 
 
 class MarketHours(Protocol):
@@ -57,7 +71,10 @@ class MarketHours(Protocol):
         """Return the session at an instant; if two overlap, the later one, which is KRX's."""
 
     def accepts_at_once(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> bool:
-        """Return True if a MARKET order, or an IOC or FOK LIMIT order, is accepted now."""
+        """Return True if a MARKET order, or an IOC or FOK LIMIT order, is accepted now.
+
+        Call auctions accept MARKET orders only.
+        """
 
     def filling_session(
         self, printed_at: datetime, *, exchange: str | None, kind: StockKind
@@ -66,10 +83,10 @@ class MarketHours(Protocol):
         not.
         """
 
-    def auction_closed_at(self, printed_at: datetime) -> datetime | None:
-        """Return when the auction closed that a print of that instant is the result of.
+    def phase_of(self, printed_at: datetime) -> TradingPhase | None:
+        """Return the phase of trading that a print of that instant belongs to.
 
-        Orders accepted since then had no part in the auction. None for any other print.
+        None for a print outside the sessions that fill orders.
         """
 
     def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:
@@ -155,10 +172,15 @@ class KrxHours:
                 return span.session if held else None
         return None
 
-    def auction_closed_at(self, printed_at: datetime) -> datetime | None:
+    def phase_of(self, printed_at: datetime) -> TradingPhase | None:
         for span, prints_until, behaviour in self._day_at(printed_at).windows:
-            if behaviour.late_print and span.closes_at <= printed_at < prints_until:
-                return span.closes_at
+            if behaviour.prints_fill and span.opens_at <= printed_at < prints_until:
+                alone = behaviour.is_call_auction
+                return TradingPhase(
+                    started_at=span.opens_at,
+                    entry_ends_at=span.closes_at if alone else span.opens_at,
+                    only_auction=alone,
+                )
         return None
 
     def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:
@@ -260,8 +282,9 @@ class AlwaysOpen:
     ) -> TradingSession | None:
         return TradingSession.ALWAYS_OPEN
 
-    def auction_closed_at(self, printed_at: datetime) -> datetime | None:  # noqa: ARG002 - there are no auctions
-        return None
+    def phase_of(self, printed_at: datetime) -> TradingPhase | None:
+        opens_at = _midnight(trade_date(printed_at))
+        return TradingPhase(opens_at, opens_at, only_auction=False)
 
     def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:  # noqa: ARG002
         trade_date(at)  # Raise ValueError for an instant without an offset, as KrxHours does.

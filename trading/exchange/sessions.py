@@ -46,8 +46,10 @@ class TimetableMark(NamedTuple):
 class SessionBehaviour(NamedTuple):
     """What a session does with orders and prints.
 
-    - ``immediate_types``: order types that it executes at once (LIMIT stands for IOC and FOK).
+    - ``immediate_types``: order types that it accepts for execution within the session; MARKET, and
+      LIMIT for the IOC and FOK orders.
     - ``prints_fill``: True if its prints fill orders; ``nextrade_fills``: those of Nextrade too.
+    - ``is_call_auction``: True if its one result has one price for all orders.
     - ``kinds``: the kinds of stock traded in it.
     - ``late_print``: True if its last print may come up to a minute after its end.
     - ``ends_orders``: True if DAY orders end with it.
@@ -57,6 +59,7 @@ class SessionBehaviour(NamedTuple):
     prints_fill: bool = False
     nextrade_fills: bool = False
     kinds: frozenset[StockKind] = frozenset({"STOCK", "ETF", "ETN"})
+    is_call_auction: bool = False
     late_print: bool = False
     ends_orders: bool = False
 
@@ -92,7 +95,13 @@ _NEXTRADE_PRE_MARKET = SessionHours(
     held_late=False,
 )
 _KRX_DAY = (
-    SessionHours(TradingSession.OPENING_AUCTION, _ENTRY, _OPENING, SessionBehaviour()),
+    SessionHours(
+        TradingSession.OPENING_AUCTION,
+        _ENTRY,
+        _OPENING,
+        # Its result is the first print of the regular session.
+        SessionBehaviour(immediate_types=frozenset({OrderType.MARKET})),
+    ),
     SessionHours(
         TradingSession.REGULAR,
         _OPENING,
@@ -105,7 +114,13 @@ _KRX_DAY = (
         TradingSession.CLOSING_AUCTION,
         _LAST_CONTINUOUS,
         _CLOSE,
-        SessionBehaviour(prints_fill=True, late_print=True, ends_orders=True),
+        SessionBehaviour(
+            immediate_types=frozenset({OrderType.MARKET}),
+            prints_fill=True,
+            is_call_auction=True,
+            late_print=True,
+            ends_orders=True,
+        ),
     ),
 )
 _NEXTRADE_AFTER_MARKET = SessionHours(

@@ -29,6 +29,7 @@ NETWORK_ALLOWANCE_MS = 5_000
 # Above every freshness limit: the age of a trade whose time is in the future.
 _UNKNOWN_AGE_MS = 86_400_000
 _MS = timedelta(milliseconds=1)
+_YEARS = range(2000, 2200)
 
 
 class MalformedTick(Exception):
@@ -124,15 +125,22 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
         """
         return self.age_ms(self.received_at) > freshness_ms
 
-    def was_traded_after(self, at: datetime) -> bool:
-        """Return True if the trade is not before ``at``, at the resolution of ``traded_at``.
+    @property
+    def traded_before(self) -> datetime:
+        """The exclusive upper bound of the instant of the trade.
 
-        A time in whole seconds (or milliseconds) represents all of that second: 10:06:00 is after
-        10:06:00.400, 10:05:59 is not.
+        A time in whole seconds (or milliseconds) represents all of that second.
         """
         microsecond = self.traded_at.microsecond
         step = next(step for step in (1_000_000, 1_000, 1) if microsecond % step == 0)
-        return self.traded_at >= at.replace(microsecond=at.microsecond // step * step)
+        return self.traded_at + timedelta(microseconds=step)
+
+    def was_traded_after(self, at: datetime) -> bool:
+        """Return True if the trade is not before ``at``, at the resolution of ``traded_at``.
+
+        10:06:00 is after 10:06:00.400, 10:05:59 is not.
+        """
+        return self.traded_before > at
 
     def age_ms(self, now: datetime) -> int:
         """Return the milliseconds since the receipt, plus the delay beyond NETWORK_ALLOWANCE_MS.
@@ -292,6 +300,9 @@ def _instant(text: str, name: str) -> datetime:
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is None:
             raise MalformedTick(f"{name} has no offset")
-        return instant.astimezone(UTC)
+        instant = instant.astimezone(UTC)
     except (ValueError, OverflowError):
         raise MalformedTick(f"{name} is not an RFC 3339 time") from None
+    if instant.year not in _YEARS:
+        raise MalformedTick(f"{name} is out of range")
+    return instant

@@ -128,6 +128,7 @@ def _replace(
             reserved_cash=reserved_cash,
             book_price=validation.book_price,
             awaiting_first_print=validation.awaiting_first_print,
+            is_new_in_book=validation.book_price is not None,
             next_attempt_at=validation.next_attempt_at,
             accepted_position=validation.position,
         )

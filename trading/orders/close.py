@@ -204,6 +204,7 @@ def _write_orders(
                 next_attempt_at=None,
                 book_price=None,
                 awaiting_first_print=False,
+                is_new_in_book=False,
                 finished_at=now,
             )
         )

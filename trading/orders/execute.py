@@ -122,7 +122,7 @@ def execute_orders(uow: UnitOfWork, order_ids: Sequence[UUID]) -> ExecutionRepor
         filled=len(batch.fills),
         ended=len(batch.endings) + batch.insufficient_cash_count,
         postponed=sum(map(len, batch.postponed.values())),
-        resting=len(batch.resting) + len(batch.waiting),
+        resting=len(batch.resting) + len(batch.waiting) + len(batch.entering),
         affected=AffectedIds.of_orders(orders, execution_ids=executed),
         fills=Counter((fill.side, fill.rule) for fills in batch.fills.values() for fill in fills),
         finished=batch.finished,
@@ -217,6 +217,8 @@ def _leave_unfilled(batch: FillBatch, order: LockedOrder, step: NextStep, now: d
             batch.endings[order.id] = step.reason
         case Action.REST:
             batch.resting.append(order.id)
+        case Action.AWAIT_PRINT if order.book_price is None:
+            batch.entering.append(order.id)
         case Action.AWAIT_PRINT:
             batch.waiting.append(order.id)
         case Action.RETRY:

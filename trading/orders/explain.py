@@ -404,7 +404,7 @@ def _is_alive(facts: OrderFacts, at: datetime, hours: MarketHours) -> bool:
     """Return True if the order's day has not ended at this instant."""
     order = facts.order
     return is_within_order_life(
-        hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=at
+        hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, traded_at=at
     )
 
 
@@ -422,8 +422,8 @@ def _reasons_of_last_trade(
     in_session = (
         hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
     )
-    halted = any(halt.holds(tick.received_at) for halt in facts.halts)
-    counts = in_session and not halted and _is_alive(facts, tick.received_at, hours)
+    halted = any(halt.holds(tick.received_at) or halt.holds(tick.traded_at) for halt in facts.halts)
+    counts = in_session and not halted and _is_alive(facts, tick.traded_at, hours)
     if stale:
         yield WaitingReason.STALE_FEED
     if not in_session:
@@ -435,7 +435,9 @@ def _reasons_of_last_trade(
     elif _is_in_execution(facts, step):
         if isinstance(step.last_trade, Fill):
             yield WaitingReason.BEING_EXECUTED
-    elif tick.position.packed <= facts.accepted_position:
+    elif tick.position.packed <= facts.accepted_position or not tick.was_traded_after(
+        facts.order.accepted_at
+    ):
         yield WaitingReason.PRINT_BEFORE_ACCEPTANCE
     elif counts:
         scanned = tick.position.packed <= facts.matched_until

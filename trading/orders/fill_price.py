@@ -1,6 +1,9 @@
 """Decide whether a trade on the market fills an order, and at which price.
 
 Every fill has the price of a trade on the market, or the limit of a resting order that a trade met.
+
+A trade is evidence for a fill only by the time at which it was traded: the feed may report a trade
+late or twice, for example after a restart of the relayer.
 """
 
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ class FillRule(StrEnum):
     MARKET_AT_PRINT = "market-at-print"
     ARRIVING_AT_PRINT = "arriving-at-print"
     RESTING_AT_LIMIT = "resting-at-limit"
+    RESTING_AT_AUCTION = "resting-at-auction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,13 @@ def is_met(side: Side, limit_price: int | None, price: int) -> bool:
 
 
 def is_within_order_life(
-    hours: MarketHours, time_in_force: TimeInForce, *, accepted_at: datetime, received_at: datetime
+    hours: MarketHours, time_in_force: TimeInForce, *, accepted_at: datetime, traded_at: datetime
 ) -> bool:
-    """Return True if a trade was received within an order's life.
+    """Return True if a trade was made before the end of an order's life.
 
     A DAY order's life ends with its day, even if the expiry is recorded later.
     """
-    return time_in_force is not TimeInForce.DAY or hours.day_end_before(received_at) <= accepted_at
+    return time_in_force is not TimeInForce.DAY or hours.day_end_before(traded_at) <= accepted_at
 
 
 def fill_at_last_trade(

@@ -7,29 +7,31 @@ once.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Update, func, insert, select, update
+from sqlalchemy import Update, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
-from trading.db.statements import force_primary_key
 from trading.db.transactions import after_commit
-from trading.db.upsert import upsert
 from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import Side, TimeInForce
+from trading.exchange.price_grid import PriceRange
 from trading.exchange.time import trade_date
 from trading.halts.queries import halts_since
 from trading.marketdata.sharding import shard_of
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Position, Tick
+from trading.orders.auctions import AuctionRole, Resumptions, record_auction_prints
+from trading.orders.close import OrderClosure, end_orders
 from trading.orders.fill_price import apply_slippage, is_within_order_life
+from trading.orders.match_cursor import is_cursor_of, lock_cursor, unread_ticks
 from trading.orders.matching import (
     BookOrder,
     MatchedFill,
@@ -38,9 +40,16 @@ from trading.orders.matching import (
     match_by_volume,
     match_whole,
 )
-from trading.orders.model import FillProfile
-from trading.orders.order_book import TradedRange, orders_awaiting_first_print, orders_crossed
-from trading.orders.rows import StoredPendingFill
+from trading.orders.model import EndReason, FillProfile, OrderEvent
+from trading.orders.order_book import (
+    NewInBook,
+    TradedRange,
+    orders_awaiting_first_print,
+    orders_crossed,
+    orders_new_in_book,
+    orders_outside,
+)
+from trading.orders.rows import LOCKED_COLUMNS, LockedOrder, StoredPendingFill
 from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.model import StockStatus
 from trading.stocks.price_limits import price_limits_on
@@ -66,6 +75,7 @@ class MatchReport:
     - ``ticks``: ticks read.
     - ``filled``: orders with new pending fills.
     - ``resting``: orders now known to rest.
+    - ``ended``: orders that ended because the day's limits exclude their price.
     - ``gap``: True if trades before these were lost.
     - ``more``: True if there is more to read at once.
     - ``busy``: True if another process was matching this shard, and nothing was done.
@@ -74,17 +84,11 @@ class MatchReport:
     ticks: int = 0
     filled: int = 0
     resting: int = 0
+    ended: int = 0
     gap: bool = False
     more: bool = False
     busy: bool = False
     affected: AffectedIds = field(default=AffectedIds(), compare=False)
-
-
-class _Cursor(NamedTuple):
-    """How far a matcher has read the tick stream, and when."""
-
-    position: int
-    scanned_at: datetime
 
 
 class _OrderInBook(NamedTuple):
@@ -112,7 +116,7 @@ def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchRep
     changed, when Redis does not answer.
     """
     hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now
-    cursor = _lock_cursor(session, shard=shard, settings=settings, now=now)
+    cursor = lock_cursor(session, shard=shard, settings=settings, now=now)
     if cursor is None:
         return MatchReport(busy=True)
     position = Position.unpack(cursor.position) if cursor.position else None
@@ -126,22 +130,39 @@ def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchRep
             first=str(part.ticks[0].position if part.ticks else None),
         )
     own = [tick for tick in part.ticks if shard_of(tick.code, settings.matcher_shards) == shard]
-    own = _without_halted(session, _unread(session, own, settings))
-    result = MatchResult()
-    if own:
-        result = _match(session, own, hours=hours, settings=settings)
+    own = unread_ticks(session, own, settings)
+    new = [
+        order
+        for order in orders_new_in_book(session)
+        if shard_of(order.stock_code, settings.matcher_shards) == shard
+    ]
+    passed = _passed_ticks(stream, new, until=position, settings=settings)
+    ticks = _evidence(session, [*passed, *own], settings)
+    result, ended = MatchResult(), list[UUID]()
+    if ticks or new:
+        new_ids = {order.id for order in new}
+        result, ended = _match(
+            session,
+            ticks,
+            new=new_ids,
+            read_until=cursor.position,
+            hours=hours,
+            settings=settings,
+        )
         _store(
             session,
             result,
-            {tick.position.packed: tick for tick in own},
+            {tick.position.packed: tick for tick in ticks},
+            new=new_ids,
             settings=settings,
             now=now,
         )
+        _end_outside_limits(session, ended, now=now)
     if part.end != position or now - cursor.scanned_at >= _RECORD_SCAN_EVERY:
         scanned_at = cursor.scanned_at if part.more else now
         session.execute(
             update(MATCH_CURSORS)
-            .where(_is_cursor_of(shard, settings))
+            .where(is_cursor_of(shard, settings))
             .values(position=part.end.packed, scanned_at=scanned_at)
         )
     matched = dict.fromkeys(fill.order_id for fill in result.fills)
@@ -150,128 +171,149 @@ def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchRep
         filled=len(matched),
         resting=len(result.resting),
         gap=part.gap,
+        ended=len(ended),
         more=part.more,
-        affected=AffectedIds(order_ids=tuple(matched)),
+        affected=AffectedIds(order_ids=(*matched, *ended)),
     )
 
 
-def _is_cursor_of(shard: int, settings: Settings) -> ColumnElement[bool]:
-    return (MATCH_CURSORS.c.shards == settings.matcher_shards) & (MATCH_CURSORS.c.shard == shard)
+def _passed_ticks(
+    stream: TickStream,
+    new: Sequence[NewInBook],
+    *,
+    until: Position | None,
+    settings: Settings,
+) -> list[Tick]:
+    """Return the ticks that were matched before these orders were visible, up to ``until``.
 
-
-def _lock_cursor(
-    session: Session, *, shard: int, settings: Settings, now: datetime
-) -> _Cursor | None:
-    """Lock the shard's cursor, creating it if needed; return None if another process holds it."""
-    query = select(MATCH_CURSORS.c.position, MATCH_CURSORS.c.scanned_at).where(
-        _is_cursor_of(shard, settings)
-    )
-    row = session.execute(query.with_for_update(skip_locked=True)).one_or_none()
-    if row is not None:
-        return _Cursor._make(row)
-    if session.execute(query).one_or_none() is not None:
-        return None
-    # A first run begins with everything that the stream still has: trades from before an order's
-    # acceptance do not fill it anyway. With an upsert, the later of two concurrent
-    # first runs uses the row that the other inserted.
-    first = {
-        "shards": settings.matcher_shards,
-        "shard": shard,
-        "position": _inherited_position(session, settings),
-        # Old enough that the expiry of DAY orders waits for the first scan.
-        "scanned_at": now - timedelta(days=1),
-    }
-    upsert(session, MATCH_CURSORS, [first], update=("shard",))
-    return _Cursor._make(session.execute(query.with_for_update()).one())
-
-
-def _inherited_position(session: Session, settings: Settings) -> int:
-    """Return the furthest position that all matchers of another shard count have read, else 0."""
-    read = (
-        select(func.min(MATCH_CURSORS.c.position).label("position"))
-        .where(MATCH_CURSORS.c.shards != settings.matcher_shards)
-        .group_by(MATCH_CURSORS.c.shards)
-        # Without a cursor of each shard, it is unknown how far the missing one's stocks were read.
-        .having(func.count() == MATCH_CURSORS.c.shards)
-        .subquery()
-    )
-    return session.scalar(select(func.max(read.c.position))) or 0
-
-
-def _unread(session: Session, ticks: Sequence[Tick], settings: Settings) -> list[Tick]:
-    """Return the ticks that matchers of another shard count have not read.
-
-    So a trade fills orders once, even when the shard count changes and changes back.
+    An order's transaction reads the end of the stream before its COMMIT, and a run in between does
+    not find the order. With the ``volume`` profile the volume of these ticks is allocated already,
+    so they count as before the acceptance.
     """
-    if not ticks:
+    if until is None or FillProfile(settings.fill_profile) is FillProfile.VOLUME:
         return []
-    other_counts = session.scalars(
-        select(MATCH_CURSORS.c.shards)
-        .where(MATCH_CURSORS.c.shards != settings.matcher_shards)
-        .distinct()
-    )
-    read: dict[str, int] = {}
-    for shards in other_counts.all():
-        # Locked for sharing, so that this transaction waits for matchers that are still running.
-        cursors = select(MATCH_CURSORS.c.shard, MATCH_CURSORS.c.position).where(
-            MATCH_CURSORS.c.shards == shards
-        )
-        rows = session.execute(force_primary_key(cursors, MATCH_CURSORS).with_for_update(read=True))
-        positions = {row.shard: row.position for row in rows}
-        for code in {tick.code for tick in ticks}:
-            read[code] = max(read.get(code, 0), positions.get(shard_of(code, shards), 0))
-    return [tick for tick in ticks if tick.position.packed > read.get(tick.code, 0)]
+    waiting_since = {
+        order.stock_code: order.accepted_position
+        for order in sorted(new, key=lambda order: -order.accepted_position)
+        if order.accepted_position < until.packed
+    }
+    if not waiting_since:
+        return []
+    passed = stream.after(Position.unpack(min(waiting_since.values())), limit=TICKS_MAX)
+    return [tick for tick in passed.ticks if tick.position <= until and tick.code in waiting_since]
 
 
-def _without_halted(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
-    """Return the ticks that were received while trading was not halted; none during a halt."""
+def _evidence(session: Session, ticks: Sequence[Tick], settings: Settings) -> list[Tick]:
+    """Return the ticks that may fill orders.
+
+    Not those that the feed reported late, and not those that were traded or received during a halt.
+    """
+    ticks = [tick for tick in ticks if not tick.is_late(settings.tick_freshness_ms)]
     if not ticks:
         return []
-    halts = halts_since(session, min(tick.received_at for tick in ticks))
+    halts = halts_since(session, min(min(tick.traded_at, tick.received_at) for tick in ticks))
     if any(halt.is_running for halt in halts):
         return []
-    return [tick for tick in ticks if not any(halt.holds(tick.received_at) for halt in halts)]
+    return [
+        tick
+        for tick in ticks
+        if not any(halt.holds(tick.received_at) or halt.holds(tick.traded_at) for halt in halts)
+    ]
 
 
 def _match(
-    session: Session, ticks: Sequence[Tick], *, hours: MarketHours, settings: Settings
-) -> MatchResult:
+    session: Session,
+    ticks: Sequence[Tick],
+    *,
+    new: Collection[UUID],
+    read_until: int,
+    hours: MarketHours,
+    settings: Settings,
+) -> tuple[MatchResult, list[UUID]]:
+    """Match ticks, given in stream order, against the book.
+
+    Return the result, and the orders whose price is outside the limits of a day that has begun.
+    """
     # Shares have the widest hours of all kinds. The narrower hours of a fund are checked where one
     # of its orders was found.
-    filling = [
-        tick
-        for tick in ticks
-        if hours.filling_session(tick.traded_at, exchange=tick.exchange, kind="STOCK") is not None
-    ]
     ticks_by_stock: defaultdict[str, list[Tick]] = defaultdict(list)
-    for tick in filling:
-        ticks_by_stock[tick.code].append(tick)
+    for tick in ticks:
+        if hours.filling_session(tick.traded_at, exchange=tick.exchange, kind="STOCK") is not None:
+            ticks_by_stock[tick.code].append(tick)
+    roles = record_auction_prints(
+        session, ticks_by_stock, hours=hours, resumptions=_resumptions(session, ticks)
+    )
+    outside = orders_outside(session, _limits_of_begun_phases(session, ticks_by_stock, roles))
     traded = [
         TradedRange(code, min(tick.price for tick in ticks), max(tick.price for tick in ticks))
         for code, ticks in sorted(ticks_by_stock.items())
     ]
-    if not traded:
-        return MatchResult()
-    ids = {*orders_crossed(session, traded), *orders_awaiting_first_print(session, ticks_by_stock)}
+    ids = {*outside, *new}
+    if traded:
+        ids.update(orders_crossed(session, traded))
+        ids.update(orders_awaiting_first_print(session, ticks_by_stock))
     if not ids:
-        return MatchResult()
+        return MatchResult(), []
     orders = _lock_in_book(session, sorted(ids))
     pending = _pending_quantities(session, [order.id for order in orders])
+    # A fill that was found on an earlier day is executed.
+    ended = sorted({order.id for order in orders if order.id not in pending}.intersection(outside))
     stocks = load_stock_attributes(session, {order.stock_code for order in orders})
     book: defaultdict[str, list[BookOrder]] = defaultdict(list)
     for order in orders:
+        code = order.stock_code
         remaining = order.quantity - order.executed_quantity - pending.get(order.id, 0)
-        if remaining > 0 and stocks[order.stock_code].status is StockStatus.TRADABLE:
-            until = _last_position(order, ticks_by_stock[order.stock_code], hours)
-            book[order.stock_code].append(_book_order(order, remaining, until))
+        is_tradable = stocks[code].status is StockStatus.TRADABLE
+        if remaining > 0 and is_tradable and ticks_by_stock[code] and order.id not in outside:
+            until = _last_position(order, ticks_by_stock[code], hours)
+            # Earlier runs have matched the order against the ticks up to the cursor.
+            since = 0 if order.id in new else read_until
+            book[code].append(_book_order(order, remaining, since=since, until=until))
     result = MatchResult()
     for code, book_orders in book.items():
         result.add(
             _match_stock(
-                book_orders, ticks_by_stock[code], stocks[code], hours=hours, settings=settings
+                book_orders,
+                ticks_by_stock[code],
+                roles,
+                stocks[code],
+                hours=hours,
+                settings=settings,
             )
         )
-    return result
+    return result, ended
+
+
+def _resumptions(session: Session, ticks: Sequence[Tick]) -> Resumptions:
+    """Return the ends of halts since the beginning of the day of the first tick."""
+    if not ticks:
+        return Resumptions()
+    since = min(tick.traded_at for tick in ticks) - timedelta(days=1)
+    halts = halts_since(session, since)
+    return Resumptions(tuple(halt.resumed_at for halt in halts if halt.resumed_at is not None))
+
+
+def _limits_of_begun_phases(
+    session: Session,
+    ticks_by_stock: Mapping[str, Sequence[Tick]],
+    roles: Mapping[int, AuctionRole],
+) -> dict[str, PriceRange]:
+    """Return the day's price limits of the stocks that have begun a phase, where they are known."""
+    first_prints = {
+        code: tick
+        for code, ticks in ticks_by_stock.items()
+        for tick in ticks
+        if roles[tick.position.packed].begins_phase
+    }
+    stocks = load_stock_attributes(session, first_prints) if first_prints else {}
+    limits: dict[str, PriceRange] = {}
+    for code, stock in stocks.items():
+        day = trade_date(first_prints[code].traded_at)
+        base_price = first_prints[code].base_on(day)
+        of_day = price_limits_on(day, stock.limit_rules, base_price=base_price)
+        if of_day is not None:
+            limits[code] = of_day
+    return limits
 
 
 def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHours) -> int | None:
@@ -286,16 +328,17 @@ def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHour
         accepted_at=order.accepted_at,
     )
     # Usually the last tick is within the order's day, and so are all before it.
-    if is_alive(received_at=ticks[-1].received_at):
+    if is_alive(traded_at=ticks[-1].traded_at):
         return None
     return next(
-        tick.position.packed - 1 for tick in ticks if not is_alive(received_at=tick.received_at)
+        tick.position.packed - 1 for tick in ticks if not is_alive(traded_at=tick.traded_at)
     )
 
 
 def _match_stock(
     orders: Sequence[BookOrder],
     ticks: Sequence[Tick],
+    roles: Mapping[int, AuctionRole],
     stock: StockAttributes,
     *,
     hours: MarketHours,
@@ -305,10 +348,20 @@ def _match_stock(
     day, base = trade_date(ticks[-1].traded_at), None
     for tick in ticks:
         base = tick.base_on(day) or base
+        role = roles[tick.position.packed]
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
-        if session is not None:
-            closed_at = hours.auction_closed_at(tick.traded_at)
-            prints.append(Print(tick.position.packed, tick.price, tick.volume, session, closed_at))
+        if session is not None and role.fills_orders:
+            prints.append(
+                Print(
+                    position=tick.position.packed,
+                    price=tick.price,
+                    volume=tick.volume,
+                    session=session,
+                    traded_before=tick.traded_before,
+                    auction_until=role.entry_ends_at,
+                    closed_at=role.entry_ends_at if role.only_auction else None,
+                )
+            )
     if FillProfile(settings.fill_profile) is FillProfile.SIMPLE:
         return match_whole(orders, prints)
     limits = price_limits_on(day, stock.limit_rules, base_price=base)
@@ -323,6 +376,7 @@ def _store(
     result: MatchResult,
     ticks: Mapping[int, Tick],
     *,
+    new: Set[UUID],
     settings: Settings,
     now: datetime,
 ) -> None:
@@ -337,13 +391,33 @@ def _store(
     due = update(ORDERS).values(
         next_attempt_at=now + timedelta(milliseconds=settings.wake_grace_ms)
     )
-    _update(session, leaving, due.values(book_price=None, awaiting_first_print=False))
+    _update(
+        session,
+        leaving,
+        due.values(book_price=None, awaiting_first_print=False, is_new_in_book=False),
+    )
+    _update(session, new - leaving, update(ORDERS).values(is_new_in_book=False))
     _update(session, in_part, due)
     _update(session, result.resting - leaving, update(ORDERS).values(awaiting_first_print=False))
     for request in task_requests(
         Task.EXECUTE_ORDERS, sorted(leaving | in_part), batch_size=settings.stage_batch_size
     ):
         after_commit(session, request)
+
+
+def _end_outside_limits(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
+    """End locked orders whose price is outside the day's limits."""
+    for start in range(0, len(ids), _IDS_PER_STATEMENT):
+        rows = session.execute(
+            select(*LOCKED_COLUMNS)
+            .where(ORDERS.c.id.in_(ids[start : start + _IDS_PER_STATEMENT]))
+            .order_by(ORDERS.c.id)
+        )
+        closures = [
+            OrderClosure(LockedOrder._make(row), OrderEvent.CANCEL, EndReason.PRICE_OUT_OF_LIMITS)
+            for row in rows
+        ]
+        end_orders(session, closures, now=now)
 
 
 def _pending_fill(fill: MatchedFill, tick: Tick) -> StoredPendingFill:
@@ -384,6 +458,12 @@ def _lock_in_book(session: Session, ids: Sequence[UUID]) -> list[_OrderInBook]:
     return orders
 
 
+def _arrived_at(order: _OrderInBook) -> datetime:
+    """Return the time of the last trade before the order arrived, which may be an amendment."""
+    ms = Position.unpack(order.accepted_position).ms
+    return datetime.fromtimestamp(ms / 1_000, UTC)
+
+
 def _pending_quantities(session: Session, ids: Sequence[UUID]) -> Mapping[UUID, int]:
     """Return the shares of pending fills, which are not executed yet, by order."""
     pending: dict[UUID, int] = {}
@@ -397,14 +477,15 @@ def _pending_quantities(session: Session, ids: Sequence[UUID]) -> Mapping[UUID, 
     return pending
 
 
-def _book_order(order: _OrderInBook, remaining: int, until: int | None) -> BookOrder:
+def _book_order(order: _OrderInBook, remaining: int, *, since: int, until: int | None) -> BookOrder:
+    """Return an order for matching with trades after the position ``since``."""
     return BookOrder(
         id=order.id,
         side=Side(order.side),
         limit_price=order.limit_price,
         quantity=remaining,
-        position=order.accepted_position,
-        accepted_at=order.accepted_at,
+        position=max(order.accepted_position, since),
+        accepted_at=max(order.accepted_at, _arrived_at(order)),
         awaiting_first_print=order.awaiting_first_print,
         time_in_force=TimeInForce(order.time_in_force),
         until=until,

@@ -8,9 +8,12 @@ profiles say how much one trade fills:
   100 shares of buy orders and up to 100 shares of sell orders, because it had a buyer and a seller.
   Each side's 100 shares are allocated to its orders by priority.
 
-In both, no order is filled by a trade at or before its position in the tick stream. The first trade
-after it shows whether the order was marketable on arrival: if so, the order is filled at the price
-of that trade; if not, it rests and is filled at its limit when a later trade meets the limit.
+In both, no order is filled by a trade at or before its position in the tick stream, or traded
+before its arrival. The first trade after it shows whether the order was marketable on arrival: if
+so, the order is filled at the price of that trade; if not, it rests and is filled at its limit when
+a later trade meets the limit.
+
+The result of a call auction is one price for all orders that took part, resting ones too.
 """
 
 from bisect import bisect_right
@@ -28,14 +31,18 @@ class Print:
     """A trade on the market that may fill orders.
 
     ``position`` is its place in the tick stream, ``price`` is in won, ``volume`` in shares.
-    ``session`` is the session it was printed in, ``closed_at`` the end of the auction that it is
-    the result of, None in continuous trading.
+    ``session`` is the session it was printed in. It was traded before ``traded_before``, which is
+    as exact as the feed's time. For the result of a call auction, ``auction_until`` is the end of
+    its order entry; ``closed_at`` is the same instant for a closing auction, in which orders
+    accepted later have no part, and None otherwise.
     """
 
     position: int
     price: int
     volume: int
     session: str
+    traded_before: datetime
+    auction_until: datetime | None = None
     closed_at: datetime | None = None
 
 
@@ -44,8 +51,9 @@ class BookOrder:
     """An order in the book.
 
     ``limit_price`` is None for a market order, ``quantity`` is what remains to be filled,
-    ``position`` the place in the tick stream at the acceptance and ``accepted_at`` its time.
-    ``until`` is the last position at which a trade may fill the order, None without such an end.
+    ``position`` the place in the tick stream from which on trades count, and ``accepted_at`` the
+    time of the acceptance. ``until`` is the last position at which a trade may fill the order, None
+    without such an end.
     """
 
     id: UUID
@@ -61,13 +69,15 @@ class BookOrder:
     def is_eligible_for(self, trade: Print) -> bool:
         """Return True if the order was in the market for this trade.
 
-        It must have been accepted before the trade was printed, and before the end of the auction
-        that the trade is the result of, and must not have reached its end yet.
+        It must have been accepted before the trade was made, and before the end of the auction that
+        the trade is the result of, and must not have reached its end yet.
         """
         if self.until is not None and trade.position > self.until:
             return False
-        return self.position < trade.position and (
-            trade.closed_at is None or self.accepted_at < trade.closed_at
+        return (
+            self.position < trade.position
+            and self.accepted_at < trade.traded_before
+            and (trade.closed_at is None or self.accepted_at < trade.closed_at)
         )
 
     @property
@@ -201,7 +211,7 @@ def _share_volume(
                 price, rule = _fill_terms(
                     order, trade, awaiting_first_print=state.awaiting_first_print
                 )
-                if rule is FillRule.MARKET_AT_PRINT:
+                if rule is FillRule.MARKET_AT_PRINT and trade.auction_until is None:
                     price = slip(order.side, price)
                 result.fills.append(MatchedFill(order.id, quantity, price, rule, trade))
                 volume_left -= quantity
@@ -223,4 +233,6 @@ def _fill_terms(
         return trade.price, FillRule.MARKET_AT_PRINT
     if awaiting_first_print:
         return trade.price, FillRule.ARRIVING_AT_PRINT
+    if trade.auction_until is not None and order.accepted_at < trade.auction_until:
+        return trade.price, FillRule.RESTING_AT_AUCTION
     return order.limit_price, FillRule.RESTING_AT_LIMIT

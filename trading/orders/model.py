@@ -50,6 +50,7 @@ class EndReason(StrEnum):
     STOCK_NOT_TRADABLE = "stock-not-tradable"
     INSUFFICIENT_CASH = "insufficient-cash"
     ACCOUNT_OVERDRAWN = "account-overdrawn"
+    PRICE_OUT_OF_LIMITS = "price-out-of-limits"
 
 
 ORDER_TRANSITIONS = Transitions(

@@ -1,12 +1,15 @@
 """Find the orders in the book that the traded prices may fill."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
+from trading.exchange.order_types import OrderType, Side
+from trading.exchange.price_grid import PriceRange
 from trading.marketdata.stock_codes import product_code
 from trading.orders.tables import ORDERS
 
@@ -24,6 +27,19 @@ class TradedRange:
     high: int
 
 
+def extreme_price(side: Side) -> int:
+    """Return the book price of a market order (won), which every trade meets."""
+    return 10**15 if side is Side.BUY else 0
+
+
+class NewInBook(NamedTuple):
+    """An order that entered the book; no trade up to ``accepted_position`` fills it."""
+
+    id: UUID
+    stock_code: str
+    accepted_position: int
+
+
 def orders_crossed(session: Session, traded: Sequence[TradedRange]) -> list[UUID]:
     """Return the orders in the book that these prices meet.
 
@@ -39,6 +55,36 @@ def orders_crossed(session: Session, traded: Sequence[TradedRange]) -> list[UUID
         rows = connection.exec_driver_sql(f"SELECT id FROM orders {hint} WHERE {met}")  # noqa: S608
         found += [UUID(bytes=bytes(row.id)) for row in rows]
     return found
+
+
+def orders_outside(session: Session, limits: Mapping[str, PriceRange]) -> list[UUID]:
+    """Return the limit orders in the book whose price is outside the day's limits of their stock.
+
+    ``limits`` are by product code.
+    """
+    found: list[UUID] = []
+    codes = sorted(limits)
+    is_limit = ORDERS.c.order_type == OrderType.LIMIT
+    for start in range(0, len(codes), _STOCKS_PER_STATEMENT):
+        outside = [
+            (ORDERS.c.stock_code == code) & _is_outside(limits[code])
+            for code in codes[start : start + _STOCKS_PER_STATEMENT]
+        ]
+        found += session.scalars(select(ORDERS.c.id).where(is_limit, or_(*outside)))
+    return found
+
+
+def _is_outside(limits: PriceRange) -> ColumnElement[bool]:
+    below = ORDERS.c.book_price < limits.lower
+    return below if limits.upper is None else below | (ORDERS.c.book_price > limits.upper)
+
+
+def orders_new_in_book(session: Session) -> list[NewInBook]:
+    """Return the orders that entered the book and that no matcher has read yet."""
+    query = select(ORDERS.c.id, ORDERS.c.stock_code, ORDERS.c.accepted_position)
+    return [
+        NewInBook._make(row) for row in session.execute(query.where(ORDERS.c.is_new_in_book == 1))
+    ]
 
 
 def _met_by(traded: Sequence[TradedRange]) -> str:

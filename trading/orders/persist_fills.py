@@ -20,6 +20,7 @@ from trading.orders.model import (
     OrderStatus,
     status_after_fill,
 )
+from trading.orders.order_book import extreme_price
 from trading.orders.rows import LOCKED_COLUMNS, LockedOrder, NewExecution
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 
@@ -37,6 +38,7 @@ class FillBatch:
     - ``postponed``: orders to retry, by the seconds until then.
     - ``resting``: orders now known to rest in the book.
     - ``waiting``: orders that stay in the book as they are.
+    - ``entering``: market orders that enter the book, where the next print fills them.
 
     Writing sets ``insufficient_cash_count``, the number of orders that ended because the account
     could not pay, and ``finished``, which counts the orders that ended by status and reason (None
@@ -50,6 +52,7 @@ class FillBatch:
     postponed: defaultdict[int, list[UUID]] = field(default_factory=lambda: defaultdict(list))
     resting: list[UUID] = field(default_factory=list)
     waiting: list[UUID] = field(default_factory=list)
+    entering: list[UUID] = field(default_factory=list)
     insufficient_cash_count: int = 0
     finished: Counter[tuple[OrderStatus, EndReason | None]] = field(default_factory=Counter)
 
@@ -177,6 +180,7 @@ def _write_filled_orders(session: Session, batch: FillBatch, *, now: datetime) -
                 next_attempt_at=None,
                 book_price=None,
                 awaiting_first_print=False,
+                is_new_in_book=False,
                 finished_at=now,
             )
         )
@@ -204,6 +208,19 @@ def _write_waiting_orders(session: Session, batch: FillBatch, *, now: datetime) 
             .where(ORDERS.c.id.in_(batch.resting))
             .values(next_attempt_at=None, awaiting_first_print=False)
         )
+    for side in Side:
+        entering = [id_ for id_ in batch.entering if batch.orders[id_].side == side]
+        if entering:
+            session.execute(
+                update(ORDERS)
+                .where(ORDERS.c.id.in_(entering))
+                .values(
+                    next_attempt_at=None,
+                    book_price=extreme_price(side),
+                    awaiting_first_print=True,
+                    is_new_in_book=True,
+                )
+            )
     if batch.waiting:
         session.execute(
             update(ORDERS).where(ORDERS.c.id.in_(batch.waiting)).values(next_attempt_at=None)

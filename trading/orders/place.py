@@ -196,6 +196,7 @@ def _insert(
         "finished_at": None,
         "book_price": validation.book_price,
         "awaiting_first_print": validation.awaiting_first_print,
+        "is_new_in_book": validation.book_price is not None,
         "request_id": command.request_id,
     }
     try:

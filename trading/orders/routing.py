@@ -118,12 +118,10 @@ class OrderSituation:
         """Return True if the order is in the book, or enters it by its acceptance.
 
         With ``FillProfile.VOLUME`` every arriving order enters the book, because only what is
-        traded after its acceptance counts. With ``SIMPLE`` a limit order that may wait enters it,
-        even a marketable one, so that no print between acceptance and execution is missed.
+        traded after its acceptance counts. With ``SIMPLE`` an order that may wait enters it.
         """
         if self.book_state is BookState.ARRIVING:
-            may_rest = self.limit_price is not None and self.time_in_force.may_wait
-            return profile is FillProfile.VOLUME or may_rest
+            return profile is FillProfile.VOLUME or self.time_in_force.may_wait
         return self.book_state is not BookState.OUTSIDE
 
 
@@ -170,16 +168,23 @@ def last_trade_evidence(
 ) -> TickEvidence:
     """Return what the last trade proves for a stored order.
 
-    Its session is None, so that it fills nothing, if it was received during a halt or after the
-    order's day, or was printed outside the sessions that fill orders.
+    Its session is None, so that it fills nothing, if it was traded before the end of a halt or
+    after the order's day, or was printed outside the sessions that fill orders. Its age counts from
+    the trade where the feed reported it late.
     """
     session = None
     alive = is_within_order_life(
-        hours, time_in_force, accepted_at=accepted_at, received_at=tick.received_at
+        hours, time_in_force, accepted_at=accepted_at, traded_at=tick.traded_at
     )
-    if alive and not any(halt.holds(tick.received_at) for halt in halts):
+    # The first print after a halt is a new price, so none from before its end counts.
+    halted = any(halt.holds(tick.received_at) or _is_before_end(tick, halt) for halt in halts)
+    if alive and not halted:
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind)
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
+
+
+def _is_before_end(tick: Tick, halt: HaltRecord) -> bool:
+    return halt.resumed_at is None or tick.traded_before <= halt.resumed_at
 
 
 def next_step(
@@ -198,7 +203,9 @@ def next_step(
     if TradingBlock.STOCK_DELISTED in blocks:
         return NextStep(Action.END, EndReason.STOCK_NOT_TRADABLE)
     if TradingBlock.TRADING_HALTED in blocks or TradingBlock.STOCK_HALTED in blocks:
-        return NextStep(Action.RETRY)
+        # The first print after the halt fills an order in the book without delay.
+        waits_in_book = order.time_in_force.may_wait and not order.has_matched_fills
+        return NextStep(Action.AWAIT_PRINT if waits_in_book else Action.RETRY)
     if TradingBlock.ACCOUNT_HALTED in blocks:
         return NextStep(Action.RETRY_AFTER_ACCOUNT_HALT)
     if order.has_matched_fills:
@@ -210,7 +217,7 @@ def next_step(
         order.is_in_book(profile) or not order.time_in_force.may_wait
     ):
         return _step_by_volume(order, decision)
-    return _step_by_last_trade(order, decision, profile)
+    return _step_by_last_trade(order, decision)
 
 
 def _step_by_volume(order: OrderSituation, decision: Fill | Postponement) -> NextStep:
@@ -229,9 +236,7 @@ def _step_by_volume(order: OrderSituation, decision: Fill | Postponement) -> Nex
     )
 
 
-def _step_by_last_trade(
-    order: OrderSituation, decision: Fill | Postponement, profile: FillProfile
-) -> NextStep:
+def _step_by_last_trade(order: OrderSituation, decision: Fill | Postponement) -> NextStep:
     """The last trade fills the order, unless a print has already shown that it rests."""
     if order.book_state is BookState.RESTING:
         return NextStep(Action.AWAIT_PRINT, last_trade=decision, only_by_matcher=True)
@@ -241,7 +246,5 @@ def _step_by_last_trade(
         return NextStep(Action.END, EndReason.NOT_FILLED_AT_ONCE, last_trade=decision)
     if isinstance(decision, Fill):
         return NextStep(Action.FILL, last_trade=decision)
-    if not order.is_in_book(profile):
-        return NextStep(Action.RETRY, last_trade=decision)
     action = Action.REST if decision is Postponement.PRICE_NOT_MET else Action.AWAIT_PRINT
     return NextStep(action, last_trade=decision)

@@ -18,9 +18,9 @@ class OrderRow(Base):
     ``reserved_cash`` (won) is what a buy still reserves; ``next_attempt_at`` is when the recovery
     sweep dispatches its execution. ``book_price`` is set while the order is in the book: its limit,
     or for a market order an extreme price that every print meets. ``awaiting_first_print`` is true
-    until a print has shown whether the order is marketable. Prints up to ``accepted_position``
-    never fill it. ``request_id`` is the request that placed it, for finding the logs of all its
-    stages.
+    until a print has shown whether the order is marketable, ``is_new_in_book`` until a matcher has
+    read the order. Prints up to ``accepted_position`` never fill it. ``request_id`` is the request
+    that placed it, for finding the logs of all its stages.
     """
 
     __tablename__ = "orders"
@@ -31,6 +31,7 @@ class OrderRow(Base):
         Index("ix_orders_user_id_finished_at", "user_id", "finished_at"),
         Index("ix_orders_book", "stock_code", "side", "book_price"),
         Index("ix_orders_awaiting_first_print", "awaiting_first_print", "stock_code"),
+        Index("ix_orders_is_new_in_book", "is_new_in_book"),
         Index("ix_orders_open", "finished_at", "time_in_force", "accepted_at"),
         CheckConstraint(one_of("side", Side), name="side"),
         CheckConstraint(one_of("order_type", OrderType), name="order_type"),
@@ -93,6 +94,7 @@ class OrderRow(Base):
     finished_at: Mapped[datetime | None]
     book_price: Mapped[int | None] = mapped_column(Won)
     awaiting_first_print: Mapped[bool] = mapped_column(Boolean, server_default="0")
+    is_new_in_book: Mapped[bool] = mapped_column(Boolean, server_default="0")
     request_id: Mapped[str | None] = mapped_column(ascii_text(64))
 
 
@@ -211,3 +213,35 @@ class MatchCursorRow(Base):
 
 
 MATCH_CURSORS = table_of(MatchCursorRow)
+
+
+class AuctionPrintRow(Base):
+    """The first print of a stock in its latest phase of trading: the result of a call auction.
+
+    ``phase_started_at`` is the start of the session, or the end of a halt within it. Matchers write
+    it for every stock that is traded, including stocks that are not in the master data.
+    """
+
+    __tablename__ = "auction_prints"
+    __table_args__ = (CheckConstraint("price > 0", name="price"), MYSQL)
+
+    stock_code: Mapped[str] = mapped_column(STOCK_CODE, primary_key=True)
+    phase_started_at: Mapped[datetime]
+    tick_position: Mapped[int]
+    price: Mapped[int] = mapped_column(Won)
+
+
+AUCTION_PRINTS = table_of(AuctionPrintRow)
+
+
+class RuleChangeRow(Base):
+    """The time since which a rule applies; fills before it followed the former rule."""
+
+    __tablename__ = "rule_changes"
+    __table_args__ = (MYSQL,)
+
+    name: Mapped[str] = mapped_column(WORD, primary_key=True)
+    since: Mapped[datetime]
+
+
+RULE_CHANGES = table_of(RuleChangeRow)

@@ -24,7 +24,7 @@ from trading.exchange.price_grid import (
     nearest_prices,
     tick_size,
 )
-from trading.exchange.time import KST
+from trading.exchange.time import KST, trade_date
 from trading.halts.errors import AccountHalted, TradingHalted
 from trading.halts.queries import ACCOUNT_HALTED_SINCE, HALTED_SINCE
 from trading.ledger.errors import AccountOverdrawn
@@ -35,6 +35,7 @@ from trading.marketdata.ticks import Position, Tick
 from trading.orders.errors import InvalidTickSize, PriceOutOfRange
 from trading.orders.fill_price import Fill, TickEvidence
 from trading.orders.model import FillProfile, buy_reservation, collared_price
+from trading.orders.order_book import extreme_price
 from trading.orders.routing import Action, BookState, NextStep, OrderSituation, next_step
 from trading.stocks.errors import StockNotFound, StockNotTradable
 from trading.stocks.model import StockStatus
@@ -46,6 +47,7 @@ from trading.stocks.tables import STOCKS
 _STOCK = select(
     STOCKS.c.name,
     *ATTRIBUTE_COLUMNS,
+    STOCKS.c.reference_price,
     HALTED_SINCE.label("halted_since"),
     ACCOUNT_HALTED_SINCE.label("account_halted_since"),
     select(VIRTUAL_BALANCES.c.debt)
@@ -53,9 +55,6 @@ _STOCK = select(
     .scalar_subquery()
     .label("debt"),
 ).where(STOCKS.c.code == bindparam("wanted"))
-
-# Book prices of market orders, which every trade meets.
-ABOVE_ALL, BELOW_ALL = 10**15, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +81,12 @@ class OrderTerms:
 class OrderValidation:
     """Result of validating an order: price, reservation basis and initial state in the book.
 
-    ``limits`` are the legal prices of the trading day, None if they are not known.
-    ``price`` (won) is the most that a share may cost by the reservation, None for a market sale
-    without a fresh tick. ``position`` is the place in the tick stream up to which no trade fills
-    the order. ``book_price``, ``awaiting_first_print`` and ``next_attempt_at`` are the order's
-    columns. ``is_marketable`` is True if the last trade would fill it, ``is_due`` if its execution
-    is dispatched at once.
+    ``limits`` are the legal prices of the trading day, None if they are not known. ``price`` (won)
+    is the most that a share may cost by the reservation, None for a market sale of a stock without
+    any price. ``position`` is the place in the tick stream up to which no trade fills the order.
+    ``book_price``, ``awaiting_first_print`` and ``next_attempt_at`` are the order's columns.
+    ``is_marketable`` is True if the last trade would fill it, ``is_due`` if its execution is
+    dispatched at once.
     """
 
     stock_name: str
@@ -106,10 +105,14 @@ class OrderValidation:
 
 @dataclass(frozen=True, slots=True)
 class MarketSnapshot:
-    """A stock's last tick and the end of the tick stream at a moment; None where unavailable."""
+    """A stock's last tick and the end of the tick stream at a moment; None where absent.
+
+    ``is_available`` is False if Redis did not answer.
+    """
 
     tick: Tick | None
     end: Position | None
+    is_available: bool = True
 
 
 def market_snapshot(quotes: QuoteStore, code: str) -> MarketSnapshot:
@@ -120,7 +123,7 @@ def market_snapshot(quotes: QuoteStore, code: str) -> MarketSnapshot:
     try:
         return MarketSnapshot(*quotes.last_tick_and_end(code))
     except MarketUnavailable:
-        return MarketSnapshot(None, None)
+        return MarketSnapshot(None, None, is_available=False)
 
 
 def validate_terms(
@@ -137,7 +140,7 @@ def validate_terms(
 
     Raise ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountHalted,
     AccountOverdrawn (a buy while there is a debt), MarketClosed, InvalidTickSize, PriceOutOfRange,
-    or NoLivePrice (a market buy needs a fresh price to compute its reservation).
+    or NoLivePrice (a market buy needs some price to compute its reservation).
     """
     _check_shape(terms, settings)
     tick = market.tick
@@ -145,10 +148,12 @@ def validate_terms(
     # A sale is allowed: its proceeds pay the debt.
     if stock.debt and terms.side is Side.BUY:
         raise AccountOverdrawn(debt=stock.debt)
+    # Auctions accept MARKET orders, but not as IOC or FOK.
+    order_type = terms.order_type if terms.time_in_force.may_wait else OrderType.LIMIT
     if terms.is_immediate and not hours.accepts_at_once(
-        now, order_type=terms.order_type, kind=stock.kind
+        now, order_type=order_type, kind=stock.kind
     ):
-        opening = hours.next_opening(now, order_type=terms.order_type, kind=stock.kind)
+        opening = hours.next_opening(now, order_type=order_type, kind=stock.kind)
         raise MarketClosed(next_open=opening.astimezone(KST).isoformat())
     day = hours.trading_day(now)
     base_price = None if tick is None else tick.base_on(day)
@@ -169,8 +174,8 @@ def validate_terms(
         freshness_ms=settings.tick_freshness_ms,
     )
     price = terms.limit_price
-    if terms.order_type is OrderType.MARKET and isinstance(step.last_trade, Fill):
-        price = collared_price(step.last_trade.price, settings.market_buy_collar_bp)
+    if price is None and market.is_available:
+        price = _highest_price(stock, tick, limits, hours=hours, settings=settings, now=now)
     if terms.side is Side.BUY and price is None:
         raise NoLivePrice(
             stock_code=terms.stock_code, age_ms=None if tick is None else tick.age_ms(now)
@@ -220,6 +225,7 @@ class _StockRow(NamedTuple):
     leverage_percent: int
     listed_on: date | None
     in_liquidation: bool
+    reference_price: int | None
     halted_since: datetime | None
     account_halted_since: datetime | None
     debt: int | None
@@ -255,6 +261,32 @@ def _check_price(
             upper_limit=limits.upper,
             base_price=base_price,
         )
+
+
+def _highest_price(
+    stock: _StockRow,
+    tick: Tick | None,
+    limits: PriceRange | None,
+    *,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
+) -> int | None:
+    """Return the most that a share of a market order may cost now (won); None if unknown.
+
+    In continuous trading that is the last trade of the day raised by the collar, in an auction or
+    before the first trade the day's upper limit. Before today's limits are known they are computed
+    from the last imported close. No price is above the day's upper limit.
+    """
+    day = hours.trading_day(now)
+    if tick is not None and trade_date(tick.traded_at) == day:
+        collared = collared_price(tick.price, settings.market_buy_collar_bp)
+        continuous = hours.accepts_at_once(now, order_type=OrderType.LIMIT, kind=stock.kind)
+        if limits is None or limits.upper is None:
+            return collared
+        return min(collared, limits.upper) if continuous else limits.upper
+    limits = limits or price_limits_on(day, limit_rules_of(stock), base_price=stock.reference_price)
+    return limits.upper if limits else None
 
 
 def _evidence(
@@ -302,8 +334,7 @@ def _initial_placement(
     terms: OrderTerms, step: NextStep, *, settings: Settings, now: datetime
 ) -> _Placement:
     """Return where an order with these terms is put, given its first step."""
-    extreme = ABOVE_ALL if terms.side is Side.BUY else BELOW_ALL
-    price = extreme if terms.limit_price is None else terms.limit_price
+    price = extreme_price(terms.side) if terms.limit_price is None else terms.limit_price
     match step.action:
         case Action.REST:
             return _Placement(price, awaiting_first_print=False)

@@ -1,7 +1,6 @@
 """Queries of stock master data: one stock by code, and a search over all stocks."""
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,7 +16,7 @@ from trading.exchange.price_grid import LimitRules, Market, StockKind
 from trading.stocks.errors import StockNotFound
 from trading.stocks.model import StockStatus
 from trading.stocks.search import FoundStock, StockIndex
-from trading.stocks.tables import STOCK_ALIASES, STOCKS
+from trading.stocks.tables import STOCKS
 
 # Interval at which a process checks whether another one changed the listing.
 REFRESH_AFTER = timedelta(seconds=2)
@@ -145,14 +144,15 @@ def limit_rules_of(stock: _LimitColumns) -> LimitRules:
 
 
 def listing_version(session: Session) -> list[tuple[object, ...]]:
-    """Return a value that changes with every import, status change and change of an alias.
+    """Return a value that changes with every import and status change.
 
-    Number of stocks and latest update per status, and the same of the aliases.
+    Number of stocks and latest update per status.
     """
     columns = STOCKS.c.status, func.count(), func.max(STOCKS.c.updated_at)
-    stocks = session.execute(select(*columns).group_by(STOCKS.c.status).order_by("status"))
-    aliases = session.execute(select(func.count(), func.max(STOCK_ALIASES.c.added_at)))
-    return [tuple(row) for row in (*stocks, *aliases)]
+    return [
+        tuple(row)
+        for row in session.execute(select(*columns).group_by(STOCKS.c.status).order_by("status"))
+    ]
 
 
 class _Snapshot(NamedTuple):
@@ -203,9 +203,6 @@ class StockSearch:
 
 
 def _load_index(session: Session) -> StockIndex:
-    aliases: defaultdict[str, list[str]] = defaultdict(list)
-    for code, alias in session.execute(select(STOCK_ALIASES.c.stock_code, STOCK_ALIASES.c.alias)):
-        aliases[code].append(alias)
     return StockIndex(
         FoundStock(
             code=row.code,
@@ -215,7 +212,6 @@ def _load_index(session: Session) -> StockIndex:
             kind=row.kind,
             status=StockStatus(row.status),
             market_value=(row.listed_shares or 0) * (row.reference_price or 0),
-            aliases=tuple(aliases[row.code]),
         )
         for row in session.execute(_LISTED)
     )

@@ -19,6 +19,9 @@ RULE_MESSAGES: dict[FillRule, str] = {
     FillRule.RESTING_AT_LIMIT: (
         "호가로 대기하던 중 지정가를 충족하는 거래가 나와 지정가에 체결되었습니다."
     ),
+    FillRule.RESTING_AT_AUCTION: (
+        "단일가 매매에서 결정된 가격이 지정가를 충족하여 그 가격에 체결되었습니다."
+    ),
 }
 
 WAITING_MESSAGES: dict[WaitingReason, str] = {
@@ -47,9 +50,9 @@ WAITING_MESSAGES: dict[WaitingReason, str] = {
         "최근 거래는 거래 중단 중에 나온 거래여서 체결에 반영하지 않았습니다."
     ),
     WaitingReason.PRINT_BEFORE_ACCEPTANCE: (
-        "최근 체결가는 지정가를 충족하지만 주문 접수나 정정 이전의 거래입니다."
+        "최근 거래는 주문 접수나 정정 이전의 거래여서 체결에 반영하지 않았습니다."
     ),
-    WaitingReason.AWAITING_MATCH: "지정가를 충족하는 거래가 나와 곧 체결됩니다.",
+    WaitingReason.AWAITING_MATCH: "체결 조건을 충족하는 거래가 나와 곧 체결됩니다.",
     WaitingReason.NOT_REACHED: (
         "직전 체결 물량이 앞선 주문에 먼저 배정되었습니다. 다음 체결을 기다리고 있습니다."
     ),
@@ -63,6 +66,9 @@ ENDING_MESSAGES: dict[EndReason | None, str] = {
     EndReason.NOT_FILLED_AT_ONCE: "즉시 체결 조건의 주문이라 미체결 수량이 취소되었습니다.",
     EndReason.STOCK_NOT_TRADABLE: "더 이상 거래되지 않는 종목이라 주문이 취소되었습니다.",
     EndReason.INSUFFICIENT_CASH: "예수금이 부족하여 주문이 취소되었습니다.",
+    EndReason.PRICE_OUT_OF_LIMITS: (
+        "주문 가격이 오늘의 상한가와 하한가 사이를 벗어나 주문이 취소되었습니다."
+    ),
     EndReason.ACCOUNT_OVERDRAWN: "결제 취소로 미수금이 발생하여 매수 주문이 취소되었습니다.",
 }
 

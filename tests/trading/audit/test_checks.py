@@ -1,6 +1,7 @@
 """Audit checks: sound data passes, and each kind of damage is found by its own check."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -14,11 +15,13 @@ from tests.trading.payments.payment_rows import hold_for_refund, partly_refunded
 from tests.trading.portfolio.days import record
 from tests.trading.watchlists.watchlist_factory import check_alerts, open_second, watch
 from trading.audit.checks import CHECKS, SAMPLE, Finding, audit, audit_accounts
-from trading.audit.scoping import OWN_ROWS, tables_read
+from trading.audit.scoping import OWN_ROWS, SHARED, tables_read
 from trading.db.declarative import Base
 from trading.db.transactions import rerun_is_safe
 from trading.db.upsert import server_of
 from trading.exchange.order_types import Side
+from trading.orders.tables import RULE_CHANGES
+from trading.stocks.candles.build import build_candles
 from trading.tasks import Task
 
 LAST_DEPOSIT = "transaction_type = 'DEPOSIT' AND sequence > 1"
@@ -142,6 +145,7 @@ DAMAGE = [
         ),
     ),
     ({"8e"}, "UPDATE order_executions SET tick_position = 1 WHERE rule = 'resting-at-limit'"),
+    ({"8g"}, "UPDATE candles SET open = 1, high = 1, low = 1, close = 1"),
     (
         {"8f"},
         (
@@ -309,6 +313,10 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Tr
         harness.clock.advance(seconds=1)
         harness.tick(70_500)
         check_alerts(harness)
+        harness.core.run(build_candles, stream=harness.core.ticks)
+        rule = {"name": "auction-prices", "since": datetime(2026, 1, 1, tzinfo=UTC)}
+        harness.do(lambda session: session.execute(RULE_CHANGES.delete()))
+        harness.do(lambda session: session.execute(RULE_CHANGES.insert(), rule))
         yield harness
 
 
@@ -423,7 +431,7 @@ def test_every_table_read_by_a_check_can_be_restricted_to_accounts() -> None:
     """The audit of single accounts needs to know the owner of each row."""
     read = frozenset[str]().union(*(tables_read(check.faults) for check in CHECKS))
 
-    assert read == OWN_ROWS.keys()
+    assert read == OWN_ROWS.keys() | SHARED
 
 
 def test_every_check_has_a_case_of_damage() -> None:

@@ -27,6 +27,7 @@ CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, 
 # The constraint (its name without "ck_", or a pattern of the message) and a change that violates
 # it.
 VIOLATIONS = [
+    ("auction_prints_price", "INSERT INTO auction_prints VALUES ('A005930', '2026-01-02', 1, 0)"),
     ("users_role", "UPDATE users SET role = 'ROOT'"),
     (
         "admin_actions_actor",

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.exchange.calendar import FIRST_KNOWN_DAY
-from trading.exchange.hours import AlwaysOpen, DayChange, KrxHours, MarketHours, TradingSession
+from trading.exchange.hours import (
+    AlwaysOpen,
+    DayChange,
+    KrxHours,
+    MarketHours,
+    TradingPhase,
+    TradingSession,
+)
 from trading.exchange.order_types import OrderType
 from trading.exchange.price_grid import StockKind
 from trading.exchange.time import KST, trade_date
@@ -167,10 +174,12 @@ def test_session_at_an_instant(at: str, session: TradingSession | None) -> None:
 @pytest.mark.parametrize(
     ("at", "accepted"),
     [
-        ("2026-11-20 08:45", ""),
+        ("2026-11-20 08:25", ""),
+        ("2026-11-20 08:45", "MARKET"),
         ("2026-11-20 09:00", "MARKET LIMIT ETF"),
         ("2026-11-20 15:19:59", "MARKET LIMIT ETF"),
-        ("2026-11-20 15:20", ""),
+        ("2026-11-20 15:20", "MARKET"),
+        ("2026-11-20 15:30", ""),
         ("2026-11-20 15:45", ""),
         ("2026-11-20 16:00", "LIMIT"),
         ("2026-11-20 20:00", ""),
@@ -231,14 +240,16 @@ def test_prints_that_fill_orders(
 @pytest.mark.parametrize(
     ("at", "opening", "order_type", "kind"),
     [
-        ("2026-11-20 07:00", "2026-11-20 09:00", OrderType.MARKET, "STOCK"),
+        ("2026-11-20 07:00", "2026-11-20 08:30", OrderType.MARKET, "STOCK"),
+        ("2026-11-20 07:00", "2026-11-20 09:00", OrderType.LIMIT, "STOCK"),
         ("2026-11-20 12:00", "2026-11-20 12:00", OrderType.MARKET, "ETF"),
         ("2026-11-20 15:25", "2026-11-20 16:00", OrderType.LIMIT, "STOCK"),
-        ("2026-11-20 15:25", "2026-11-23 09:00", OrderType.MARKET, "STOCK"),
+        ("2026-11-20 15:25", "2026-11-20 15:25", OrderType.MARKET, "STOCK"),
+        ("2026-11-20 15:30", "2026-11-23 08:30", OrderType.MARKET, "STOCK"),
         ("2026-11-20 15:25", "2026-11-23 09:00", OrderType.LIMIT, "ETF"),
         ("2026-11-20 20:00", "2026-11-23 09:00", OrderType.LIMIT, "STOCK"),
         ("2026-12-30 20:00", "2027-01-04 10:00", OrderType.LIMIT, "STOCK"),
-        ("2026-11-18 21:00", "2026-11-19 10:00", OrderType.MARKET, "STOCK"),
+        ("2026-11-18 21:00", "2026-11-19 09:30", OrderType.MARKET, "STOCK"),
     ],
 )
 def test_next_opening(at: str, opening: str, order_type: OrderType, kind: StockKind) -> None:
@@ -407,27 +418,26 @@ def test_search_for_a_trading_day_is_bounded() -> None:
 
 
 @given(instants())
-def test_auction_result_is_recognised_only_right_after_the_auction(at: datetime) -> None:
-    """Within a minute after the close; the always-open market has no auction."""
-    closed_at = KRX.auction_closed_at(at)
-    assert AlwaysOpen().auction_closed_at(at) is None
-    if closed_at is not None:
-        assert timedelta(0) <= at - closed_at < MINUTE
-        assert (
-            KRX.filling_session(at, exchange=None, kind="STOCK") is TradingSession.CLOSING_AUCTION
-        )
-        assert closed_at in {span.closes_at for span in KRX.spans(trade_date(at))}
+def test_every_print_that_fills_orders_belongs_to_one_phase_of_its_day(at: datetime) -> None:
+    """The closing auction is a phase of its own; the others begin with an auction's result."""
+    for hours in (KRX, AlwaysOpen()):
+        session = hours.filling_session(at, exchange=None, kind="STOCK")
+        phase = hours.phase_of(at)
+        assert (phase is None) == (session is None)
+        if phase is not None:
+            assert trade_date(phase.started_at) == trade_date(at)
+            assert phase.started_at <= at
+            assert phase.only_auction == (session is TradingSession.CLOSING_AUCTION)
+            assert phase.only_auction or phase.entry_ends_at == phase.started_at
+            assert not phase.only_auction or at < phase.entry_ends_at + MINUTE
 
 
-def test_print_of_the_closing_auction() -> None:
-    """At and shortly after 15:30, not before and not a minute later."""
-    close = datetime(2026, 11, 20, 15, 30, tzinfo=KST)
-    assert [
-        KRX.auction_closed_at(close + shift)
-        for shift in (-MINUTE, timedelta(0), MINUTE / 2, MINUTE)
-    ] == [
-        None,
-        close,
-        close,
-        None,
+def test_phases_of_a_day() -> None:
+    phases = [
+        KRX.phase_of(kst(f"2026-11-20 {at}"))
+        for at in ("08:59", "09:00", "15:19", "15:20", "15:30", "15:31", "16:00")
     ]
+    regular = TradingPhase(kst("2026-11-20 09:00"), kst("2026-11-20 09:00"), only_auction=False)
+    closing = TradingPhase(kst("2026-11-20 15:20"), kst("2026-11-20 15:30"), only_auction=True)
+    evening = TradingPhase(kst("2026-11-20 16:00"), kst("2026-11-20 16:00"), only_auction=False)
+    assert phases == [None, regular, regular, closing, closing, None, evening]

@@ -48,7 +48,7 @@ def test_halt_refuses_new_orders_and_amendments_but_not_cancellations(
     assert harness.breaches() == []
 
 
-def test_market_order_is_postponed_until_the_first_trade_after_the_halt(
+def test_market_order_is_filled_by_the_first_trade_after_the_halt(
     harness: TradingHarness,
 ) -> None:
     user = harness.user()
@@ -58,12 +58,14 @@ def test_market_order_is_postponed_until_the_first_trade_after_the_halt(
     halt(harness, user)
     harness.clock.advance(seconds=1)
     harness.tick(71_000)
-    assert harness.run(request) == ExecutionReport(postponed=1)
+    assert harness.run(request) == ExecutionReport(resting=1)
     harness.clock.advance(seconds=1)
     resume(harness, user)
-    assert harness.run(request) == ExecutionReport(postponed=1)
+    harness.match()
+    assert harness.sent == []
     harness.tick(70_500)
-    assert harness.run(request) == ExecutionReport(filled=1)
+    harness.match()
+    harness.run_all()
     assert harness.order(user, order.id).executions[0].price == 70_500
     assert harness.breaches() == []
 

@@ -12,6 +12,11 @@ from msgspec.structs import replace
 from trading.marketdata.ticks import MS_MAX, MalformedTick, Position, Tick, parse_toss_trade
 
 NOW = datetime(2026, 11, 20, 1, 0, 0, 123_000, tzinfo=UTC)
+TIMES = st.datetimes(
+    datetime(2000, 1, 1),  # noqa: DTZ001
+    datetime(2199, 12, 31),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
 POSITION = Position(1_763_600_400_123, 7)
 # A trade of a Korean stock with the fields observed in the feed.
 GOLDEN: dict[str, Any] = {
@@ -187,10 +192,8 @@ def test_malformed_message_is_not_repeated_in_the_error() -> None:
         change_type=st.none() | st.text(max_size=40),
         session=st.none() | st.text(max_size=40),
         exchange=st.none() | st.text(max_size=40),
-        traded_at=st.datetimes(datetime(2, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
-        received_at=st.datetimes(datetime(2, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
-            lambda at: at.replace(microsecond=at.microsecond // 1_000 * 1_000)
-        ),
+        traded_at=TIMES,
+        received_at=TIMES.map(lambda at: at.replace(microsecond=at.microsecond // 1_000 * 1_000)),
         position=st.builds(Position, st.integers(0, MS_MAX), st.integers(0, 999_999)),
     )
 )

@@ -106,11 +106,34 @@ def test_shortfalls_of_one_account_are_decided_in_sequence(
     assert harness.breaches() == []
 
 
-def test_stale_tick_postpones_with_growing_backoff(harness: TradingHarness) -> None:
-    """The delay is about the time waited so far, at most 32 s."""
+def test_market_order_enters_the_book_when_the_last_trade_is_stale_at_its_execution(
+    harness: TradingHarness,
+) -> None:
+    """A trade that the matcher passed before that still fills it."""
     user = harness.user()
     harness.tick(70_000, age_ms=10_000)
     order = harness.place(user, Side.BUY, 1)
+    harness.tick(70_500)
+    harness.match()
+    harness.clock.advance(seconds=12)
+    harness.tick(71_000)
+    harness.match()
+    harness.clock.advance(seconds=12)
+    assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, (order.id,))) == ExecutionReport(resting=1)
+    assert harness.match().filled == 1
+    harness.run_all()
+    assert harness.order(user, order.id).executions[0].price == 70_500
+    assert harness.breaches() == []
+
+
+def test_matched_fill_in_a_halt_is_retried_with_growing_backoff(harness: TradingHarness) -> None:
+    """The delay is about the time waited so far, at most 32 s."""
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
+    harness.tick(69_000)
+    assert harness.match().filled == 1
+    set_status(harness, "HALTED")
     waits = []
     for waited_s in (1, 3, 4, 12, 12, 968):
         harness.clock.advance(seconds=waited_s)
@@ -128,9 +151,11 @@ def test_market_sale_without_a_tick_waits_for_one(harness: TradingHarness) -> No
     bought(harness, user, 2)
     harness.core.redis.flushall()
     order = harness.place(user, Side.SELL, 2)
-    assert harness.run(harness.sent.pop()) == ExecutionReport(postponed=1)
+    assert harness.sent == []
     harness.tick(70_000)
-    assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, (order.id,))) == ExecutionReport(filled=1)
+    assert harness.match().filled == 1
+    harness.run_all()
+    assert harness.order(user, order.id).status == "FILLED"
 
 
 def test_order_in_a_halted_stock_waits(harness: TradingHarness) -> None:
@@ -138,11 +163,14 @@ def test_order_in_a_halted_stock_waits(harness: TradingHarness) -> None:
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1)
     set_status(harness, "HALTED")
-    assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, (order.id,))) == ExecutionReport(
-        postponed=1
-    )
+    assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, (order.id,))) == ExecutionReport(resting=1)
+    harness.tick(71_000)
+    assert harness.match().filled == 0
     set_status(harness, "TRADABLE")
-    assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, (order.id,))) == ExecutionReport(filled=1)
+    harness.tick(70_500)
+    assert harness.match().filled == 1
+    harness.run_all()
+    assert harness.order(user, order.id).executions[0].price == 70_500
 
 
 @pytest.mark.parametrize("side", Side)

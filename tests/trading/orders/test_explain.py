@@ -145,9 +145,9 @@ def test_sale_without_a_fresh_trade_waits_for_one(harness: TradingHarness) -> No
     sale = harness.place(user, Side.SELL, 1)
     assert reasons(harness, user, sale) == ["no-tick"]
     harness.tick(70_000, age_ms=10_001)
-    assert reasons(harness, user, sale) == ["stale-feed"]
+    assert reasons(harness, user, sale) == ["stale-feed", "print-before-acceptance"]
     harness.tick(70_000)
-    assert reasons(harness, user, sale) == ["being-executed"]
+    assert reasons(harness, user, sale) == ["awaiting-match"]
 
 
 def test_unavailable_market_is_reported(harness: TradingHarness) -> None:

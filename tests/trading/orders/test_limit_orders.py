@@ -1,5 +1,6 @@
 """Acceptance of limit orders: refusals, reservations and the price on arrival."""
 
+import itertools
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -228,19 +229,21 @@ def test_limit_order_for_a_halted_or_delisted_stock_is_refused(harness: TradingH
 def test_closed_market_accepts_only_orders_that_may_rest(
     krx_harness: TradingHarness, at: datetime
 ) -> None:
-    """The refusal of MARKET, IOC and FOK orders names the next opening."""
+    """The refusal of other orders names the next opening. An auction accepts MARKET orders too."""
     harness = krx_harness
     user = harness.user()
     harness.clock.now = at
     harness.tick(70_000)
-    # The after-market accepts IOC and FOK for shares, but no market order.
+    # The after-market accepts IOC and FOK for shares.
     evening, monday = "2026-11-20T16:00:00+09:00", "2026-11-23T09:00:00+09:00"
-    for limit, time_in_force in ((None, TimeInForce.DAY), *[(70_000, one) for one in IMMEDIATE]):
+    for limit, time_in_force in itertools.product((None, 70_000), IMMEDIATE):
         with pytest.raises(MarketClosed) as closed:
             harness.place(user, Side.BUY, 1, limit=limit, time_in_force=time_in_force)
-        assert closed.value.facts == {
-            "next_open": monday if limit is None or at is NIGHT else evening
-        }
+        assert closed.value.facts == {"next_open": monday if at is NIGHT else evening}
+    if at is NIGHT:
+        with pytest.raises(MarketClosed) as closed:
+            harness.place(user, Side.BUY, 1)
+        assert closed.value.facts == {"next_open": "2026-11-23T08:30:00+09:00"}
     for time_in_force in MAY_WAIT:
         harness.place(user, Side.BUY, 1, limit=60_000, time_in_force=time_in_force)
     assert cash(harness, user) == (10_000_000, 2 * 60_009)

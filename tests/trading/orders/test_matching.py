@@ -14,6 +14,7 @@ from trading.orders.fill_price import FillRule, apply_slippage, is_met
 from trading.orders.matching import BookOrder, MatchResult, Print, match_by_volume, match_whole
 
 NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=1)
 NO_SLIP = partial(apply_slippage, ticks=0, kind="STOCK", limits=None)
 ONE_STEP = partial(apply_slippage, ticks=1, kind="STOCK", limits=None)
 
@@ -35,7 +36,7 @@ def order(
 def prints(*trades: tuple[int, int]) -> list[Print]:
     """Return trades of (price, volume) at the positions 1, 2, 3 …"""
     return [
-        Print(position, price, volume, "REGULAR")
+        Print(position, price, volume, "REGULAR", LATER)
         for position, (price, volume) in enumerate(trades, start=1)
     ]
 
@@ -100,7 +101,7 @@ def test_volume_is_shared_by_price_and_then_by_time() -> None:
         order(3, Side.BUY, 70_100, position=3),
         order(4, Side.SELL, 69_000, 40),
     ]
-    matching = match_by_volume(book, [Print(9, 70_000, 25, "REGULAR")], slip=NO_SLIP)
+    matching = match_by_volume(book, [Print(9, 70_000, 25, "REGULAR", LATER)], slip=NO_SLIP)
     assert fills(matching) == [
         (3, 10, 70_100, 9),
         (2, 10, 70_000, 9),
@@ -116,7 +117,7 @@ def test_market_orders_come_first_and_pay_slippage() -> None:
         order(2, Side.BUY, None, position=5),
         order(3, Side.SELL, None),
     ]
-    matching = match_by_volume(book, [Print(9, 70_000, 12, "REGULAR")], slip=ONE_STEP)
+    matching = match_by_volume(book, [Print(9, 70_000, 12, "REGULAR", LATER)], slip=ONE_STEP)
     assert fills(matching) == [(2, 10, 70_100, 9), (1, 2, 80_000, 9), (3, 10, 69_900, 9)]
     assert matching.fills[0].rule is FillRule.MARKET_AT_PRINT
 
@@ -163,7 +164,7 @@ def test_auction_result_fills_only_orders_that_took_part(
     """Printed half a minute after the auction closed, it neither fills a later order nor shows
     whether it rests.
     """
-    result = Print(9, 70_000, 99, "CLOSING_AUCTION", NOON)
+    result = Print(9, 70_000, 99, "CLOSING_AUCTION", LATER, auction_until=NOON, closed_at=NOON)
     came = order(
         1,
         Side.BUY,
@@ -173,6 +174,51 @@ def test_auction_result_fills_only_orders_that_took_part(
     )
     matching = matched([came], [result])
     assert (bool(matching.fills), matching.resting) == (filled, set())
+
+
+@pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=ONE_STEP)])
+@pytest.mark.parametrize(
+    ("side", "limit", "price"),
+    [(Side.BUY, 70_000, 65_000), (Side.SELL, 75_000, 80_000), (Side.BUY, None, 65_000)],
+)
+def test_auction_gives_all_its_orders_one_price(
+    matched: partial[MatchResult], side: Side, limit: int | None, price: int
+) -> None:
+    """A resting order gets the auction's price, and a market order pays no slippage."""
+    result = Print(9, price, 99, "REGULAR", LATER, auction_until=NOON)
+    before = NOON - timedelta(hours=1)
+    book = [
+        order(1, side, limit, accepted_at=before),
+        order(2, side, limit, accepted_at=before, awaiting_first_print=True),
+        order(3, side, limit, accepted_at=NOON, awaiting_first_print=True),
+    ]
+    matching = matched(book, [result])
+    assert {(fill.order_id.int, fill.price) for fill in matching.fills} == {
+        (1, price),
+        (2, price),
+        (3, price),
+    }
+
+
+@pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=NO_SLIP)])
+def test_order_that_rested_after_the_auction_keeps_its_limit(matched: partial[MatchResult]) -> None:
+    result = Print(9, 69_000, 99, "REGULAR", LATER, auction_until=NOON)
+    matching = matched([order(1, Side.BUY, 70_000, accepted_at=NOON)], [result])
+    assert [(fill.price, fill.rule) for fill in matching.fills] == [
+        (70_000, FillRule.RESTING_AT_LIMIT)
+    ]
+
+
+@pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=NO_SLIP)])
+def test_trade_made_before_the_acceptance_neither_fills_nor_shows_that_an_order_rests(
+    matched: partial[MatchResult],
+) -> None:
+    """Even if the feed reported it after the acceptance."""
+    late = Print(9, 68_500, 99, "REGULAR", traded_before=NOON)
+    later = Print(10, 69_500, 99, "REGULAR", traded_before=NOON + timedelta(microseconds=1))
+    came = order(1, Side.BUY, 69_000, accepted_at=NOON, awaiting_first_print=True)
+    assert matched([came], [late]) == MatchResult()
+    assert matched([came], [late, later]).resting == {UUID(int=1)}
 
 
 ORDERS = st.builds(

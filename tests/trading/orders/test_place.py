@@ -1,10 +1,11 @@
 """Placing orders: reservations and refusals."""
 
 import pytest
+from sqlalchemy import update
 
 from tests.support.servers import Valkey
 from tests.support.statements import statements_counted
-from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness, opened, settings_for
+from tests.support.trading_harness import SAMSUNG, TradingHarness, opened, settings_for
 from tests.trading.orders.steps import bought, cash, everything, set_status, shares
 from trading.errors import DomainError, ValidationFailed
 from trading.exchange.order_types import Side
@@ -12,6 +13,7 @@ from trading.ledger.errors import InsufficientCash, InsufficientQuantity
 from trading.marketdata.errors import NoLivePrice
 from trading.orders.errors import ClientOrderIdTaken
 from trading.stocks.errors import StockNotFound, StockNotTradable
+from trading.stocks.tables import STOCKS
 from trading.tasks import Task, TaskRequest
 
 
@@ -111,24 +113,44 @@ def test_halted_or_delisted_stock_is_refused(
     assert refused.value.facts["stock_code"] == SAMSUNG
 
 
-@pytest.mark.parametrize(("age_ms", "accepted"), [(10_000, True), (10_001, False)])
-def test_market_buy_needs_a_fresh_price(
-    harness: TradingHarness, age_ms: int, accepted: bool
-) -> None:
+def set_reference_price(harness: TradingHarness, price: int | None) -> None:
+    change = update(STOCKS).where(STOCKS.c.code == SAMSUNG).values(reference_price=price)
+    harness.do(lambda session: session.execute(change))
+
+
+def test_market_buy_without_a_live_price_reserves_the_upper_limit(harness: TradingHarness) -> None:
+    """Computed from the last imported close: 70,000 won make 91,000."""
     user = harness.user()
-    harness.tick(70_000, age_ms=age_ms)
-    if accepted:
-        harness.place(user, Side.BUY, 1)
-        return
-    with pytest.raises(NoLivePrice) as refused:
-        harness.place(user, Side.BUY, 1)
-    assert refused.value.facts == {"stock_code": SAMSUNG, "age_ms": age_ms}
+    set_reference_price(harness, 70_000)
+    order = harness.place(user, Side.BUY, 1)
+    assert order.reserved_cash == 91_000 + 13
+    harness.tick(69_000)
+    harness.match()
+    harness.run_all()
+    assert harness.order(user, order.id).executions[0].price == 69_000
+    assert harness.breaches() == []
 
 
-def test_market_buy_without_a_price_is_refused_and_a_sale_waits(harness: TradingHarness) -> None:
+def test_market_buy_after_a_quiet_time_is_filled_by_the_next_trade(harness: TradingHarness) -> None:
+    """Its reservation is by the last trade of the day."""
+    user = harness.user()
+    harness.tick(70_000, age_ms=23_000)
+    order = harness.place(user, Side.BUY, 1)
+    harness.clock.advance(seconds=37)
+    harness.tick(69_500)
+    harness.clock.advance(seconds=1)
+    harness.tick(69_000)
+    harness.match()
+    harness.run_all()
+    assert harness.order(user, order.id).executions[0].price == 69_500
+    assert harness.breaches() == []
+
+
+def test_market_buy_without_any_price_is_refused_and_a_sale_waits(harness: TradingHarness) -> None:
     """A buy could not compute its reservation."""
     user = harness.user()
     bought(harness, user, 1)
+    set_reference_price(harness, None)
     harness.core.redis.flushall()
     with pytest.raises(NoLivePrice) as refused:
         harness.place(user, Side.BUY, 1)
@@ -149,6 +171,7 @@ def test_market_buy_without_redis_is_refused_and_a_sale_is_accepted(
     finally:
         valkey_server.start()
     harness.tick(71_000)
+    harness.match()
     harness.run_all()
     assert harness.order(user, sale.id).status == "FILLED"
     assert harness.breaches() == []
@@ -162,7 +185,7 @@ def test_refusal_leaves_no_trace(harness: TradingHarness) -> None:
     for side, quantity, code in (
         (Side.BUY, 1_000, SAMSUNG),
         (Side.SELL, 1, SAMSUNG),
-        (Side.BUY, 1, HYNIX),
+        (Side.BUY, 1, "A999999"),
     ):
         with pytest.raises(DomainError):
             harness.place(user, side, quantity, code, client_order_id="mine")

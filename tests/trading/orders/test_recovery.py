@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.trading_harness import TradingHarness, opened, settings_for
-from tests.trading.orders.steps import bought, everything, shares, sweep
+from tests.trading.orders.steps import bought, everything, set_status, shares, sweep
 from trading.exchange.order_types import Side
 from trading.tasks import Task
 
@@ -69,12 +69,15 @@ def test_finished_orders_are_never_swept(harness: TradingHarness) -> None:
 def test_postponed_order_is_swept_when_its_delay_is_over(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
-    order = harness.place(user, Side.BUY, 1)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
+    harness.tick(69_000)
+    harness.match()
+    set_status(harness, "HALTED")
     harness.clock.advance(seconds=60)
     harness.run_all()
     assert sweep(harness).requests == ()
+    set_status(harness, "TRADABLE")
     harness.clock.advance(seconds=32)
-    harness.tick(70_000)
     harness.sent.extend(sweep(harness).requests)
     harness.run_all()
     assert harness.order(user, order.id).status == "FILLED"
