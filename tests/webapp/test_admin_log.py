@@ -201,6 +201,8 @@ def test_every_writing_command_is_recorded(api: Api, tmp_path: Path) -> None:
     commands = {
         ("seed",): ("stocks.seed", None),
         ("stocks", "import", str(listing)): ("stocks.import", None),
+        ("stocks", "aliases", "add", "035420", "네이버"): ("stocks.add-alias", "A035420"),
+        ("stocks", "aliases", "remove", "035420", "네이버"): ("stocks.remove-alias", "A035420"),
         ("index", "import", str(closes)): ("index.import", "KOSPI"),
         ("users", "promote", person.email): ("users.promote", person.id),
         ("users", "demote", person.email): ("users.demote", person.id),
@@ -225,12 +227,12 @@ def test_every_writing_command_is_recorded(api: Api, tmp_path: Path) -> None:
 
     assert [(entry["action"], entry["target"]) for entry in found] == list(commands.values())
     assert {(entry["operator"], entry["user_id"]) for entry in found} == {(OPERATOR, None)}
-    assert [entry["outcome"] for entry in found] == ["done"] * 5 + ["halted", "resumed"] + [
+    assert [entry["outcome"] for entry in found] == ["done"] * 7 + ["halted", "resumed"] + [
         "done"
     ] * 4
     assert found[1]["details"] == {"file": "listing.csv"}
     assert found[1]["outcome_details"] == {"stocks": 1}
-    assert found[9]["details"] == {"closed": False, "delay_minutes": 60, "note": "수능"}
+    assert found[11]["details"] == {"closed": False, "delay_minutes": 60, "note": "수능"}
     assert person.email not in json.dumps(found)
 
 

@@ -32,6 +32,8 @@ class ActionKind(StrEnum):
     FORGET_DAY = "calendar.forget"
     SEED_STOCKS = "stocks.seed"
     IMPORT_STOCKS = "stocks.import"
+    ADD_ALIAS = "stocks.add-alias"
+    REMOVE_ALIAS = "stocks.remove-alias"
     IMPORT_INDEX = "index.import"
     CHECK_PAYMENT = "payments.look"
     RESOLVE_ALERTS = "payments.resolve"

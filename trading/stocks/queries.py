@@ -1,6 +1,7 @@
 """Queries of stock master data: one stock by code, and a search over all stocks."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,7 +17,7 @@ from trading.exchange.price_grid import LimitRules, Market, StockKind
 from trading.stocks.errors import StockNotFound
 from trading.stocks.model import StockStatus
 from trading.stocks.search import FoundStock, StockIndex
-from trading.stocks.tables import STOCKS
+from trading.stocks.tables import STOCK_ALIASES, STOCKS
 
 # Interval at which a process checks whether another one changed the listing.
 REFRESH_AFTER = timedelta(seconds=2)
@@ -144,15 +145,14 @@ def limit_rules_of(stock: _LimitColumns) -> LimitRules:
 
 
 def listing_version(session: Session) -> list[tuple[object, ...]]:
-    """Return a value that changes with every import and status change.
+    """Return a value that changes with every import, status change and change of an alias.
 
-    Number of stocks and latest update per status.
+    Number of stocks and latest update per status, and the same of the aliases.
     """
     columns = STOCKS.c.status, func.count(), func.max(STOCKS.c.updated_at)
-    return [
-        tuple(row)
-        for row in session.execute(select(*columns).group_by(STOCKS.c.status).order_by("status"))
-    ]
+    stocks = session.execute(select(*columns).group_by(STOCKS.c.status).order_by("status"))
+    aliases = session.execute(select(func.count(), func.max(STOCK_ALIASES.c.added_at)))
+    return [tuple(row) for row in (*stocks, *aliases)]
 
 
 class _Snapshot(NamedTuple):
@@ -203,6 +203,9 @@ class StockSearch:
 
 
 def _load_index(session: Session) -> StockIndex:
+    aliases: defaultdict[str, list[str]] = defaultdict(list)
+    for code, alias in session.execute(select(STOCK_ALIASES.c.stock_code, STOCK_ALIASES.c.alias)):
+        aliases[code].append(alias)
     return StockIndex(
         FoundStock(
             code=row.code,
@@ -212,6 +215,7 @@ def _load_index(session: Session) -> StockIndex:
             kind=row.kind,
             status=StockStatus(row.status),
             market_value=(row.listed_shares or 0) * (row.reference_price or 0),
+            aliases=tuple(aliases[row.code]),
         )
         for row in session.execute(_LISTED)
     )

@@ -10,6 +10,8 @@ from trading.db.types import Shares, Won, ascii_text
 from trading.exchange.price_grid import LEVERAGE_PERCENT_MAX
 from trading.stocks.model import StockStatus
 
+ALIAS_LENGTH_MAX = 100
+
 
 class StockRow(Base):
     """Master data of a listed issue, by Toss product code.
@@ -50,4 +52,16 @@ class StockRow(Base):
     in_liquidation: Mapped[bool] = mapped_column(Boolean, server_default="0")
 
 
+class StockAliasRow(Base):
+    """Another name by which people search a stock; the stock may be missing in the master data."""
+
+    __tablename__ = "stock_aliases"
+    __table_args__ = (MYSQL,)
+
+    stock_code: Mapped[str] = mapped_column(STOCK_CODE, primary_key=True)
+    alias: Mapped[str] = mapped_column(String(ALIAS_LENGTH_MAX), primary_key=True)
+    added_at: Mapped[datetime]
+
+
 STOCKS = table_of(StockRow)
+STOCK_ALIASES = table_of(StockAliasRow)

@@ -23,6 +23,7 @@ from webapp.cli.indices import index
 from webapp.cli.migrations import MIGRATIONS
 from webapp.cli.payments import payments
 from webapp.cli.status import status
+from webapp.cli.stock_aliases import aliases
 from webapp.context import get_core
 from webapp.http.admin_log import run_commanded
 
@@ -54,6 +55,9 @@ def seed() -> None:
 @click.group()
 def stocks() -> None:
     """Manage the master data of stocks."""
+
+
+stocks.add_command(aliases)
 
 
 @stocks.command("import")
