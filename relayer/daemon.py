@@ -162,7 +162,7 @@ class Daemon:
             subscriptions=self._supervisor.subscriptions,
             last_tick_at=self._tick_filter.last_tick_at,
             reconnects=max(0, self._supervisor.connections_total - 1),
-            ticks_total=self._tick_filter.ticks_total,
+            ticks_total=self._tick_filter.ticks_total - self._writer.repeated_total,
             malformed_total=self._tick_filter.malformed_total,
             lag_ms=self._writer.lag_ms,
             lease_number=self._holder.number,
@@ -172,7 +172,7 @@ class Daemon:
             left_out_total=len(left_out),
             refused=tuple(refused[:TOPICS_LISTED_MAX]),
             refused_total=len(refused),
-            repeated_total=self._tick_filter.repeated_total,
+            repeated_total=self._writer.repeated_total,
             conflated_total=self._writer.conflated_total,
             waiting_ticks=self._writer.waiting_ticks,
         )

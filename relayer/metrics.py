@@ -54,8 +54,8 @@ class RelayerMetrics(Collector):
         )
         yield families.TICKS_RECEIVED.read(
             [
-                (("new",), tick_filter.ticks_total),
-                (("duplicate",), tick_filter.repeated_total),
+                (("new",), tick_filter.ticks_total - writer.repeated_total - writer.waiting_ticks),
+                (("duplicate",), writer.repeated_total),
                 (("malformed",), tick_filter.malformed_total),
             ]
         )

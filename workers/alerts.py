@@ -21,7 +21,7 @@ def check_price_alerts() -> TaskResult | None:
     began = time.monotonic()
     fired, affected = 0, []
     while True:
-        report = core.run(check, core.ticks)
+        report = core.run(check, core.ticks, freshness_ms=core.settings.tick_freshness_ms)
         instruments.record_ticks(ALERTS, report.ticks, gap=report.gap)
         fired += report.fired
         affected.append(report.affected)

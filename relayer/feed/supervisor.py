@@ -279,7 +279,6 @@ class FeedSupervisor:
             if excess:
                 await self._feed.unsubscribe(sorted(excess))
                 for destination in excess:
-                    self._tick_filter.forget(destination)
                     self._failures.pop(destination, None)
                     self._resolve(destination, SubscriptionOutcome.WITHDRAWN)
                 self._confirmed -= excess

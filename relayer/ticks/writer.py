@@ -5,6 +5,12 @@ unavailable the latest tick of each stock is kept and written later. A batch who
 may or may not have been written. The stream's last position shows which, because the stream accepts
 each position once and only in ascending order. So no tick is written twice, and no tick gets a
 later position than necessary.
+
+Feeds report trades again, e.g. to the next relayer, and late. The cumulative volume identifies a
+trade within a stock, day and exchange. The script that writes ticks keeps the latest totals of
+each in Redis, so a trade enters the stream once, over restarts and take-overs. A late trade that is
+new enters the stream, but is no last value and is not pushed. A trade without a total is always
+written: nothing identifies it.
 """
 
 import asyncio
@@ -21,6 +27,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from relayer.asyncio_compat import raise_if_cancelled
 from relayer.ticks.sequence import TickSequence
+from trading.exchange.time import trade_date
 from trading.marketdata.ticks import MalformedTick, Position, Tick
 from trading.redis import keys
 
@@ -40,19 +47,71 @@ OUTAGE_FAILURES = 2
 # One call with one argument per batch: packing a command per tick would take longer than the rest.
 # A writer that no longer holds the lease writes nothing (fencing).
 _WRITE = """
-local lease, field, maxlen, ttl, channel, latest, packed = unpack(ARGV)
+local lease, field, maxlen, ttl, channel, latest, kept, known_ttl, packed = unpack(ARGV)
+kept = tonumber(kept)
 if lease ~= '' and redis.call('GET', KEYS[2]) ~= lease then
   return redis.error_reply('FENCED this process does not hold the lease')
 end
-local last = {}
-local ticks = cmsgpack.unpack(packed)
-for index = 1, #ticks, 3 do
-  local position, code, text = ticks[index], ticks[index + 1], ticks[index + 2]
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', maxlen, position, field, text)
-  redis.call('PUBLISH', channel .. code, text)
-  last[code] = text
+local function traded(text)
+  -- A trade cannot be later than its receipt: an absurd time must not make all others old.
+  local at = string.match(text, '"traded_at":"([^"]+)"')
+  local received = string.match(text, '"received_at":"([^"]+)"')
+  return at < received and at or received
 end
-for code, text in pairs(last) do redis.call('SET', latest .. code, text, 'EX', ttl) end
+local function total(text)
+  return tonumber(string.match(text, '"cumulative_volume":(%d+)')),
+    string.match(text, '"exchange":"([^"]*)"')
+end
+local function is_older(text, at, other)
+  if at ~= other.at then return at < other.at end
+  local mine, exchange = total(text)
+  local theirs, other_exchange = total(other.text)
+  return mine and theirs and exchange == other_exchange and mine < theirs
+end
+local last, known, repeated = {}, {}, 0
+local function last_of(code)
+  if last[code] == nil then
+    local text = redis.call('GET', latest .. code)
+    last[code] = text and string.find(text, '"traded_at":"', 1, true)
+      and string.find(text, '"received_at":"', 1, true) and {at = traded(text), text = text}
+  end
+  return last[code]
+end
+local function is_repeated(name, volume, newer)
+  local set = known[name]
+  if not set then
+    set = {count = redis.call('ZCARD', name), floor = -1}
+    if set.count >= kept then set.floor = tonumber(redis.call('ZRANGE', name, 0, 0)[1]) end
+    known[name] = set
+  end
+  if tonumber(volume) < set.floor and not newer then return true end
+  local added = redis.call('ZADD', name, 'NX', volume, volume)
+  set.count = set.count + added
+  return added == 0
+end
+local ticks = cmsgpack.unpack(packed)
+for index = 1, #ticks, 5 do
+  local position, code, text = ticks[index], ticks[index + 1], ticks[index + 2]
+  local name, volume = ticks[index + 3], ticks[index + 4]
+  local previous, at = last_of(code), traded(text)
+  if name ~= '' and is_repeated(name, volume, previous and at > previous.at) then
+    repeated = repeated + 1
+  else
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', maxlen, position, field, text)
+    if not (previous and is_older(text, at, previous)) then
+      redis.call('PUBLISH', channel .. code, text)
+      last[code] = {at = at, text = text, new = true}
+    end
+  end
+end
+for code, tick in pairs(last) do
+  if tick and tick.new then redis.call('SET', latest .. code, tick.text, 'EX', ttl) end
+end
+for name, set in pairs(known) do
+  if set.count > kept then redis.call('ZREMRANGEBYRANK', name, 0, set.count - kept - 1) end
+  redis.call('EXPIRE', name, known_ttl)
+end
+return repeated
 """
 
 
@@ -67,9 +126,24 @@ class TickScript:
 
         With a ``lease``, nothing is written unless Redis holds exactly that lease. Raises the
         client's errors: ResponseError for a lost lease or for positions that the stream has passed.
+        The script returns the number of repeated trades, which it did not write.
         """
         fields = [
-            part for tick in ticks for part in (str(tick.position), tick.code, tick.to_json())
+            part
+            for tick in ticks
+            for part in (
+                str(tick.position),
+                tick.code,
+                tick.to_json(),
+                *(
+                    ("", "")
+                    if tick.cumulative_volume is None
+                    else (
+                        keys.known_trades(tick.code, trade_date(tick.traded_at), tick.exchange),
+                        str(tick.cumulative_volume),
+                    )
+                ),
+            )
         ]
         arguments = (
             lease or "",
@@ -78,6 +152,8 @@ class TickScript:
             keys.TICK_TTL_S,
             keys.TICK_CHANNEL_PREFIX,
             keys.LAST_TICK_PREFIX,
+            keys.KNOWN_TRADES_MAX,
+            keys.KNOWN_TRADES_TTL_S,
             msgspec.msgpack.encode(fields),
         )
         return self._script(keys=[keys.TICK_STREAM, keys.RELAYER_LEASE], args=arguments)
@@ -101,6 +177,7 @@ class TickWriter:
     ) -> None:
         self.lag_ms: int | None = None
         self.written_total = 0
+        self.repeated_total = 0
         self.conflated_total = 0
         self.failures_total = 0
         self._redis = redis
@@ -184,7 +261,9 @@ class TickWriter:
                 # There is capacity for more while Redis writes these.
                 self._attempted.set()
             if self._in_flight:
-                await self._script(self._in_flight, lease=self._lease())
+                repeated = int(await self._script(self._in_flight, lease=self._lease()))
+                self.repeated_total += repeated
+                self.written_total -= repeated
         except (RedisError, OSError, MalformedTick) as fault:
             self._record_failure(fault)
             self._attempted.set()
@@ -241,6 +320,10 @@ class TickWriter:
         self._in_flight = []
 
     def _conflate(self) -> None:
-        latest = {tick.code: tick for tick in self._waiting}
+        latest: dict[str, Tick] = {}
+        for tick in self._waiting:
+            other = latest.get(tick.code)
+            if other is None or tick.traded_at >= other.traded_at:
+                latest[tick.code] = tick
         self.conflated_total += len(self._waiting) - len(latest)
         self._waiting = sorted(latest.values(), key=lambda tick: tick.position)

@@ -60,7 +60,10 @@ async def test_health_record_shows_connection_and_shutdown(
         stand_in.trade(1)
         stand_in.server.publish_body(trade_topic(SAMSUNG), b"no trade at all")
         await until(
-            lambda: (record := health(client)) and record.malformed_total == 1,
+            lambda: (
+                (record := health(client))
+                and (record.malformed_total, record.repeated_total) == (1, 1)
+            ),
             what="health reports everything",
         )
         record = health(client)

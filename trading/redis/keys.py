@@ -1,5 +1,6 @@
 """Names of all Redis keys and channels."""
 
+from datetime import date
 from uuid import UUID
 
 TICK_TTL_S = 3_600
@@ -12,6 +13,10 @@ TICK_FIELD = "tick"
 
 LAST_TICK_PREFIX = "stock:realtime:"
 LAST_TICK_PATTERN = f"{LAST_TICK_PREFIX}*"
+# Day totals by which repeated trades are recognized: the latest of each stock, day and exchange. A
+# trade of Friday may be repeated after the longest holidays.
+KNOWN_TRADES_MAX = 1_000
+KNOWN_TRADES_TTL_S = 11 * 86_400
 TICK_CHANNEL_PREFIX = "stock_updates:"
 RELAYER_HEALTH = "toss_ws_relayer:health"
 # Set: destinations requested by commands. Hash: destination -> source of the subscriptions that the
@@ -47,6 +52,14 @@ RATES = "rate"
 def last_tick(code: str) -> str:
     """String with a TTL: the last tick of a stock (product code) as JSON."""
     return f"{LAST_TICK_PREFIX}{code}"
+
+
+def known_trades(code: str, day: date, exchange: str | None) -> str:
+    """Sorted set with a TTL: the cumulative volumes of trades in the stream, as score and member.
+
+    The name ends with the trading day and the exchange, which is empty if the feed has none.
+    """
+    return f"stock:known_trades:{code}:{day.isoformat()}:{exchange or ''}"
 
 
 def code_of_last_tick(key: str) -> str:

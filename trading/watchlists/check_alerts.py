@@ -3,6 +3,10 @@
 A pass reads the tick stream from its own cursor, which moves in the transaction that fires, as a
 matcher's cursor does (`trading.orders.match`). A fired alert is no longer armed, so reading the
 same trades twice fires nothing twice.
+
+A feed may report trades late or again. A trade fires an alert only if it was traded after the alert
+was armed (`Tick.was_traded_after`), on the day on which it was received, and was not late then
+(`Tick.is_late`).
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,6 +25,7 @@ from sqlalchemy.orm import Session
 from trading.account_events.record import emit_alert_event
 from trading.db.statements import force_primary_key
 from trading.db.upsert import upsert
+from trading.exchange.time import trade_date
 from trading.marketdata.stock_codes import product_code
 from trading.marketdata.stream import StreamPart, TickStream
 from trading.marketdata.ticks import Position, Tick
@@ -79,10 +84,11 @@ class _Candidate(NamedTuple):
     armed_position: int
 
 
-def check_price_alerts(uow: UnitOfWork, stream: TickStream) -> AlertReport:
+def check_price_alerts(uow: UnitOfWork, stream: TickStream, *, freshness_ms: int) -> AlertReport:
     """Fire the armed alerts that trades after the cursor meet, each by the first such trade.
 
-    Raises MarketUnavailable before anything is changed.
+    `freshness_ms` is the freshness limit of trades. Raises MarketUnavailable before anything is
+    changed.
     """
     session = uow.session
     packed = _lock_cursor(session)
@@ -98,7 +104,8 @@ def check_price_alerts(uow: UnitOfWork, stream: TickStream) -> AlertReport:
             after=str(cursor),
             first=str(part.ticks[0].position if part.ticks else None),
         )
-    fired = _fire(session, _by_stock(part.ticks), now=uow.now)
+    timely = [tick for tick in part.ticks if _is_timely(tick, freshness_ms)]
+    fired = _fire(session, _by_stock(timely), now=uow.now)
     is_full = len(fired) >= FIRED_MAX
     end = cursor if is_full else _next_cursor(part, cursor, now=uow.now)
     if end is not None and end.packed != packed:
@@ -134,6 +141,12 @@ def _next_cursor(part: StreamPart, cursor: Position | None, *, now: datetime) ->
     return part.end if len(old) == len(part.ticks) else old[-1].position if old else cursor
 
 
+def _is_timely(tick: Tick, freshness_ms: int) -> bool:
+    return not tick.is_late(freshness_ms) and trade_date(tick.traded_at) == trade_date(
+        tick.received_at
+    )
+
+
 class _Trades:
     """One stock's trades of a pass, in stream order."""
 
@@ -149,18 +162,30 @@ class _Trades:
 
     def check(self, alert: Alert | _Candidate) -> tuple[Approach, Tick | None]:
         """Return an armed alert's approach, determined by these trades if UNKNOWN, and the first
-        trade that meets the alert."""
+        trade that meets the alert.
+
+        A candidate has no time of arming, so the result for it may not hold for the alert.
+        """
         approach, bound = Approach(alert.approach), alert.bound
         start = bisect_right(self._positions, alert.armed_position)
-        if approach is Approach.UNKNOWN and start < len(self._ticks):
-            first = self._ticks[start]
+        armed_at = alert.armed_at if isinstance(alert, Alert) else None
+        after = (
+            tick
+            for tick in islice(self._ticks, start, None)
+            if armed_at is None or tick.was_traded_after(armed_at)
+        )
+        if approach is Approach.UNKNOWN and (first := next(after, None)) is not None:
             approach = approach_by_first_trade(bound, first.price, first.base)
         if start == 0:
             rising = approach is Approach.FROM_BELOW
             start = bisect_left(self._highs, bound) if rising else bisect_left(self._lows, -bound)
-        return approach, next(
-            (tick for tick in self._ticks[start:] if is_met(approach, bound, tick.price)), None
+        met = (
+            tick
+            for tick in islice(self._ticks, start, None)
+            if is_met(approach, bound, tick.price)
+            and (armed_at is None or tick.was_traded_after(armed_at))
         )
+        return approach, None if approach is Approach.UNKNOWN else next(met, None)
 
 
 def _by_stock(ticks: Sequence[Tick]) -> dict[str, _Trades]:

@@ -1,4 +1,4 @@
-"""Malformed, duplicate and late messages are dropped and counted."""
+"""Malformed messages are dropped and counted."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from relayer.ticks.filter import LOWER_TOTALS_MAX, TickFilter
+from relayer.ticks.filter import TickFilter
 from relayer.ticks.sequence import TickSequence
 from trading.marketdata.ticks import Tick
 from trading.marketdata.topics import trade_topic
@@ -100,92 +100,3 @@ def test_any_body_is_accepted_or_counted_as_malformed(
 )
 def test_an_impossible_time_is_malformed(dt: str) -> None:
     assert FilterHarness().accept(100, dt=dt) is None
-
-
-def test_a_repeated_day_total_is_a_duplicate() -> None:
-    """As after a reconnect."""
-    harness = FilterHarness()
-    harness.accept(100)
-
-    assert harness.accept(100) is None
-    assert harness.accept(99) is None
-    assert harness.accept(101) is not None
-    assert harness.tick_filter.repeated_total == 2
-
-
-def test_day_totals_are_separate_by_day_and_exchange() -> None:
-    harness = FilterHarness()
-    harness.accept(100, exchange="KRX")
-
-    assert harness.accept(7, exchange="NXT") is not None
-    assert harness.accept(5, exchange="KRX", dt="2026-11-20T15:00:00Z") is not None
-
-
-def test_a_trade_without_a_total_is_accepted() -> None:
-    harness = FilterHarness()
-
-    assert [harness.accept(None) is not None for _ in range(2)] == [True, True]
-
-
-@pytest.mark.parametrize(
-    "dt", ["2026-11-20T03:00:00Z", "2026-11-20T14:59:59Z", "2030-01-01T00:00:00Z"]
-)
-def test_a_total_that_stays_lower_is_accepted(dt: str) -> None:
-    """One absurd total, even with an absurd time, must not block a stock for the day."""
-    harness = FilterHarness()
-    harness.accept(10**14, dt=dt)
-    harness.now += timedelta(seconds=1)
-
-    taken = [
-        harness.accept(100 + n, dt="2026-11-20T03:00:01Z") is not None
-        for n in range(LOWER_TOTALS_MAX + 1)
-    ]
-
-    assert taken == [False] * (LOWER_TOTALS_MAX - 1) + [True, True]
-
-
-def test_repeated_old_trades_are_never_accepted() -> None:
-    """Their totals stay lower too, but their times are old: the price must not move back."""
-    harness = FilterHarness()
-    harness.accept(1_000)
-
-    assert not any(
-        harness.accept(500 + n, dt="2026-11-20T02:59:59Z") for n in range(10 * LOWER_TOTALS_MAX)
-    )
-    assert not any(harness.accept(500 + n) for n in range(10 * LOWER_TOTALS_MAX))
-    assert harness.tick_filter.repeated_total == 20 * LOWER_TOTALS_MAX
-    assert harness.accept(1_001) is not None
-
-
-def test_repeated_trades_of_the_previous_day_are_dropped() -> None:
-    """In the morning their totals exceed those of the new day."""
-    harness = FilterHarness()
-    harness.accept(10, dt="2026-11-19T23:00:00Z")
-
-    assert not any(
-        harness.accept(10**6 + n, dt="2026-11-19T06:30:00Z") for n in range(LOWER_TOTALS_MAX - 1)
-    )
-    assert harness.accept(11, dt="2026-11-19T23:00:01Z") is not None
-
-
-def test_a_feed_that_returns_to_an_earlier_day_is_followed() -> None:
-    """As when a replay of several days restarts."""
-    harness = FilterHarness()
-    harness.accept(1_000)
-
-    taken = [
-        harness.accept(5 + n, dt="2026-11-18T03:00:00Z") is not None
-        for n in range(LOWER_TOTALS_MAX + 1)
-    ]
-
-    assert taken == [False] * (LOWER_TOTALS_MAX - 1) + [True, True]
-
-
-def test_forget_drops_the_totals_of_a_destination() -> None:
-    harness = FilterHarness()
-    harness.accept(100)
-
-    harness.tick_filter.forget(trade_topic("A000660"))
-    assert harness.accept(100) is None
-    harness.tick_filter.forget(TOPIC)
-    assert harness.accept(100) is not None

@@ -160,7 +160,7 @@ def test_each_reader_has_its_own_position(harness: TradingHarness) -> None:
     stream = harness.core.ticks
     harness.core.run(build_candles, stream=stream)
     harness.clock.advance(seconds=10)
-    harness.core.run(check_price_alerts, stream)
+    harness.core.run(check_price_alerts, stream, freshness_ms=10_000)
     harness.clock.advance(seconds=20)
     harness.tick(70_000)
 

@@ -1,6 +1,6 @@
 """Tests of firing price alerts, with a real database and tick stream."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -332,7 +332,7 @@ def test_fired_alerts_and_cursor_are_committed_together(
     harness.tick(71_000)
 
     def check_and_crash(uow: UnitOfWork) -> None:
-        assert check_price_alerts(uow, harness.core.ticks).fired == 1
+        assert check_price_alerts(uow, harness.core.ticks, freshness_ms=10_000).fired == 1
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -464,3 +464,37 @@ def test_text_from_the_stream_never_becomes_part_of_a_statement(
     assert check_alerts(harness) == AlertReport(ticks=2)
 
     assert alerts_of(harness, item)["upper_price"]["fired_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("traded_before", "received_before", "fires"),
+    [
+        (timedelta(minutes=5), timedelta(0), False),  # Traded 11:00, armed 11:02, received 11:05.
+        (timedelta(days=2), timedelta(0), False),
+        (timedelta(minutes=3, seconds=1), timedelta(minutes=3), False),
+        (timedelta(minutes=2), timedelta(minutes=2), True),
+        (timedelta(seconds=15), timedelta(0), True),
+        (timedelta(seconds=16), timedelta(0), False),
+        (timedelta(0), timedelta(0), True),
+    ],
+)
+def test_alert_fires_only_by_a_timely_trade_after_the_arming(
+    harness: TradingHarness,
+    user: UUID,
+    traded_before: timedelta,
+    received_before: timedelta,
+    fires: bool,
+) -> None:
+    item = watch(harness, user, lower=69_000)
+    harness.clock.advance(seconds=180)
+    tick, now = harness.tick(68_000), harness.clock()
+    late = msgspec.structs.replace(
+        tick, traded_at=now - traded_before, received_at=now - received_before
+    )
+    harness.core.redis.delete(keys.TICK_STREAM)
+    harness.core.redis.xadd(
+        keys.TICK_STREAM, {keys.TICK_FIELD: late.to_json()}, id=str(late.position)
+    )
+
+    assert check_alerts(harness).fired == fires
+    assert (alerts_of(harness, item)["lower_price"]["fired_at"] is not None) is fires

@@ -69,7 +69,7 @@ def unwatch(harness: TradingHarness, user: UUID, item_id: UUID) -> None:
 
 def check_alerts(harness: TradingHarness) -> AlertReport:
     """Run one pass of the price alerts."""
-    return harness.core.run(check_price_alerts, harness.core.ticks)
+    return harness.core.run(check_price_alerts, harness.core.ticks, freshness_ms=10_000)
 
 
 def alerts_of(harness: TradingHarness, item_id: UUID) -> dict[str, dict[str, Any]]:
