@@ -54,7 +54,7 @@ def test_wrong_alias_is_refused_in_one_sentence(
 
 
 def test_seeded_aliases_belong_to_seeded_stocks(sqlite_api: Api) -> None:
-    path = MIGRATIONS / "versions" / "0014_keep_aliases_of_stocks.py"
+    path = MIGRATIONS / "versions" / "0015_keep_aliases_of_stocks.py"
     spec = importlib.util.spec_from_file_location("seed", path)
     assert spec is not None
     assert spec.loader is not None
