@@ -7,9 +7,10 @@ each position once and only in ascending order. So no tick is written twice, and
 later position than necessary.
 
 Feeds report trades again, e.g. to the next relayer, and late. The cumulative volume identifies a
-trade within a stock, day and exchange. The script that writes ticks keeps the latest totals of
-each in Redis, so a trade enters the stream once, over restarts and take-overs. A late trade that is
-new enters the stream, but is no last value and is not pushed. A trade without a total is always
+trade within a stock, day and exchange. The script that writes ticks keeps the latest totals of each
+in Redis, so a trade enters the stream once, over restarts and take-overs. A trade that is later
+than the last one is no repeat, whatever its total: totals may begin again. A late trade that is new
+enters the stream, but is no last value and is not pushed. A trade without a total is always
 written: nothing identifies it.
 """
 
@@ -87,7 +88,7 @@ local function is_repeated(name, volume, newer)
   if tonumber(volume) < set.floor and not newer then return true end
   local added = redis.call('ZADD', name, 'NX', volume, volume)
   set.count = set.count + added
-  return added == 0
+  return added == 0 and not newer
 end
 local ticks = cmsgpack.unpack(packed)
 for index = 1, #ticks, 5 do

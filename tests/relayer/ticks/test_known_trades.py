@@ -78,6 +78,13 @@ def test_totals_are_separate_by_day_and_exchange(feed: Feed) -> None:
     assert feed.write((7, NOON - day, "KRX"), (7, NOON - day, "KRX")) == 1
 
 
+def test_known_total_of_a_later_trade_is_no_repeat(feed: Feed) -> None:
+    """The feed's totals may begin again within a day."""
+    feed.write((100, NOON, "KRX"), (200, NOON, "KRX"))
+    assert feed.write((100, NOON + timedelta(seconds=1), "KRX")) == 0
+    assert feed.last().cumulative_volume == 100
+
+
 def test_trades_without_a_total_are_all_kept(feed: Feed) -> None:
     assert feed.write((None, NOON, "KRX"), (None, NOON, "KRX")) == 0
     assert len(feed.stream()) == 2
