@@ -19,7 +19,7 @@ from trading.payments.records import (
     RefundRecord,
     VirtualAccountRecord,
 )
-from trading.payments.refund_model import OPEN_STATUSES
+from trading.payments.refund_model import OPEN_STATUSES, reason_without_mark
 from trading.payments.rows import (
     StoredCancellation,
     StoredPayment,
@@ -154,7 +154,7 @@ def refund_record(refund: StoredRefund) -> RefundRecord:
         payment_id=payment_id_of(refund.payment_id),
         amount=refund.amount,
         status=refund.status,
-        reason=refund.reason,
+        reason=reason_without_mark(refund.id, refund.reason),
         failure=refund.failure,
         requested_at=refund.requested_at,
         finished_at=refund.finished_at,

@@ -93,6 +93,11 @@ def reason_with_mark(refund_id: UUID, text: str) -> str:
     return f"R-{refund_id.hex} {text}"
 
 
+def reason_without_mark(refund_id: UUID, reason: str) -> str:
+    """Return the text that `reason_with_mark` marked, as the user wrote it."""
+    return reason.removeprefix(reason_with_mark(refund_id, ""))
+
+
 def refund_id_in(reason: str | None) -> UUID | None:
     """Return the refund id that a cancellation's reason starts with; None without one."""
     match = _MARK.match(reason or "")

@@ -92,9 +92,7 @@ class RefundSchema(Schema):
     status = fields.String(
         required=True, metadata={"example": RefundStatus.REQUESTED, "enum": list(RefundStatus)}
     )
-    reason = fields.String(
-        required=True, metadata={"example": "R-019aa2044b7d7c3a9a0c5f1e2d3b4a60 단순 변심"}
-    )
+    reason = fields.String(required=True, metadata={"example": "단순 변심"})
     failure = fields.String(allow_none=True, metadata={"example": None})
     requested_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
     finished_at = fields.AwareDateTime(allow_none=True, metadata={"example": None})

@@ -14,6 +14,7 @@ from trading.payments.refund_model import (
     RefusalMeaning,
     classify_refusal,
     reason_with_mark,
+    reason_without_mark,
     refund_id_in,
 )
 
@@ -33,6 +34,7 @@ def test_refund_id_is_read_from_the_reason(refund_id: UUID, words: str) -> None:
     reason = reason_with_mark(refund_id, words)
     assert refund_id_in(reason) == refund_id
     assert refund_id_in(reason[:34]) == refund_id
+    assert reason_without_mark(refund_id, reason) == words
 
 
 @given(st.text(max_size=60))

@@ -307,6 +307,16 @@ def test_refund_succeeds_when_the_gateway_rewrites_its_reason(stack: PaymentsSta
     assert_settled(stack, user, payment_id, left=7_000)
 
 
+@pytest.mark.parametrize("reason", ["단순 변심", "R-1 <b>&amp;</b> 👨‍👩‍👧", "가" * 50])
+def test_refund_shows_the_reason_as_the_user_wrote_it(stack: PaymentsStack, reason: str) -> None:
+    user = stack.api.person()
+    payment_id = stack.paid(user)
+    body = {"amount": 3_000, "reason": reason}
+    accepted = stack.api.post(f"/payments/{payment_id}/cancel", user, body).json["data"]
+    assert accepted["reason"] == reason
+    assert stack.payment(user, payment_id)["refunds"][0]["reason"] == reason
+
+
 def test_mark_in_a_users_reason_is_ignored(stack: PaymentsStack) -> None:
     """The refund's own mark comes first in the reason."""
     user = stack.api.person()
