@@ -39,18 +39,19 @@ def shareholder(live_api: Api) -> Person:
 def test_a_late_clock_does_not_make_a_stale_price_fresh(
     live_api: Api, live_settings: Settings, shareholder: Person, tmp_path: Path
 ) -> None:
-    """By that clock the last trade came just now; the order still waits."""
-    live_api.harness.tick(69_000, age_ms=(OFF_S + 2) * 1_000)
+    """By that clock the last trade came just now; the order still waits for the next one."""
+    live_api.harness.tick(70_000)
     placed = data_of(live_api.order(shareholder, "SELL", 1), 201)
+    live_api.harness.tick(69_000, age_ms=(OFF_S + 2) * 1_000)
     with worker(tmp_path / "worker.log", live_settings, **clock_off_by(-OFF_S)) as process:
         wait_until(
-            lambda: '"postponed": 1' in process.output or filled(live_api),
+            lambda: '"resting": 1' in process.output or filled(live_api),
             what="an attempt at the order",
         )
         assert not filled(live_api)
 
         live_api.harness.tick(70_000)
-        live_api.harness.core.deliver([TaskRequest(Task.EXECUTE_ORDERS, (UUID(placed["id"]),))])
+        live_api.harness.match()
         wait_until(lambda: filled(live_api), what="a fill once there is a fresh price")
     (fill,) = rows(
         live_api.harness,

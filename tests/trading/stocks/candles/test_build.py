@@ -274,13 +274,13 @@ def test_builder_returns_if_the_cursor_is_locked(server_harness: TradingHarness)
 
 def test_invalid_ticks_are_skipped(harness: TradingHarness) -> None:
     """Unlisted stocks and times outside the calendar; sums are capped."""
-    far = (datetime(9999, 12, 31, 23, 59, tzinfo=UTC) - TEN).total_seconds()
+    far = (datetime(2199, 12, 31, tzinfo=UTC) - TEN).total_seconds()
     stream(
         harness,
         Trade(0, 70_000),
         Trade(0, 70_000, code="A999999"),
         Trade(far, 70_000),
-        Trade(-far / 9, 70_000),
+        Trade(-far / 8, 70_000),
     )
     assert build(harness) == CandleReport(ticks=4, candles=2)
     stream(harness, *[Trade(1, 10**9, 10**15)] * 3)
