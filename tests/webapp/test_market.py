@@ -198,6 +198,12 @@ def test_rules_of_today(krx_api: Api) -> None:
         ("KOSDAQ", 30),
         ("KONEX", 15),
     ]
+    assert [tuple(limit.values()) for limit in rules["special_price_limits"]] == [
+        ("LEVERAGED", 2, 40, 160),
+        ("LEVERAGED", 3, 10, 190),
+        ("LISTING_DAY", None, 60, 400),
+        ("LIQUIDATION", None, None, None),
+    ]
     assert [tuple(tax.values()) for tax in rules["sale_taxes"]] == [
         ("KOSPI", "STOCK", 500, 1_500),
         ("KOSPI", "ETF", 0, 0),

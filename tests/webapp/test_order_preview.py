@@ -15,7 +15,7 @@ MEMBERS = [
     "stock_code", "stock_name", "side", "order_type", "time_in_force", "quantity", "price",
     "amount", "commission", "transaction_tax",
     "rural_tax", "tax", "net_amount", "reserved_cash", "largest_quantity", "fills_at_once",
-    "tick_age_ms",
+    "tick_age_ms", "lower_limit", "upper_limit",
 ]  # fmt: skip
 PATH = "/trading/orders/preview"
 

@@ -1,11 +1,13 @@
 """Last ticks in Redis: one round trip for any number of stocks."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import structlog
 from redis import Redis, RedisError
 
 from trading.marketdata.health import RelayerHealth
+from trading.marketdata.published_limits import PublishedLimits
 from trading.marketdata.ticks import MalformedTick, Position, Tick
 from trading.redis import keys
 
@@ -16,8 +18,16 @@ class MarketUnavailable(Exception):
     """Redis did not respond in time, so no market data is available."""
 
 
+class MarketNow(NamedTuple):
+    """A stock's last tick, the end of the tick stream and its published limits; None if absent."""
+
+    tick: Tick | None
+    end: Position | None
+    published_limits: PublishedLimits | None
+
+
 class QuoteStore:
-    """Reader of live market data. Every method raises MarketUnavailable on a Redis timeout."""
+    """Store of live market data. Every method raises MarketUnavailable on a Redis timeout."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -26,24 +36,48 @@ class QuoteStore:
         """Return the last tick of a stock; None if there was none within an hour."""
         return self.last_ticks([code]).get(code)
 
-    def last_tick_and_end(self, code: str) -> tuple[Tick | None, Position | None]:
-        """Return the last tick of a stock and the end of the tick stream, in one round trip.
+    def market_now(self, code: str) -> MarketNow:
+        """Return a stock's last tick, the end of the stream and published limits in one round trip.
 
-        Each is None if absent. Any tick positioned after both was printed later than this call; a
-        tick may arrive between the two reads.
+        Any tick positioned after the first two was printed later than this call; a tick may arrive
+        between the two reads.
         """
         try:
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.xrevrange(keys.TICK_STREAM, count=1)
-            pipeline.get(keys.last_tick(code))
-            entries, value = pipeline.execute()
+            pipeline.mget(keys.last_tick(code), keys.published_limits(code))
+            entries, (tick, limits) = pipeline.execute()
         except RedisError as fault:
             raise MarketUnavailable from fault
         try:
             end = Position.parse(entries[0][0]) if entries else None
         except MalformedTick:
             end = None
-        return _read(code, value), end
+        return MarketNow(_read(code, tick), end, _read_limits(limits))
+
+    def published_limits(self, codes: Iterable[str]) -> dict[str, PublishedLimits]:
+        """Return the last published price limits by code, of whatever day, where there are any."""
+        unique_codes = list(dict.fromkeys(codes))
+        if not unique_codes:
+            return {}
+        try:
+            values = self._redis.mget([keys.published_limits(code) for code in unique_codes])
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        return {
+            code: limits
+            for code, value in zip(unique_codes, values, strict=True)
+            if (limits := _read_limits(value))
+        }
+
+    def store_published_limits(self, code: str, limits: PublishedLimits) -> None:
+        """Share the price limits that Toss published with a price."""
+        try:
+            self._redis.set(
+                keys.published_limits(code), limits.to_json(), ex=keys.PUBLISHED_LIMITS_TTL_S
+            )
+        except RedisError as fault:
+            raise MarketUnavailable from fault
 
     def last_ticks(self, codes: Iterable[str]) -> dict[str, Tick]:
         """Return the last ticks by code, without stocks that have none."""
@@ -92,3 +126,7 @@ def _read(code: str, value: str | bytes | None) -> Tick | None:
         log.warning("last_tick_malformed", code=code, reason=str(malformed))
         return None
     return tick if tick.code == code else None
+
+
+def _read_limits(value: str | bytes | None) -> PublishedLimits | None:
+    return None if value is None else PublishedLimits.from_json(value)

@@ -1,17 +1,29 @@
 """Public market information: clock, calendar, and the rules in force on a day."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import get_args
 
 from trading.exchange.fees import TaxRates, tax_rates
 from trading.exchange.hours import MarketHours, SessionSpan
 from trading.exchange.order_types import OrderType
-from trading.exchange.price_grid import GRID_SINCE, Market, StockKind, limit_percent, tick_table
+from trading.exchange.price_grid import (
+    GRID_SINCE,
+    LISTING_DAY_RULE_SINCE,
+    LimitRules,
+    Market,
+    StockKind,
+    limit_percent,
+    limit_percents,
+    tick_table,
+)
 from trading.exchange.time import KST
 
 _KINDS: tuple[StockKind, ...] = get_args(StockKind)
+# Multiples of leveraged and inverse funds; the sign does not matter for the limits.
+_LEVERAGES = (2, 3)
 # Funds are listed on KOSPI only.
 _LISTED: dict[Market, tuple[StockKind, ...]] = {
     "KOSPI": _KINDS,
@@ -82,6 +94,27 @@ class PriceLimit:
     percent: int
 
 
+class LimitRegime(StrEnum):
+    """A kind of stock or day with price limits of its own."""
+
+    LEVERAGED = "LEVERAGED"
+    LISTING_DAY = "LISTING_DAY"
+    LIQUIDATION = "LIQUIDATION"
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialPriceLimit:
+    """The limits of a regime in percent of the base price; None where there is no limit.
+
+    ``leverage`` is the multiple of a leveraged or inverse fund.
+    """
+
+    regime: LimitRegime
+    leverage: int | None
+    lower_percent: int | None
+    upper_percent: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class SaleTax:
     """Taxes on the amount of a sale, in parts per million."""
@@ -99,6 +132,7 @@ class MarketRules:
     date: date
     tick_tables: Sequence[TickTable]
     price_limits: Sequence[PriceLimit]
+    special_price_limits: Sequence[SpecialPriceLimit]
     commission_ppm: int
     sale_taxes: Sequence[SaleTax]
     trading_day: bool
@@ -134,6 +168,7 @@ def market_rules(hours: MarketHours, day: date, *, commission_ppm: int) -> Marke
             if GRID_SINCE[kind] <= day
         ],
         price_limits=[PriceLimit(market, limit_percent(market)) for market in _LISTED],
+        special_price_limits=list(_special_price_limits(day)),
         commission_ppm=commission_ppm,
         sale_taxes=[
             _sale_tax(market, kind, tax_rates(market, kind, day))
@@ -143,6 +178,16 @@ def market_rules(hours: MarketHours, day: date, *, commission_ppm: int) -> Marke
         trading_day=hours.is_trading_day(day),
         sessions=[_times(span) for span in hours.spans(day)],
     )
+
+
+def _special_price_limits(day: date) -> Iterator[SpecialPriceLimit]:
+    for multiple in _LEVERAGES:
+        rules = LimitRules(kind="ETF", leverage_percent=multiple * 100)
+        yield SpecialPriceLimit(LimitRegime.LEVERAGED, multiple, *limit_percents(rules, day=day))
+    if day >= LISTING_DAY_RULE_SINCE:
+        percents = limit_percents(LimitRules(listed_on=day), day=day)
+        yield SpecialPriceLimit(LimitRegime.LISTING_DAY, None, *percents)
+    yield SpecialPriceLimit(LimitRegime.LIQUIDATION, None, None, None)
 
 
 def _sale_tax(market: Market, kind: StockKind, rates: TaxRates) -> SaleTax:

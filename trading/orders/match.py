@@ -22,9 +22,10 @@ from trading.config.settings import Settings
 from trading.db.transactions import after_commit
 from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import Side, TimeInForce
-from trading.exchange.price_grid import PriceRange
 from trading.exchange.time import trade_date
 from trading.halts.queries import halts_since
+from trading.marketdata.published_limits import PublishedLimits
+from trading.marketdata.quotes import QuoteStore
 from trading.marketdata.sharding import shard_of
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Position, Tick
@@ -49,6 +50,7 @@ from trading.orders.order_book import (
     orders_new_in_book,
     orders_outside,
 )
+from trading.orders.phase_limits import limits_of_begun_phases
 from trading.orders.rows import LOCKED_COLUMNS, LockedOrder, StoredPendingFill
 from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.model import StockStatus
@@ -146,6 +148,7 @@ def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchRep
             ticks,
             new=new_ids,
             read_until=cursor.position,
+            quotes=uow.quotes,
             hours=hours,
             settings=settings,
         )
@@ -227,6 +230,7 @@ def _match(
     *,
     new: Collection[UUID],
     read_until: int,
+    quotes: QuoteStore,
     hours: MarketHours,
     settings: Settings,
 ) -> tuple[MatchResult, list[UUID]]:
@@ -243,7 +247,9 @@ def _match(
     roles = record_auction_prints(
         session, ticks_by_stock, hours=hours, resumptions=_resumptions(session, ticks)
     )
-    outside = orders_outside(session, _limits_of_begun_phases(session, ticks_by_stock, roles))
+    outside = orders_outside(
+        session, limits_of_begun_phases(session, ticks_by_stock, roles, quotes=quotes)
+    )
     traded = [
         TradedRange(code, min(tick.price for tick in ticks), max(tick.price for tick in ticks))
         for code, ticks in sorted(ticks_by_stock.items())
@@ -269,7 +275,7 @@ def _match(
             # Earlier runs have matched the order against the ticks up to the cursor.
             since = 0 if order.id in new else read_until
             book[code].append(_book_order(order, remaining, since=since, until=until))
-    result = MatchResult()
+    result, published = MatchResult(), quotes.published_limits(book)
     for code, book_orders in book.items():
         result.add(
             _match_stock(
@@ -277,6 +283,7 @@ def _match(
                 ticks_by_stock[code],
                 roles,
                 stocks[code],
+                published=published.get(code),
                 hours=hours,
                 settings=settings,
             )
@@ -291,29 +298,6 @@ def _resumptions(session: Session, ticks: Sequence[Tick]) -> Resumptions:
     since = min(tick.traded_at for tick in ticks) - timedelta(days=1)
     halts = halts_since(session, since)
     return Resumptions(tuple(halt.resumed_at for halt in halts if halt.resumed_at is not None))
-
-
-def _limits_of_begun_phases(
-    session: Session,
-    ticks_by_stock: Mapping[str, Sequence[Tick]],
-    roles: Mapping[int, AuctionRole],
-) -> dict[str, PriceRange]:
-    """Return the day's price limits of the stocks that have begun a phase, where they are known."""
-    first_prints = {
-        code: tick
-        for code, ticks in ticks_by_stock.items()
-        for tick in ticks
-        if roles[tick.position.packed].begins_phase
-    }
-    stocks = load_stock_attributes(session, first_prints) if first_prints else {}
-    limits: dict[str, PriceRange] = {}
-    for code, stock in stocks.items():
-        day = trade_date(first_prints[code].traded_at)
-        base_price = first_prints[code].base_on(day)
-        of_day = price_limits_on(day, stock.limit_rules, base_price=base_price)
-        if of_day is not None:
-            limits[code] = of_day
-    return limits
 
 
 def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHours) -> int | None:
@@ -341,6 +325,7 @@ def _match_stock(
     roles: Mapping[int, AuctionRole],
     stock: StockAttributes,
     *,
+    published: PublishedLimits | None,
     hours: MarketHours,
     settings: Settings,
 ) -> MatchResult:
@@ -364,7 +349,7 @@ def _match_stock(
             )
     if FillProfile(settings.fill_profile) is FillProfile.SIMPLE:
         return match_whole(orders, prints)
-    limits = price_limits_on(day, stock.limit_rules, base_price=base)
+    limits = price_limits_on(day, stock.limit_rules, base_price=base, published=published)
     slip = partial(
         apply_slippage, ticks=settings.market_slippage_ticks, kind=stock.kind, limits=limits
     )

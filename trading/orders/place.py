@@ -155,6 +155,8 @@ def preview_order(
         # IOC order beyond the market ends.
         fills_at_once=validation.is_due and validation.is_marketable,
         tick_age_ms=None if validation.tick is None else validation.tick.age_ms(now),
+        lower_limit=None if validation.limits is None else validation.limits.lower,
+        upper_limit=None if validation.limits is None else validation.limits.upper,
     )
 
 

@@ -77,7 +77,7 @@ class OrderPreview:
 
     ``price`` is its limit, or the last price for a market order (None if there is none).
     ``reserved_cash`` is what a buy would reserve, ``largest_quantity`` the most shares that the
-    account could order.
+    account could order. The limits are the day's legal prices, None if unknown or unlimited.
     """
 
     stock_code: str
@@ -94,6 +94,8 @@ class OrderPreview:
     largest_quantity: int
     fills_at_once: bool
     tick_age_ms: int | None
+    lower_limit: int | None
+    upper_limit: int | None
 
     @property
     def net_amount(self) -> int | None:

@@ -30,6 +30,7 @@ from trading.halts.queries import ACCOUNT_HALTED_SINCE, HALTED_SINCE
 from trading.ledger.errors import AccountOverdrawn
 from trading.ledger.tables import VIRTUAL_BALANCES
 from trading.marketdata.errors import NoLivePrice
+from trading.marketdata.published_limits import PublishedLimits
 from trading.marketdata.quotes import MarketUnavailable, QuoteStore
 from trading.marketdata.ticks import Position, Tick
 from trading.orders.errors import InvalidTickSize, PriceOutOfRange
@@ -105,23 +106,24 @@ class OrderValidation:
 
 @dataclass(frozen=True, slots=True)
 class MarketSnapshot:
-    """A stock's last tick and the end of the tick stream at a moment; None where absent.
+    """A stock's last tick, the end of the tick stream and published limits; None where absent.
 
     ``is_available`` is False if Redis did not answer.
     """
 
     tick: Tick | None
     end: Position | None
+    published_limits: PublishedLimits | None = None
     is_available: bool = True
 
 
 def market_snapshot(quotes: QuoteStore, code: str) -> MarketSnapshot:
-    """Read the last tick of a stock and the end of the tick stream. Never raises.
+    """Read the market data that an order depends on. Never raises.
 
     Call it before any row is locked, because Redis may be slow.
     """
     try:
-        return MarketSnapshot(*quotes.last_tick_and_end(code))
+        return MarketSnapshot(*quotes.market_now(code))
     except MarketUnavailable:
         return MarketSnapshot(None, None, is_available=False)
 
@@ -157,7 +159,9 @@ def validate_terms(
         raise MarketClosed(next_open=opening.astimezone(KST).isoformat())
     day = hours.trading_day(now)
     base_price = None if tick is None else tick.base_on(day)
-    limits = price_limits_on(day, limit_rules_of(stock), base_price=base_price)
+    limits = price_limits_on(
+        day, limit_rules_of(stock), base_price=base_price, published=market.published_limits
+    )
     if terms.limit_price is not None:
         _check_price(terms.limit_price, stock.kind, limits, base_price=base_price)
     profile = FillProfile(settings.fill_profile)

@@ -4,6 +4,7 @@ from datetime import date
 from uuid import UUID
 
 TICK_TTL_S = 3_600
+PUBLISHED_LIMITS_TTL_S = 86_400
 HEALTH_TTL_S = 300
 
 TICK_STREAM = "stock:ticks"
@@ -60,6 +61,11 @@ def known_trades(code: str, day: date, exchange: str | None) -> str:
     The name ends with the trading day and the exchange, which is empty if the feed has none.
     """
     return f"stock:known_trades:{code}:{day.isoformat()}:{exchange or ''}"
+
+
+def published_limits(code: str) -> str:
+    """String with a TTL: the last price limits of a stock that Toss published, as JSON."""
+    return f"stock:limits:{code}"
 
 
 def code_of_last_tick(key: str) -> str:

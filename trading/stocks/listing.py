@@ -22,8 +22,8 @@ from trading.marketdata.stock_codes import product_code
 _COLUMNS = {
     "code": ("Code", "단축코드", "종목코드"),
     "isin": ("ISU_CD", "표준코드"),
-    "name": ("Name", "한글 종목약명", "종목명", "한글 종목명"),
-    "english_name": ("EnglishName", "영문 종목명"),
+    "name": ("Name", "한글 종목약명", "한글종목약명", "종목명", "한글 종목명", "한글종목명"),
+    "english_name": ("EnglishName", "영문 종목명", "영문종목명"),
     "market": ("Market", "시장구분"),
     "kind": ("Kind", "증권구분"),
     "sector": ("Sector", "업종명"),
@@ -196,10 +196,10 @@ def parse_leverage(text: str) -> int:
     """
     found = _LEVERAGE.fullmatch(text.strip())
     if found is None:
-        raise ValueError
+        raise ValueError("not a multiple")
     percent = int(Decimal(found["in_parentheses"] or found["alone"]) * 100)
     if not percent or abs(percent) > LEVERAGE_PERCENT_MAX:
-        raise ValueError
+        raise ValueError("not a multiple of an existing fund")
     return percent
 
 

@@ -1,17 +1,9 @@
 """The price limits of a stock on a trading day, for every check and every page."""
 
 from datetime import date
-from typing import NamedTuple
 
 from trading.exchange.price_grid import LimitRules, PriceRange, daily_price_range
-
-
-class PublishedLimits(NamedTuple):
-    """Price limits (won) of one trading day, as published by Toss."""
-
-    day: date
-    lower: int
-    upper: int
+from trading.marketdata.published_limits import PublishedLimits
 
 
 def price_limits_on(

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from trading.exchange.price_grid import PriceRange
 from trading.exchange.time import trade_date
-from trading.marketdata.quotes import MarketUnavailable, QuoteStore
+from trading.marketdata.published_limits import PublishedLimits
+from trading.marketdata.quotes import MarketNow, MarketUnavailable, QuoteStore
 from trading.marketdata.ticks import Tick
 from trading.money import change_rate_bp
-from trading.stocks.price_limits import PublishedLimits, price_limits_on
+from trading.stocks.price_limits import price_limits_on
 from trading.stocks.queries import StockRecord
 from trading.stocks.tables import STOCKS
 from trading.stocks.toss.answers import PriceDetails
@@ -90,19 +91,33 @@ def get_price(
 
     Must not be called inside a transaction.
     """
-    tick = _last_tick(quotes, stock.stock_code)
+    market = _market_now(quotes, stock.stock_code)
+    tick = market.tick
+
+    def from_tick(tick: Tick, *, stale: bool) -> StockPrice:
+        limits = price_limits_on(
+            day,
+            stock.limit_rules,
+            base_price=tick.base_on(day),
+            published=market.published_limits,
+        )
+        return _from_tick(stock, tick, limits, age_ms=tick.age_ms(now), stale=stale)
+
     if tick is not None and tick.age_ms(now) <= freshness_ms:
-        return _from_tick(stock, tick, now, day=day, stale=False)
+        return from_tick(tick, stale=False)
     try:
         response = market_data.price(stock.stock_code)
     except TossError as fault:
         if tick is None:
             raise
         log.info("price_from_last_tick", code=stock.stock_code, reason=fault.code)
-        return _from_tick(stock, tick, now, day=day, stale=True)
+        return from_tick(tick, stale=True)
     if response.stale and tick is not None and tick.age_ms(now) < response.age_ms:
-        return _from_tick(stock, tick, now, day=day, stale=True)
-    return _from_toss(stock, response, day=day)
+        return from_tick(tick, stale=True)
+    published = published_limits(response.value)
+    if published is not None and not response.stale:
+        _share(quotes, stock.stock_code, published)
+    return _from_toss(stock, response, published, day=day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,31 +159,43 @@ def rank_stocks(
     ]
 
 
-def _last_tick(quotes: QuoteStore, code: str) -> Tick | None:
+def _market_now(quotes: QuoteStore, code: str) -> MarketNow:
     try:
-        return quotes.last_tick(code)
+        return quotes.market_now(code)
     except MarketUnavailable:
-        return None
+        return MarketNow(None, None, None)
+
+
+def _share(quotes: QuoteStore, code: str, published: PublishedLimits) -> None:
+    """Share published limits with the order check. Without Redis it computes them."""
+    try:
+        quotes.store_published_limits(code, published)
+    except MarketUnavailable:
+        log.info("published_limits_not_shared", code=code)
 
 
 def _from_tick(
-    stock: StockRecord, tick: Tick, now: datetime, *, day: date, stale: bool
+    stock: StockRecord, tick: Tick, limits: PriceRange | None, *, age_ms: int, stale: bool
 ) -> StockPrice:
     return StockPrice(
         stock_code=stock.stock_code,
         price=tick.price,
         base_price=tick.base,
-        limits=price_limits_on(day, stock.limit_rules, base_price=tick.base_on(day)),
+        limits=limits,
         volume=tick.cumulative_volume,
         traded_at=tick.traded_at,
         source=DataSource.TICK,
-        age_ms=tick.age_ms(now),
+        age_ms=age_ms,
         stale=stale,
     )
 
 
 def _from_toss(
-    stock: StockRecord, response: CachedResponse[PriceDetails], *, day: date
+    stock: StockRecord,
+    response: CachedResponse[PriceDetails],
+    published: PublishedLimits | None,
+    *,
+    day: date,
 ) -> StockPrice:
     details = response.value
     is_of_day = details.traded_at is not None and trade_date(details.traded_at) == day
@@ -176,7 +203,7 @@ def _from_toss(
         day,
         stock.limit_rules,
         base_price=details.base if is_of_day else None,
-        published=published_limits(details),
+        published=published,
     )
     return StockPrice(
         stock_code=stock.stock_code,

@@ -8,7 +8,13 @@ from marshmallow import Schema, fields
 
 from trading.exchange.time import KST, trade_date
 from trading.halts.queries import halted_since
-from trading.operations.market_status import market_calendar, market_clock, market_rules
+from trading.operations.market_status import (
+    LimitRegime,
+    market_calendar,
+    market_clock,
+    market_rules,
+)
+from webapp.api.order_schemas import enum_metadata
 from webapp.api.periods import KnownDay, KnownPeriodSchema
 from webapp.context import get_core
 from webapp.http.openapi import make_blueprint
@@ -99,6 +105,37 @@ class PriceLimitSchema(Schema):
     percent = fields.Integer(required=True, metadata={"example": 30})
 
 
+class SpecialPriceLimitSchema(Schema):
+    """Lowest and highest price of a day in percent of the base price, for some stocks or days."""
+
+    regime = fields.String(
+        required=True,
+        metadata={
+            **enum_metadata(LimitRegime),
+            "description": (
+                "LEVERAGED: 레버리지·인버스 상품, LISTING_DAY: 신규 상장일(기준가는 공모가), "
+                "LIQUIDATION: 정리매매"
+            ),
+            "example": "LEVERAGED",
+        },
+    )
+    leverage = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "추적 배수. 인버스도 같은 제한폭", "example": 2},
+    )
+    lower_percent = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "제한이 없으면 null", "example": 40},
+    )
+    upper_percent = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "제한이 없으면 null", "example": 160},
+    )
+
+
 class SaleTaxSchema(Schema):
     """Tax rates on sales in ppm: securities transaction tax and special rural tax."""
 
@@ -112,6 +149,7 @@ class RulesSchema(Schema):
     date = fields.Date(required=True)
     tick_tables = fields.List(fields.Nested(TickTableSchema), required=True)
     price_limits = fields.List(fields.Nested(PriceLimitSchema), required=True)
+    special_price_limits = fields.List(fields.Nested(SpecialPriceLimitSchema), required=True)
     commission_ppm = fields.Integer(required=True, metadata={"example": 150})
     sale_taxes = fields.List(fields.Nested(SaleTaxSchema), required=True)
     trading_day = fields.Boolean(required=True)

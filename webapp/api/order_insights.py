@@ -106,6 +106,17 @@ class PreviewSchema(Schema):
     tick_age_ms = fields.Integer(
         allow_none=True, metadata={"description": "최근 체결 후 경과 시간", "example": 180}
     )
+    lower_limit = fields.Integer(
+        allow_none=True,
+        metadata={"description": "오늘의 하한가. 아직 알 수 없으면 null", "example": 49_000},
+    )
+    upper_limit = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": "오늘의 상한가. 아직 알 수 없거나 정리매매로 제한이 없으면 null",
+            "example": 91_000,
+        },
+    )
 
 
 OrderCountsSchema = Schema.from_dict(

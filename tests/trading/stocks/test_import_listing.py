@@ -1,11 +1,13 @@
 """Import of listings into the stocks table."""
 
 from dataclasses import replace
+from datetime import date
 
 from tests.support.trading_harness import SAMSUNG, TradingHarness
 from tests.trading.orders.steps import rows, set_status
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import ListedStock, seed_listing
+from trading.stocks.queries import get_stock
 
 
 def stock(number: int) -> ListedStock:
@@ -54,3 +56,31 @@ def test_stocks_missing_in_the_listing_are_kept(harness: TradingHarness) -> None
     run(harness, [stock(1)])
     (count,) = rows(harness, "SELECT COUNT(*) AS n FROM stocks")
     assert count["n"] == len(seed_listing()) + 1
+
+
+def test_unstated_limits_keep_what_is_stored(harness: TradingHarness) -> None:
+    """A file of quotes states neither leverage nor listing date; a new stock gets the defaults."""
+    fund = replace(
+        stock(1), kind="ETF", leverage_percent=200, listed_on=date(2026, 1, 2), in_liquidation=True
+    )
+    run(harness, [fund])
+
+    run(harness, [stock(1), stock(2), replace(stock(3), leverage_percent=-200), stock(4)])
+
+    assert limits_of(harness) == [
+        ("A900001", 200, date(2026, 1, 2), True),
+        ("A900002", 100, None, False),
+        ("A900003", -200, None, False),
+        ("A900004", 100, None, False),
+    ]
+
+    run(harness, [replace(stock(1), in_liquidation=False)])
+
+    assert limits_of(harness)[0] == ("A900001", 200, date(2026, 1, 2), False)
+
+
+def limits_of(harness: TradingHarness) -> list[tuple[str, int, date | None, bool]]:
+    found = [harness.core.read(get_stock, f"A9{number:05}") for number in range(1, 5)]
+    return [
+        (one.stock_code, one.leverage_percent, one.listed_on, one.in_liquidation) for one in found
+    ]

@@ -1,11 +1,18 @@
 """Parsing of KRX listing files in their columns and encodings."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from launcher.plan import ROOT
-from trading.stocks.listing import ListedStock, MalformedListing, read_listing, seed_listing
+from trading.stocks.listing import (
+    ListedStock,
+    MalformedListing,
+    parse_leverage,
+    read_listing,
+    seed_listing,
+)
 
 REAL_FILE = ROOT.parent / "shared" / "data" / "krx_2026-03-20.csv"
 ENGLISH = (
@@ -139,3 +146,73 @@ def test_real_krx_listing_is_parsed() -> None:
     assert len(stocks) > 2_500
     assert {stock.market for stock in stocks.values()} == {"KOSPI", "KOSDAQ", "KONEX"}
     assert (stocks["A005930"].name, stocks["A005930"].reference_price) == ("삼성전자", 199_400)
+
+
+FUNDS = (
+    "표준코드,단축코드,한글종목명,한글종목약명,상장일,추적배수,시장구분,증권구분,상장좌수\n"
+    'KR7122630007,122630,KODEX 레버리지,레버리지,2010/02/22,"2X 레버리지 (2)",KOSPI,ETF,"1,000"\n'
+    "KR7252670005,252670,KODEX 인버스2X,KODEX 인버스2X,2016-09-22,2X 인버스 (-2),KOSPI,ETF,1\n"
+    "KR7069500007,069500,KODEX 200,KODEX 200,2002.10.14,일반 (1),KOSPI,ETF,1\n"
+)
+
+
+def test_leverage_and_listing_date_of_funds_are_parsed(tmp_path: Path) -> None:
+    """As in KRX's listing of funds."""
+    found = [
+        (stock.code, stock.leverage_percent, stock.listed_on, stock.in_liquidation)
+        for stock in read(tmp_path, FUNDS)
+    ]
+    assert found == [
+        ("A122630", 200, date(2010, 2, 22), None),
+        ("A252670", -200, date(2016, 9, 22), None),
+        ("A069500", 100, date(2002, 10, 14), None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "percent"),
+    [
+        ("2", 200),
+        ("-2", -200),
+        ("+1.5", 150),
+        ("0.5", 50),
+        ("2X", 200),
+        ("3.00", 300),
+        ("1X 인버스 (-1)", -100),
+        (" 2 ", 200),
+    ],
+)
+def test_leverage_is_a_multiple_in_percent(text: str, percent: int) -> None:
+    assert parse_leverage(text) == percent
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0.00", "4", "-3.5", "two", "(2", "1e3", "\N{FULLWIDTH DIGIT TWO}", "2.125"]
+)
+def test_invalid_leverage_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="multiple"):
+        parse_leverage(text)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fault"),
+    [
+        ("Leverage", "9", "line 2: leverage is not a multiple of at most 3"),
+        ("ListingDate", "2026-13-01", "line 2: listed_on is not a date"),
+        ("상장일", "어제", "line 2: listed_on is not a date"),
+        ("Liquidation", "maybe", "line 2: in_liquidation is not Y or N"),
+    ],
+)
+def test_invalid_master_data_name_line_and_column(
+    tmp_path: Path, column: str, value: str, fault: str
+) -> None:
+    with pytest.raises(MalformedListing, match=fault):
+        read(tmp_path, f"Code,Name,Market,{column}\n005930,삼성전자,KOSPI,{value}\n")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("Y", True), ("n", False), ("", None)])
+def test_liquidation_is_yes_no_or_unstated(
+    tmp_path: Path, value: str, expected: bool | None
+) -> None:
+    (stock,) = read(tmp_path, f"Code,Name,Market,정리매매\n005930,삼성전자,KOSPI,{value}\n")
+    assert stock.in_liquidation is expected

@@ -307,7 +307,7 @@ def test_alert_committed_after_a_check_is_compared_with_the_trades_of_that_check
     """
     harness.clock.advance(seconds=10)
     check_alerts(harness)
-    _, end = harness.core.quotes.last_tick_and_end(SAMSUNG)
+    end = harness.core.quotes.market_now(SAMSUNG).end
     assert end is not None
     harness.tick(71_500)
     harness.tick(70_000)
