@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
 from tests.support.trading_harness import SAMSUNG, opened, settings_for
+from tests.trading.orders.steps import forget_reference_prices
 from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
 from trading.bootstrap import PORTONE_API_TIMEOUTS
 from trading.idempotency import CLAIM_S
@@ -150,6 +151,7 @@ def test_refusal_is_stored_and_repeated(api: Api) -> None:
 
 def test_temporary_failure_is_not_stored(api: Api) -> None:
     """After a 503 the same key may place the order."""
+    forget_reference_prices(api.harness)
     person = api.person()
     problem_of(api.order(person, "BUY", 10, headers=KEY), "no-live-price")
     api.harness.tick(70_000)

@@ -45,18 +45,26 @@ def test_clock_of_an_open_market(krx_api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    ("moment", "session"),
+    [("2026-11-20T08:40:00", "OPENING_AUCTION"), ("2026-11-20T15:25:00", "CLOSING_AUCTION")],
+)
+def test_clock_accepts_market_orders_in_call_auctions(
+    krx_api: Api, moment: str, session: str
+) -> None:
+    clock = data_of(at(krx_api, moment).get("/market/clock"))
+    assert (clock["session"]["session"], clock["market_orders_accepted"]) == (session, True)
+    assert clock["next_opening"] == clock["now"]
+
+
+@pytest.mark.parametrize(
     ("moment", "expected"),
     [
         (
-            "2026-11-20T15:25:00",
-            ("CLOSING_AUCTION", "2026-11-20", "2026-11-23T09:00", "2026-11-20T15:30"),
-        ),
-        (
             "2026-11-20T17:00:00",
-            ("AFTER_MARKET", "2026-11-20", "2026-11-23T09:00", "2026-11-20T20:00"),
+            ("AFTER_MARKET", "2026-11-20", "2026-11-23T08:30", "2026-11-20T20:00"),
         ),
-        ("2026-11-20T21:00:00", (None, "2026-11-23", "2026-11-23T09:00", "2026-11-23T15:30")),
-        ("2026-12-31T10:00:00", (None, "2027-01-04", "2027-01-04T10:00", "2027-01-04T15:30")),
+        ("2026-11-20T21:00:00", (None, "2026-11-23", "2026-11-23T08:30", "2026-11-23T15:30")),
+        ("2026-12-31T10:00:00", (None, "2027-01-04", "2027-01-04T09:30", "2027-01-04T15:30")),
     ],
 )
 def test_clock_while_market_orders_are_refused(

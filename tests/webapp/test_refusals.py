@@ -5,6 +5,7 @@ from uuid import uuid4
 from sqlalchemy import update
 
 from tests.support.trading_harness import HYNIX, SAMSUNG, opened, settings_for
+from tests.trading.orders.steps import forget_reference_prices
 from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
 from trading.stocks.tables import STOCKS
 
@@ -64,16 +65,17 @@ def test_unknown_and_halted_stock(api: Api) -> None:
     )
 
 
-def test_market_buy_needs_a_fresh_price(api: Api) -> None:
-    """A sale may wait for one."""
+def test_market_buy_needs_some_price(api: Api) -> None:
+    """A sale waits for one, and so does a buy whose reservation is known."""
+    forget_reference_prices(api.harness)
     person = api.person()
     assert problem_of(api.order(person), "no-live-price")["age_ms"] is None
     api.harness.tick(70_000)
     api.bought(person)
     api.harness.clock.advance(seconds=10.001)
 
-    assert problem_of(api.order(person), "no-live-price")["age_ms"] == 10_001
-    data_of(api.order(person, "SELL", 1), 201)
+    assert data_of(api.order(person), 201)["status"] == "PENDING"
+    assert data_of(api.order(person, "SELL", 1), 201)["status"] == "PENDING"
 
 
 def test_cash_limit_of_an_account(migrated_sqlite: str, valkey_url: str) -> None:

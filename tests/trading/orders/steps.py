@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, text, update
 from sqlalchemy.orm import Session
 
 from tests.support.trading_harness import SAMSUNG, TradingHarness
@@ -21,6 +21,7 @@ from trading.ledger.records import TransactionRecord
 from trading.orders.close import cancel_open_orders
 from trading.orders.records import OrderRecord
 from trading.orders.recovery import Overdue, find_overdue
+from trading.stocks.tables import STOCKS
 
 T = TypeVar("T")
 
@@ -52,6 +53,12 @@ def set_status(harness: TradingHarness, status: str, code: str = SAMSUNG) -> Non
             {"status": status, "code": code},
         ),
     )
+
+
+def forget_reference_prices(harness: TradingHarness) -> None:
+    """Remove the imported closes, so that a stock without a tick has no price at all."""
+    change = update(STOCKS).values(reference_price=None)
+    do(harness, lambda session: session.execute(change))
 
 
 def halt(harness: TradingHarness, admin: UUID) -> None:
