@@ -23,7 +23,7 @@ CREATED = {
     ("POST", "/payments/portone/prepare"),
 }
 ACCEPTED = {("POST", "/payments/portone/complete"), ("POST", "/payments/{payment_id}/cancel")}
-AS_CSV = ("GET", "/trading/transactions")
+AS_CSV = {("GET", "/trading/transactions"), ("GET", "/trading/orders")}
 STREAM = ("GET", "/trading/realtime/stream")
 ASSET = re.compile(r"""(?:src|href)\s*=\s*["']([^"']+)["']""")
 
@@ -126,7 +126,7 @@ def test_document_has_the_status_of_success(document: dict[str, Any]) -> None:
         if route == STREAM:
             assert list(content) == ["text/event-stream"]
             continue
-        assert list(content) == ["application/json", *(["text/csv"] if route == AS_CSV else [])], (
+        assert list(content) == ["application/json", *(["text/csv"] if route in AS_CSV else [])], (
             route
         )
         schema = _resolved(document, content["application/json"]["schema"])

@@ -70,6 +70,24 @@ class OrderRecord:
     def executed_amount(self) -> int:
         return sum(execution.amount for execution in self.executions)
 
+    @property
+    def commission(self) -> int:
+        return sum(execution.commission for execution in self.executions)
+
+    @property
+    def tax(self) -> int:
+        return sum(execution.tax for execution in self.executions)
+
+    @property
+    def realized_profit(self) -> int | None:
+        """Return the profit of the fills applied to the holding so far; None without any."""
+        profits = [
+            execution.realized_profit
+            for execution in self.executions
+            if execution.realized_profit is not None
+        ]
+        return sum(profits) if profits else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPreview:

@@ -20,7 +20,15 @@ from trading.orders.model import EndReason, OrderStatus
 from trading.orders.place import PlaceOrder, place_order
 from trading.orders.queries import OrderFilter, get_order, list_orders
 from trading.orders.records import OrderRecord
+from trading.pagination import Page
 from trading.unit_of_work import UnitOfWork
+from webapp.api.labels import (
+    END_REASONS,
+    ORDER_STATUSES,
+    ORDER_TYPES,
+    SIDES,
+    TIMES_IN_FORCE,
+)
 from webapp.api.order_schemas import (
     AmendmentSchema,
     CancelledSchema,
@@ -29,8 +37,10 @@ from webapp.api.order_schemas import (
     OrderSchema,
 )
 from webapp.context import get_core
+from webapp.http import csv_files
 from webapp.http.authentication import current_user, login_required
 from webapp.http.commands import is_created, is_success, run_command
+from webapp.http.csv_files import Column
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, page, success
 
@@ -41,6 +51,33 @@ blueprint = make_blueprint("Orders", "주문")
 _ACCEPTED = "주문이 접수되었습니다."
 _AMENDED = "주문이 정정되었습니다."
 _CANCELLED = "주문이 취소되었습니다."
+
+_COLUMNS = (
+    Column("accepted_at", "접수 일시", is_time=True),
+    Column("stock_code", "종목 코드"),
+    Column("stock_name", "종목명"),
+    Column("side", "매수·매도", SIDES),
+    Column("order_type", "주문 유형", ORDER_TYPES),
+    Column("time_in_force", "주문 유효 조건", TIMES_IN_FORCE),
+    Column("quantity", "주문 수량"),
+    Column("price", "지정가"),
+    Column("status", "상태", ORDER_STATUSES),
+    Column("reason", "종료 이유", END_REASONS),
+    Column("executed_quantity", "체결 수량"),
+    Column("remaining_quantity", "미체결 수량"),
+    Column("executed_amount", "체결 금액"),
+    Column("commission", "수수료"),
+    Column("tax", "세금"),
+    Column("realized_profit", "실현 손익"),
+    Column("reserved_cash", "주문에 묶인 예수금"),
+    Column("expires_at", "만료 일시", is_time=True),
+    Column("finished_at", "종료 일시", is_time=True),
+    Column("client_order_id", "고객 주문 번호"),
+    Column("id", "주문 번호"),
+)
+_CSV = """accepted_at (KST),stock_code,stock_name,side,order_type,time_in_force,quantity,price,…
+2026-11-20 10:00:00,A005930,삼성전자,BUY,LIMIT,DAY,10,70000,…
+"""
 
 
 @blueprint.route("/trading/orders")
@@ -79,15 +116,19 @@ class OrderList(MethodView):
     @login_required
     @blueprint.arguments(OrderListQuerySchema, location="query")
     @blueprint.response(200, page(OrderSchema, counted=True))
-    def get(self, query: dict[str, Any]) -> dict[str, object]:
+    @blueprint.doc(**csv_files.documentation(_CSV))
+    def get(self, query: dict[str, Any]) -> dict[str, object] | Response:
         """List your orders.
 
         주문 목록 조회. 체결 내역을 포함하여 최근 주문부터 조회합니다. 조건을 여러 개 지정하면 모두
         만족하는 주문만 조회합니다. `status`와 `stock_code`는 반복하여 여러 값을 지정할 수 있습니다.
-        예: `status=FILLED&status=CANCELLED`
+        예: `status=FILLED&status=CANCELLED`. `Accept: text/csv`로 요청하면 조건에 맞는 전체 주문을
+        CSV 파일로 받습니다. 파일의 언어는 `Accept-Language`를 따릅니다.
         """
         core, user_id = get_core(), current_user().user_id
         limit, before = query.pop("limit"), query.pop("before")
+        if csv_files.is_wanted():
+            return _as_csv(OrderFilter(**query), before)
         return success(
             core.snapshot(
                 list_orders,
@@ -173,6 +214,25 @@ class OrderDetail(MethodView):
         if is_success(answer):
             _count_cancelled(1)
         return answer
+
+
+def _as_csv(wanted: OrderFilter, before: UUID | None) -> Response:
+    core, user_id = get_core(), current_user().user_id
+    hours = core.market_hours()
+
+    def read(before: UUID | None) -> Page[OrderRecord]:
+        return core.snapshot(
+            list_orders,
+            user_id=user_id,
+            wanted=wanted,
+            limit=csv_files.BATCH_ROWS,
+            before=before,
+            hours=hours,
+        )
+
+    return csv_files.respond(
+        "orders", _COLUMNS, csv_files.read_pages(read, cursor=before, parse=UUID)
+    )
 
 
 def _count_cancelled(count: int) -> None:

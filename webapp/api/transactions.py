@@ -3,26 +3,45 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response, request
+from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.errors import ValidationFailed
 from trading.ledger.model import TransactionType
 from trading.ledger.records import TransactionRecord
 from trading.pagination import Page
 from trading.portfolio.transactions import get_transaction, list_transactions
-from webapp.api import ledger_csv
+from webapp.api.labels import TRANSACTION_TYPES
 from webapp.context import get_core
+from webapp.http import csv_files
 from webapp.http.authentication import current_user, login_required
+from webapp.http.csv_files import Column
 from webapp.http.fields import KoreanDay, SequenceCursor, StockCode
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import PageQuerySchema, envelope, page, success
 
 blueprint = make_blueprint("Transactions", "거래 내역")
 
-_CSV = """sequence,transaction_date,transaction_type,stock_id,stock_name,quantity,price,amount,…
-2,2026-11-20T10:00:00+09:00,BUY,A005930,삼성전자,10,70000,700000,…
+_COLUMNS = (
+    Column("sequence", "번호"),
+    Column("transaction_date", "거래 일시", is_time=True),
+    Column("transaction_type", "거래 유형", TRANSACTION_TYPES),
+    Column("stock_id", "종목 코드"),
+    Column("stock_name", "종목명"),
+    Column("quantity", "수량"),
+    Column("price", "단가"),
+    Column("amount", "거래 금액"),
+    Column("commission", "수수료"),
+    Column("tax", "세금"),
+    Column("realized_profit", "실현 손익"),
+    Column("cash_balance_before", "거래 전 예수금"),
+    Column("cash_balance_after", "거래 후 예수금"),
+    Column("order_id", "주문 번호"),
+    Column("description", "적요"),
+    Column("id", "거래 번호"),
+)
+_CSV = """sequence,transaction_date (KST),transaction_type,stock_id,stock_name,quantity,price,…
+2,2026-11-20 10:00:00,BUY,A005930,삼성전자,10,70000,…
 """
 
 
@@ -70,40 +89,28 @@ class TransactionList(MethodView):
     @login_required
     @blueprint.arguments(TransactionListQuerySchema, location="query")
     @blueprint.response(200, page(TransactionSchema))
-    @blueprint.doc(
-        responses={
-            200: {
-                "content": {ledger_csv.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _CSV}}
-            }
-        },
-    )
+    @blueprint.doc(**csv_files.documentation(_CSV))
     def get(self, filters: dict[str, Any]) -> dict[str, object] | Response:
         """List ledger entries.
 
         거래 내역 조회. 거래 내역을 최근 순으로 조회합니다. `Accept: text/csv`로 요청하면 조건에
-        맞는 전체 내역을 CSV 파일로 받습니다.
+        맞는 전체 내역을 CSV 파일로 받습니다. 파일의 언어는 `Accept-Language`를 따릅니다.
         """
-        if ledger_csv.is_wanted():
-            return _as_csv(filters)
+        if csv_files.is_wanted():
+            return _as_csv(**filters)
         user_id = current_user().user_id
         return success(get_core().read(list_transactions, user_id=user_id, **filters))
 
 
-def _as_csv(filters: dict[str, Any]) -> Response:
-    if "limit" in request.args:
-        # A file is always complete, so a limit is refused instead of being ignored.
-        raise ValidationFailed(field="limit")
+def _as_csv(*, before_sequence: int | None, **filters: Any) -> Response:
     core, user_id = get_core(), current_user().user_id
+    filters["limit"] = csv_files.BATCH_ROWS
 
-    def read(before_sequence: int | None) -> Page[TransactionRecord]:
-        batch = {
-            **filters,
-            "before_sequence": before_sequence,
-            "limit": ledger_csv.BATCH_ROWS,
-        }
-        return core.read(list_transactions, user_id=user_id, **batch)
+    def read(before: int | None) -> Page[TransactionRecord]:
+        return core.read(list_transactions, user_id=user_id, before_sequence=before, **filters)
 
-    return ledger_csv.respond(read, before_sequence=filters["before_sequence"])
+    batches = csv_files.read_pages(read, cursor=before_sequence, parse=int)
+    return csv_files.respond("transactions", _COLUMNS, batches)
 
 
 @blueprint.route("/trading/transactions/<uuid:transaction_id>")
