@@ -147,6 +147,28 @@ def record(session: Session, claim: Claim, answer: StoredAnswer, *, now: datetim
     )
 
 
+def refuse(session: Session, claim: Claim, answer: StoredAnswer | None) -> StoredAnswer | None:
+    """End a claim whose work was refused: store the refusal, or free the key if `answer` is None.
+
+    Return the stored answer instead if this run has one already: an attempt whose COMMIT had an
+    unknown outcome may be committed after a second attempt was refused. A claim that another run
+    has taken over stays as it is.
+    """
+    own = (*_at(claim), IDEMPOTENCY_RECEIPTS.c.claim_id == claim.claim_id)
+    row = session.execute(select(IDEMPOTENCY_RECEIPTS).where(*own).with_for_update()).one_or_none()
+    if row is not None and row.status is not None:
+        return StoredAnswer(status=row.status, body=row.body, location=row.location)
+    if answer is None:
+        session.execute(delete(IDEMPOTENCY_RECEIPTS).where(*own))
+    else:
+        session.execute(
+            update(IDEMPOTENCY_RECEIPTS)
+            .where(*own)
+            .values(status=answer.status, body=answer.body, location=answer.location)
+        )
+    return None
+
+
 def give_up(session: Session, claim: Claim) -> None:
     """Delete a claim whose work changed nothing, so that the key can be used again at once."""
     session.execute(

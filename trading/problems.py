@@ -1,7 +1,7 @@
 """Problems (RFC 9457) shared by the API and the push gateway, with Korean texts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from string import Formatter
 from typing import Any
@@ -18,12 +18,17 @@ class ProblemText:
     `detail` when all of them are present. Its format specifications are `won` (200,000원; a list
     becomes alternatives), `shares` (1,000주), `wait` (12초, 15분), `time` (11월 30일 오전 9시) and
     `names` (a list of names, "없음" if it is empty); other integers get thousands separators.
+
+    `momentary` is True if the refusal depends on the moment, such as market hours, cash or load, so
+    that the same request may succeed later. An Idempotency-Key keeps other refusals only.
     """
 
     status: int
     title: str
     detail: str
     detail_with_facts: str | None = None
+    _: KW_ONLY
+    momentary: bool
 
     def detail_for(self, facts: Mapping[str, Any]) -> str:
         """Return the detail, with the facts in the sentence if the problem carries them."""
@@ -31,48 +36,75 @@ class ProblemText:
 
 
 SHARED_PROBLEMS: Mapping[str, ProblemText] = {
-    "validation-failed": ProblemText(422, "입력값 오류", "입력한 내용을 다시 확인해 주세요."),
-    "malformed-request": ProblemText(400, "잘못된 요청", "요청 형식이 올바르지 않습니다."),
+    "validation-failed": ProblemText(
+        422, "입력값 오류", "입력한 내용을 다시 확인해 주세요.", momentary=False
+    ),
+    "malformed-request": ProblemText(
+        400, "잘못된 요청", "요청 형식이 올바르지 않습니다.", momentary=False
+    ),
     "unknown-query-parameter": ProblemText(
         422,
         "알 수 없는 조회 조건",
         "이 주소에서 지원하지 않는 조회 조건이 있습니다.",
         "지원하지 않는 조회 조건입니다: {parameters:names}. 사용할 수 있는 조건: {known:names}",
+        momentary=False,
     ),
     "unauthorized": ProblemText(
-        401, "인증 필요", "로그인이 필요하거나 로그인 정보가 올바르지 않습니다."
+        401,
+        "인증 필요",
+        "로그인이 필요하거나 로그인 정보가 올바르지 않습니다.",
+        momentary=True,
     ),
-    "forbidden": ProblemText(403, "권한 없음", "이 작업을 할 권한이 없습니다."),
-    "not-found": ProblemText(404, "찾을 수 없음", "요청한 주소를 찾을 수 없습니다."),
+    "forbidden": ProblemText(403, "권한 없음", "이 작업을 할 권한이 없습니다.", momentary=False),
+    "not-found": ProblemText(
+        404, "찾을 수 없음", "요청한 주소를 찾을 수 없습니다.", momentary=False
+    ),
     "method-not-allowed": ProblemText(
-        405, "지원하지 않는 메서드", "이 주소에서 지원하지 않는 HTTP 메서드입니다."
+        405,
+        "지원하지 않는 메서드",
+        "이 주소에서 지원하지 않는 HTTP 메서드입니다.",
+        momentary=False,
     ),
-    "payload-too-large": ProblemText(413, "요청 용량 초과", "요청 본문이 너무 큽니다."),
+    "payload-too-large": ProblemText(
+        413, "요청 용량 초과", "요청 본문이 너무 큽니다.", momentary=False
+    ),
     "request-too-slow": ProblemText(
-        408, "요청 시간 초과", "요청을 제시간에 받지 못했습니다. 다시 시도해 주세요."
+        408,
+        "요청 시간 초과",
+        "요청을 제시간에 받지 못했습니다. 다시 시도해 주세요.",
+        momentary=True,
     ),
     "rate-limited": ProblemText(
         429,
         "요청 한도 초과",
         "요청이 너무 많습니다. 잠시 후 다시 시도해 주세요.",
         "요청이 너무 많습니다. {retry_after_s:wait} 후에 다시 시도해 주세요.",
+        momentary=True,
     ),
     "stream-limit-reached": ProblemText(
         429,
         "실시간 연결 수 초과",
         "한 번에 열 수 있는 실시간 연결 수를 초과했습니다. 사용하지 않는 연결을 닫아 주세요.",
         "실시간 연결은 한 번에 {limit}개까지 열 수 있습니다. 사용하지 않는 연결을 닫아 주세요.",
+        momentary=True,
     ),
     "too-many-streams": ProblemText(
         503,
         "실시간 연결 폭주",
         "실시간 연결 요청이 많습니다. 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
     "upstream-unavailable": ProblemText(
-        503, "시세 서버 연결 불가", "시세 서버에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요."
+        503,
+        "시세 서버 연결 불가",
+        "시세 서버에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
     "internal-error": ProblemText(
-        500, "서버 오류", "일시적인 오류가 발생했습니다. 잠시 후 다시 시도해 주세요."
+        500,
+        "서버 오류",
+        "일시적인 오류가 발생했습니다. 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
 }
 

@@ -125,6 +125,47 @@ def test_released_claim_is_free_at_once(harness: TradingHarness) -> None:
     assert claim(harness) == ANSWER
 
 
+def test_refused_request_frees_the_key_or_keeps_the_refusal(harness: TradingHarness) -> None:
+    refusal = StoredAnswer(status=409, body="{}", location=None)
+    own_claim = claimed(harness)
+    assert do(harness, lambda session: idempotency.refuse(session, own_claim, None)) is None
+
+    own_claim = claimed(harness)
+    for _ in ("refused", "repeated after a COMMIT of unknown outcome"):
+        do(harness, lambda session: idempotency.refuse(session, own_claim, refusal))
+    assert claim(harness) == refusal
+
+
+@pytest.mark.parametrize("kept", [None, StoredAnswer(status=409, body="{}", location=None)])
+def test_refusal_never_replaces_a_committed_answer(
+    harness: TradingHarness, kept: StoredAnswer | None
+) -> None:
+    """The COMMIT of an earlier attempt may take effect after its connection was lost."""
+    own_claim = claimed(harness)
+    complete(harness, own_claim)
+
+    found = do(harness, lambda session: idempotency.refuse(session, own_claim, kept))
+
+    assert found == ANSWER
+    assert claim(harness) == ANSWER
+
+
+@pytest.mark.parametrize("kept", [None, StoredAnswer(status=409, body="{}", location=None)])
+def test_refusal_changes_no_claim_of_another_run(
+    harness: TradingHarness, kept: StoredAnswer | None
+) -> None:
+    first = claimed(harness)
+    harness.clock.advance(seconds=CLAIM_S)
+    second = claimed(harness)
+
+    do(harness, lambda session: idempotency.refuse(session, first, kept))
+
+    with pytest.raises(RequestInProgress):
+        claim(harness)
+    complete(harness, second)
+    assert claim(harness) == ANSWER
+
+
 def claimed_in(session: Session, harness: TradingHarness) -> Claim:
     own_claim = idempotency.claim(
         session,

@@ -11,7 +11,6 @@ from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
 from tests.support.trading_harness import SAMSUNG, opened, settings_for
-from tests.trading.orders.steps import forget_reference_prices
 from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
 from trading.bootstrap import PORTONE_API_TIMEOUTS
 from trading.idempotency import CLAIM_S
@@ -136,30 +135,46 @@ def test_key_with_another_request_is_refused(api: Api) -> None:
     assert _orders(api) == 1
 
 
-def test_refusal_is_stored_and_repeated(api: Api) -> None:
-    """Also after its reason is gone."""
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("invalid-tick-size", {"order_type": "LIMIT", "price": 70_001}),
+        ("stock-not-found", {"code": "A999999"}),
+        ("client-order-id-taken", {"client_order_id": "mine"}),
+    ],
+)
+def test_permanent_refusal_is_stored_and_repeated(
+    api: Api, code: str, change: dict[str, Any]
+) -> None:
     person = api.person()
     api.harness.tick(70_000)
-    refused = api.order(person, "BUY", 200, headers=KEY)
-    problem_of(refused, "insufficient-cash")
+    data_of(api.order(person, "BUY", 1, client_order_id="mine"), 201)
 
-    api.post("/balance/deposit", person, {"amount": 10_000_000})
+    refused = api.order(person, "BUY", 10, headers=KEY, **change)
 
-    assert _is_replay(api.order(person, "BUY", 200, headers=KEY), refused)
-    data_of(api.order(person, "BUY", 200), 201)
+    problem_of(refused, code)
+    assert _is_replay(api.order(person, "BUY", 10, headers=KEY, **change), refused)
 
 
-def test_temporary_failure_is_not_stored(api: Api) -> None:
-    """After a 503 the same key may place the order."""
-    forget_reference_prices(api.harness)
+def test_refused_change_of_a_closed_order_is_repeated(api: Api) -> None:
     person = api.person()
-    problem_of(api.order(person, "BUY", 10, headers=KEY), "no-live-price")
     api.harness.tick(70_000)
+    path = f"/trading/orders/{api.limit_order(person)['id']}"
+    data_of(api.ask("DELETE", path, person))
 
-    placed = api.order(person, "BUY", 10, headers=KEY)
+    refused = api.ask("PATCH", path, person, json={"quantity": 1}, headers=KEY)
 
-    data_of(placed, 201)
-    assert REPLAYED_HEADER not in placed.headers
+    problem_of(refused, "order-not-open")
+    assert _is_replay(api.ask("PATCH", path, person, json={"quantity": 1}, headers=KEY), refused)
+
+
+def test_key_with_another_query_is_refused(api: Api) -> None:
+    person = api.person()
+    created = data_of(api.post("/watchlist/directories", person, {"name": "그룹"}), 201)
+    path = f"/watchlist/directories/{created['id']}"
+    data_of(api.ask("DELETE", path, person, headers=KEY, query_string={"force": "true"}))
+
+    problem_of(api.ask("DELETE", path, person, headers=KEY), "idempotency-key-conflict")
 
 
 def test_keys_are_separate_per_user(api: Api) -> None:

@@ -22,7 +22,7 @@ from trading.idempotency import Claim, StoredAnswer
 from trading.problems import MIMETYPE
 from trading.unit_of_work import UnitOfWork
 from webapp.context import get_core
-from webapp.http.problems import domain_error_response
+from webapp.http.problems import domain_error_response, is_momentary
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +104,8 @@ def _run_keyed(
 ) -> Response:
     """Run a command once for its Idempotency-Key, or repeat the first answer.
 
-    A refusal is stored as the answer. Any other exception releases the key.
+    A permanent refusal is stored as the answer. A momentary one, and any other exception, releases
+    the key.
     """
     claim = _claim_key()
     if isinstance(claim, StoredAnswer):
@@ -163,27 +164,31 @@ def _claim_key() -> Claim | StoredAnswer:
 
 
 def _request_hash() -> bytes:
-    """Return a hash of method, path and JSON content. Keyed, because a body may hold a password."""
+    """Return a hash of method, path, query and JSON content.
+
+    Keyed, because a body may hold a password.
+    """
     content = current_app.json.dumps(request.get_json(silent=True), sort_keys=True)
-    secret = get_core().settings.jwt_secret
+    path = request.full_path if request.query_string else request.path
     return hmac.digest(
-        secret.encode(),
-        f"{request.method} {request.path}\n{content}".encode("utf-8", "surrogatepass"),
+        get_core().settings.jwt_secret.encode(),
+        f"{request.method} {path}\n{content}".encode("utf-8", "surrogatepass"),
         "sha256",
     )
 
 
 def _refuse(claim: Claim, refusal: DomainError) -> Response:
-    """Store a refusal as the answer, or release the key if retrying may succeed (401, 502, 503)."""
+    """Store a permanent refusal as the answer; release the key after a momentary one.
+
+    If an earlier attempt was committed although its COMMIT seemed to fail, return its answer.
+    """
     response = domain_error_response(refusal)
-    if response.status_code in (401, 502, 503):
-        _free(claim)
-        return response
-    stored = StoredAnswer(
+    answer = StoredAnswer(
         status=response.status_code, body=response.get_data(as_text=True), location=None
     )
-    get_core().run(lambda uow: idempotency.complete(uow.session, claim, stored))
-    return response
+    kept = None if is_momentary(refusal.code) else answer
+    committed = get_core().run(lambda uow: idempotency.refuse(uow.session, claim, kept))
+    return response if committed is None else _response(committed)
 
 
 def _free(claim: Claim) -> None:

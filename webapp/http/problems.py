@@ -30,38 +30,55 @@ log = structlog.get_logger(__name__)
 _TABLE: dict[str, ProblemText] = {
     **SHARED_PROBLEMS,
     "unsupported-media-type": ProblemText(
-        415, "지원하지 않는 형식", "요청 본문을 JSON 형식으로 보내 주세요."
+        415,
+        "지원하지 않는 형식",
+        "요청 본문을 JSON 형식으로 보내 주세요.",
+        momentary=False,
     ),
     "unexpected-body": ProblemText(
         422,
         "본문을 받지 않는 요청",
         "이 요청은 본문을 받지 않습니다. 본문 없이 다시 보내 주세요.",
+        momentary=False,
     ),
     "sign-in-locked": ProblemText(
         429,
         "로그인 일시 제한",
         "로그인에 여러 번 실패하여 잠시 로그인할 수 없습니다. 나중에 다시 시도해 주세요.",
         "로그인에 여러 번 실패했습니다. {retry_after_s:wait} 후에 다시 시도해 주세요.",
+        momentary=True,
     ),
-    "email-taken": ProblemText(409, "이미 가입된 이메일", "이미 가입된 이메일 주소입니다."),
-    "user-not-found": ProblemText(404, "사용자 없음", "사용자를 찾을 수 없습니다."),
-    "stock-not-found": ProblemText(404, "종목 없음", "종목을 찾을 수 없습니다."),
+    "email-taken": ProblemText(
+        409, "이미 가입된 이메일", "이미 가입된 이메일 주소입니다.", momentary=False
+    ),
+    "user-not-found": ProblemText(
+        404, "사용자 없음", "사용자를 찾을 수 없습니다.", momentary=False
+    ),
+    "stock-not-found": ProblemText(404, "종목 없음", "종목을 찾을 수 없습니다.", momentary=False),
     "stock-not-tradable": ProblemText(
-        409, "거래할 수 없는 종목", "지금은 거래할 수 없는 종목입니다."
+        409,
+        "거래할 수 없는 종목",
+        "지금은 거래할 수 없는 종목입니다.",
+        momentary=True,
     ),
     "no-live-price": ProblemText(
         503,
         "실시간 시세 없음",
         "실시간 시세를 받지 못해 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
     "market-closed": ProblemText(
         409,
         "주문 가능 시간 아님",
         "지금은 주문할 수 없는 시간입니다.",
         "지금은 주문할 수 없는 시간입니다. {next_open:time}부터 주문할 수 있습니다.",
+        momentary=True,
     ),
     "trading-halted": ProblemText(
-        503, "거래 중단", "점검을 위해 거래를 잠시 중단했습니다. 잠시 후 다시 시도해 주세요."
+        503,
+        "거래 중단",
+        "점검을 위해 거래를 잠시 중단했습니다. 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
     "invalid-tick-size": ProblemText(
         422,
@@ -69,18 +86,21 @@ _TABLE: dict[str, ProblemText] = {
         "호가 단위에 맞지 않는 가격입니다.",
         "호가 단위({tick_size:won})에 맞지 않는 가격입니다. "
         "{nearest_prices:won}으로 주문해 주세요.",
+        momentary=False,
     ),
     "price-out-of-range": ProblemText(
         422,
         "가격 제한폭 초과",
         "오늘의 상한가와 하한가를 벗어난 가격입니다.",
         "오늘 주문할 수 있는 가격은 {lower_limit:won}~{upper_limit:won}입니다.",
+        momentary=True,
     ),
     "insufficient-cash": ProblemText(
         409,
         "예수금 부족",
         "예수금이 부족합니다.",
         "예수금이 부족합니다. {needed:won}이 필요하지만 {available:won}만 사용할 수 있습니다.",
+        momentary=True,
     ),
     "insufficient-quantity": ProblemText(
         409,
@@ -88,6 +108,7 @@ _TABLE: dict[str, ProblemText] = {
         "매도할 수 있는 수량이 부족합니다.",
         "매도할 수 있는 수량이 부족합니다. "
         "보유 수량은 {held:shares}, 매도 주문 중인 수량은 {reserved:shares}입니다.",
+        momentary=True,
     ),
     "account-overdrawn": ProblemText(
         409,
@@ -98,46 +119,58 @@ _TABLE: dict[str, ProblemText] = {
         ),
         "취소된 결제 금액을 이미 사용하여 미수금 {debt:won}이 있습니다. "
         "입금하거나 보유 종목을 매도하여 미수금을 갚은 뒤 다시 시도해 주세요.",
+        momentary=True,
     ),
     "account-halted": ProblemText(
         409,
         "거래가 중단된 계좌",
         "계좌 점검을 위해 주문, 정정, 출금, 환불을 잠시 중단했습니다. "
         "주문 취소, 수량만 줄이는 정정, 조회는 이용할 수 있습니다.",
+        momentary=True,
     ),
     "cash-limit-exceeded": ProblemText(
         409,
         "보유 한도 초과",
         "계좌에 보유할 수 있는 현금 한도를 초과합니다.",
         "계좌에 보유할 수 있는 현금 한도({limit:won})를 초과합니다.",
+        momentary=True,
     ),
-    "order-not-found": ProblemText(404, "주문 없음", "주문을 찾을 수 없습니다."),
-    "order-not-open": ProblemText(409, "종료된 주문", "이미 체결되었거나 종료된 주문입니다."),
+    "order-not-found": ProblemText(404, "주문 없음", "주문을 찾을 수 없습니다.", momentary=False),
+    "order-not-open": ProblemText(
+        409, "종료된 주문", "이미 체결되었거나 종료된 주문입니다.", momentary=False
+    ),
     "order-not-amendable": ProblemText(
-        409, "정정할 수 없는 주문", "대기 중인 지정가 주문만 정정할 수 있습니다."
+        409,
+        "정정할 수 없는 주문",
+        "대기 중인 지정가 주문만 정정할 수 있습니다.",
+        momentary=False,
     ),
     "client-order-id-taken": ProblemText(
         409,
         "중복된 주문 번호",
         "이미 사용한 클라이언트 주문 번호입니다.",
         "이미 주문 {order_id}에 사용한 클라이언트 주문 번호입니다.",
+        momentary=False,
     ),
-    "payment-not-found": ProblemText(404, "결제 없음", "결제를 찾을 수 없습니다."),
+    "payment-not-found": ProblemText(404, "결제 없음", "결제를 찾을 수 없습니다.", momentary=False),
     "payment-not-refundable": ProblemText(
         409,
         "환불할 수 없는 결제",
         "충전이 완료되었고 환불할 금액이 남아 있는 결제만 환불할 수 있습니다.",
+        momentary=True,
     ),
     "refund-exceeds-payment": ProblemText(
         409,
         "환불 가능 금액 초과",
         "환불할 수 있는 금액을 초과했습니다.",
         "이 결제에서 환불할 수 있는 금액은 {refundable:won}입니다.",
+        momentary=True,
     ),
     "payment-service-unavailable": ProblemText(
         503,
         "결제 서비스 연결 불가",
         "결제 서비스에 연결할 수 없습니다. 결제되지 않았으니 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
     "payment-service-refused": ProblemText(
         502,
@@ -146,86 +179,141 @@ _TABLE: dict[str, ProblemText] = {
             "결제 서비스에서 요청을 거절하여 결제되지 않았습니다. 문제가 계속되면 고객센터에 "
             "문의해 주세요."
         ),
+        momentary=True,
     ),
     "payment-webhooks-off": ProblemText(
-        503, "웹훅 수신 불가", "웹훅 시크릿이 설정되지 않아 웹훅을 받을 수 없습니다."
+        503,
+        "웹훅 수신 불가",
+        "웹훅 시크릿이 설정되지 않아 웹훅을 받을 수 없습니다.",
+        momentary=True,
     ),
     "webhook-refused": ProblemText(
-        400, "웹훅 검증 실패", "포트원이 보낸 웹훅인지 확인할 수 없습니다."
+        400,
+        "웹훅 검증 실패",
+        "포트원이 보낸 웹훅인지 확인할 수 없습니다.",
+        momentary=False,
     ),
-    "transaction-not-found": ProblemText(404, "거래 내역 없음", "거래 내역을 찾을 수 없습니다."),
-    "holding-not-found": ProblemText(404, "보유 종목 없음", "보유하고 있지 않은 종목입니다."),
+    "transaction-not-found": ProblemText(
+        404, "거래 내역 없음", "거래 내역을 찾을 수 없습니다.", momentary=False
+    ),
+    "holding-not-found": ProblemText(
+        404, "보유 종목 없음", "보유하고 있지 않은 종목입니다.", momentary=False
+    ),
     "watchlist-directory-not-found": ProblemText(
-        404, "관심 종목 그룹 없음", "관심 종목 그룹을 찾을 수 없습니다."
+        404,
+        "관심 종목 그룹 없음",
+        "관심 종목 그룹을 찾을 수 없습니다.",
+        momentary=False,
     ),
     "watchlist-directory-not-empty": ProblemText(
         409,
         "비어 있지 않은 그룹",
         "그룹에 종목이 있어 삭제할 수 없습니다. 종목을 옮기거나 함께 삭제해 주세요.",
         "그룹에 종목이 {item_count}개 있어 삭제할 수 없습니다. 종목을 옮기거나 함께 삭제해 주세요.",
+        momentary=True,
     ),
     "watchlist-name-taken": ProblemText(
-        409, "중복된 그룹 이름", "같은 이름의 관심 종목 그룹이 이미 있습니다."
+        409,
+        "중복된 그룹 이름",
+        "같은 이름의 관심 종목 그룹이 이미 있습니다.",
+        momentary=False,
     ),
-    "watchlist-default-stays": ProblemText(409, "기본 그룹", "기본 그룹은 삭제할 수 없습니다."),
-    "watchlist-item-not-found": ProblemText(404, "관심 종목 없음", "관심 종목을 찾을 수 없습니다."),
+    "watchlist-default-stays": ProblemText(
+        409, "기본 그룹", "기본 그룹은 삭제할 수 없습니다.", momentary=False
+    ),
+    "watchlist-item-not-found": ProblemText(
+        404, "관심 종목 없음", "관심 종목을 찾을 수 없습니다.", momentary=False
+    ),
     "watchlist-duplicate": ProblemText(
-        409, "이미 등록된 종목", "이 그룹에 이미 등록된 종목입니다."
+        409,
+        "이미 등록된 종목",
+        "이 그룹에 이미 등록된 종목입니다.",
+        momentary=False,
     ),
     "watchlist-limit-reached": ProblemText(
         409,
         "관심 종목 한도 초과",
         "등록할 수 있는 개수를 초과했습니다.",
         "{limit}개까지 등록할 수 있습니다.",
+        momentary=True,
     ),
     "watchlist-order-mismatch": ProblemText(
         409,
         "순서 목록 불일치",
         "그룹의 종목이 변경되었습니다. 목록을 다시 조회한 뒤 순서를 변경해 주세요.",
+        momentary=True,
     ),
     "idempotency-key-conflict": ProblemText(
-        422, "멱등 키 충돌", "이미 다른 내용의 요청에 사용한 Idempotency-Key입니다."
+        422,
+        "멱등 키 충돌",
+        "이미 다른 내용의 요청에 사용한 Idempotency-Key입니다.",
+        momentary=False,
     ),
     "request-in-progress": ProblemText(
-        409, "처리 중인 요청", "같은 Idempotency-Key로 보낸 요청을 처리하고 있습니다."
+        409,
+        "처리 중인 요청",
+        "같은 Idempotency-Key로 보낸 요청을 처리하고 있습니다.",
+        momentary=True,
     ),
     TossTimeout.code: ProblemText(
         504,
         "시세 서버 응답 지연",
         "시세 서버의 응답이 늦어지고 있습니다. 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
     TossFailed.code: ProblemText(
         502,
         "시세 서버 오류",
         "시세 서버에서 올바른 응답을 받지 못했습니다. 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
     TossPaused.code: ProblemText(
         503,
         "시세 조회 일시 중단",
         "시세 조회를 잠시 중단했습니다. 나중에 다시 시도해 주세요.",
         "시세 조회를 잠시 중단했습니다. {retry_after_s:wait} 후에 다시 시도해 주세요.",
+        momentary=True,
     ),
-    TossNoData.code: ProblemText(404, "시세 정보 없음", "시세 서버에 이 종목의 정보가 없습니다."),
+    TossNoData.code: ProblemText(
+        404, "시세 정보 없음", "시세 서버에 이 종목의 정보가 없습니다.", momentary=False
+    ),
     "relayer-unavailable": ProblemText(
-        503, "시세 수신 이상", "실시간 시세를 정상적으로 받지 못하고 있습니다."
+        503,
+        "시세 수신 이상",
+        "실시간 시세를 정상적으로 받지 못하고 있습니다.",
+        momentary=True,
     ),
     AnswerCode.BUDGET_EXCEEDED: ProblemText(
-        409, "구독 한도 초과", AnswerCode.BUDGET_EXCEEDED.message
+        409,
+        "구독 한도 초과",
+        AnswerCode.BUDGET_EXCEEDED.message,
+        momentary=True,
     ),
-    AnswerCode.REFUSED: ProblemText(502, "구독 거절", AnswerCode.REFUSED.message),
-    AnswerCode.UNCONFIRMED: ProblemText(504, "구독 확인 실패", AnswerCode.UNCONFIRMED.message),
-    AnswerCode.WITHDRAWN: ProblemText(409, "구독 해제됨", AnswerCode.WITHDRAWN.message),
+    AnswerCode.REFUSED: ProblemText(502, "구독 거절", AnswerCode.REFUSED.message, momentary=True),
+    AnswerCode.UNCONFIRMED: ProblemText(
+        504, "구독 확인 실패", AnswerCode.UNCONFIRMED.message, momentary=True
+    ),
+    AnswerCode.WITHDRAWN: ProblemText(
+        409, "구독 해제됨", AnswerCode.WITHDRAWN.message, momentary=True
+    ),
     AnswerCode.RECONNECT_FAILED: ProblemText(
-        502, "재연결 실패", AnswerCode.RECONNECT_FAILED.message
+        502,
+        "재연결 실패",
+        AnswerCode.RECONNECT_FAILED.message,
+        momentary=True,
     ),
-    AnswerCode.BUSY: ProblemText(503, "명령 폭주", AnswerCode.BUSY.message),
+    AnswerCode.BUSY: ProblemText(503, "명령 폭주", AnswerCode.BUSY.message, momentary=True),
     "service-unavailable": ProblemText(
-        503, "일시적인 장애", "일시적인 장애로 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."
+        503,
+        "일시적인 장애",
+        "일시적인 장애로 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+        momentary=True,
     ),
     "gateway-timeout": ProblemText(
         504,
         "응답 지연",
         "서버의 응답이 늦어지고 있습니다. 처리 결과를 확인한 뒤 다시 시도해 주세요.",
+        momentary=True,
     ),
 }
 
@@ -256,6 +344,11 @@ CODES = frozenset(_TABLE)
 def status_of(code: str) -> int:
     """Return the HTTP status of a problem code."""
     return _TABLE[code].status
+
+
+def is_momentary(code: str) -> bool:
+    """Return True if a request refused with this code may succeed later without a change."""
+    return _TABLE[code].momentary
 
 
 def problem(code: str, **facts: Any) -> Response:
@@ -350,12 +443,14 @@ def _page() -> str:
     """Return the HTML page that a problem's `type` links to: every code with its text."""
     rows = "\n".join(
         f'<tr id="{code}"><td><code>{code}</code></td><td>{text.status}</td>'
-        f"<td>{text.title}</td><td>{text.detail}</td></tr>"
+        f"<td>{text.title}</td><td>{text.detail}</td>"
+        f"<td>{'예' if text.momentary else '아니요'}</td></tr>"
         for code, text in sorted(_TABLE.items())
     )
     return (
         '<!doctype html><html lang="ko"><meta charset="utf-8"><title>StocKing 오류 코드</title>'
         "<h1>오류 코드</h1><table>"
-        "<tr><th>코드</th><th>HTTP 상태</th><th>제목</th><th>설명</th></tr>\n"
+        "<tr><th>코드</th><th>HTTP 상태</th><th>제목</th><th>설명</th>"
+        "<th>나중에 같은 요청이 성공할 수 있음</th></tr>\n"
         f"{rows}</table></html>"
     )
