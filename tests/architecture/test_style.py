@@ -25,7 +25,7 @@ MONEY_PACKAGES = (
 )
 # The last one writes a variable that the metrics library reads.
 MAY_READ_THE_ENVIRONMENT = (
-    "trading/config/settings.py",
+    "trading/config/",
     "launcher/",
     "benchmarks/",
     "deploy/gunicorn.conf.py",

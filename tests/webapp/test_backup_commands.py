@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 from flask.cli import FlaskGroup
 from flask_migrate import downgrade, upgrade
@@ -94,3 +95,68 @@ def test_restored_backup_of_an_older_release_needs_migrations_first(
     assert "Run flask db upgrade, then flask audit." in restored.output
     assert "invariants" not in restored.output
     assert [result.exit_code for result in audited] == [0, 0]
+
+
+def test_backup_folder_is_pruned(sqlite_api: Api, tmp_path: Path) -> None:
+    """Files are named by their time. Other files are kept."""
+    folder, clock = tmp_path / "backups", sqlite_api.harness.clock
+    folder.mkdir()
+    (folder / "before-upgrade.gz").write_text("precious")
+    for _ in range(4):
+        result = flask(sqlite_api.app, "backup", "--keep", "2", folder)
+        assert result.exit_code == 0, result.output
+        clock.advance(days=1)
+
+    assert result.output.splitlines()[-1] == f"{folder}/stocking-20261121T010000Z.gz was removed."
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "before-upgrade.gz",
+        "stocking-20261122T010000Z.gz",
+        "stocking-20261123T010000Z.gz",
+    ]
+
+
+def test_failed_backup_removes_nothing(sqlite_api: Api, tmp_path: Path) -> None:
+    assert flask(sqlite_api.app, "backup", tmp_path).exit_code == 0
+    before = sorted(tmp_path.iterdir())
+    sqlite_api.harness.clock.advance(days=1)
+
+    with installation(tmp_path / "wrong.db", "redis://127.0.0.1:1/0") as wrong:
+        missing = flask(wrong, "backup", "--keep", "1", tmp_path)
+        (tmp_path / "wrong.db").touch()
+        empty = flask(wrong, "backup", "--keep", "1", tmp_path)
+    (tmp_path / "wrong.db").unlink()
+
+    assert (missing.exit_code, empty.exit_code) == (1, 1)
+    assert "does not exist" in missing.output
+    assert "has none of this product's tables" in empty.output
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_keep_needs_a_folder(sqlite_api: Api, tmp_path: Path) -> None:
+    """A file with a name of its own would never be removed."""
+    result = flask(sqlite_api.app, "backup", "--keep", "3", tmp_path / "before-upgrade.gz")
+    assert (result.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert result.output.startswith("Error: --keep needs a folder: ")
+
+
+def test_backup_without_a_path_is_in_the_state_folder(
+    sqlite_api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only this user may read the folder."""
+    monkeypatch.setenv("STOCKING_VAR", str(tmp_path / "var"))
+    assert flask(sqlite_api.app, "backup", "--keep", "14").exit_code == 0
+    (file,) = (tmp_path / "var" / "backups").iterdir()
+    assert file.name == "stocking-20261120T010000Z.gz"
+    assert file.parent.stat().st_mode & 0o077 == 0
+
+
+def test_backup_of_an_older_database_says_so(tmp_path: Path) -> None:
+    """It is what an operator needs before an upgrade."""
+    with installation(tmp_path / "old.db", "redis://127.0.0.1:1/0") as old:
+        with old.app_context():
+            upgrade(revision="0009")
+        result = flask(old, "backup", tmp_path / "old.gz")
+
+    assert result.exit_code == 0, result.output
+    last = result.output.splitlines()[-1]
+    assert last.startswith("The database is of an older release: revision 0009, and this release ")

@@ -33,7 +33,7 @@ from trading import bootstrap as trading_core
 from trading.operations.backups import write_backup
 from webapp import create_app
 from webapp.cli.faults import guard_commands
-from webapp.cli.migrations import MIGRATIONS
+from webapp.cli.migrations import MIGRATIONS, this_release
 from webapp.context import get_core
 
 PASSWORD = "a-secret-password"
@@ -51,7 +51,7 @@ ALEMBIC = ANY | {"absent", "newer"}
 COMMANDS: dict[str, tuple[list[str], frozenset[str]]] = {
     "admin-log": ([], ROWS),
     "audit": ([], ROWS),
-    "backup": (["{new}"], ANY | {"absent", "unmigrated"}),
+    "backup": (["{new}"], ANY | {"absent", "unmigrated", "newer"}),
     "calendar close": ([DAY, "--note", "눈"], ROWS),
     "calendar forget": ([DAY], ROWS),
     "calendar late": ([DAY, "--minutes", "60", "--note", "눈"], ROWS),
@@ -115,7 +115,7 @@ def files(tmp_path: Path, migrated_sqlite: str) -> dict[str, str]:
     """Return the files that commands need, by their placeholder in COMMANDS."""
     (tmp_path / "closes.csv").write_text("Date,Close\n2026-11-19,2500.00\n")
     (tmp_path / "listing.csv").write_text("Code,Name,Market\n000020,동화약품,KOSPI\n")
-    write_backup(migrated_sqlite, tmp_path / "backup.gz")
+    write_backup(migrated_sqlite, tmp_path / "backup.gz", release=this_release())
     return {
         "{closes}": str(tmp_path / "closes.csv"),
         "{listing}": str(tmp_path / "listing.csv"),

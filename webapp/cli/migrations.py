@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from trading.db.faults import place, sqlite_file
 from trading.db.transactions import Database
+from trading.operations.backups import Release
+from trading.schema import Base
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 # Timeout of each statement, in seconds.
@@ -29,6 +31,16 @@ def scripts() -> ScriptDirectory:
 def newest_revision() -> str | None:
     """Return the newest revision of this release."""
     return scripts().get_current_head()
+
+
+def this_release() -> Release:
+    """Return the revisions and tables of this release, by which backups are recognized."""
+    revisions = [script.revision for script in scripts().walk_revisions()]
+    return Release(
+        revisions=frozenset(revisions),
+        newest=revisions[0],
+        tables=frozenset(Base.metadata.tables),
+    )
 
 
 def is_known(revision: str) -> bool:

@@ -7,12 +7,18 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, cast
+
+from sqlalchemy.engine import make_url
 
 CHUNK_BYTES = 1024 * 1024
 # About half the size of uncompressed data, as fast as a disk writes.
 _LEVEL = 6
+# RFC 1952: the file's name follows ten bytes, of which the fourth has the flags.
+_FIXED_HEADER_BYTES = 10
+_HEADER_WITH_NAME = b"\x08"
 
 
 class BackupFailed(Exception):
@@ -23,12 +29,11 @@ class BackupFailed(Exception):
 class Backup:
     """A verified backup: size on disk, schema revision, number of tables and rows.
 
-    ``revision`` is None before the first migration; ``rows`` is None if only the database can count
-    them.
+    ``rows`` is None if only the database can count them.
     """
 
     size_bytes: int
-    revision: str | None
+    revision: str
     tables: int
     rows: int | None = None
 
@@ -79,12 +84,37 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def marker_of(uri: str) -> str:
+    """Return the name stored in the header of each backup of the database at ``uri``.
+
+    It identifies the database without showing its address.
+    """
+    url = make_url(uri)
+    if url.get_backend_name() == "sqlite":
+        origin = str(Path(url.database or "").resolve())
+    else:
+        origin = f"{url.host}:{url.port or 3306}/{url.database}"
+    return f"stocking-{sha256(origin.encode()).hexdigest()[:16]}"
+
+
+def has_marker(file: Path, marker: str) -> bool:
+    """Return True if the file is compressed and its header holds the marker."""
+    expected = _FIXED_HEADER_BYTES + len(marker) + 1
+    try:
+        with file.open("rb") as raw:
+            header = raw.read(expected)
+    except OSError:
+        return False
+    named = header.startswith(b"\x1f\x8b\x08") and header[3:4] == _HEADER_WITH_NAME
+    return named and header[_FIXED_HEADER_BYTES:] == marker.encode() + b"\0"
+
+
 @contextmanager
-def compress(part: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that compresses what is written to it."""
+def compress(part: Path, *, marker: str) -> Iterator[IO[bytes]]:
+    """Yield a file that compresses what is written to it, with the marker in its header."""
     with (
         part.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, filename="") as stream,
+        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, filename=marker) as stream,
     ):
         yield cast("IO[bytes]", stream)
 

@@ -22,6 +22,7 @@ from trading.operations.backups.files import (
     new_file,
     read_chunks,
 )
+from trading.operations.backups.release import Release
 
 # Each server's own program first; both programs work with both servers.
 _DUMP = {True: ("mariadb-dump", "mysqldump"), False: ("mysqldump", "mariadb-dump")}
@@ -59,23 +60,25 @@ class _Server:
     tables: frozenset[str]
 
 
-def create(url: URL, file: Path) -> Backup:
+def create(url: URL, file: Path, *, release: Release, marker: str) -> Backup:
     """Dump the database into a compressed file, and verify the file by reading it back."""
     server = _inspect(url)
+    release.require_tables(server.tables, source=f"The database {url.database} on {url.host}")
     program = _program(_DUMP[server.is_mariadb], to="back up")
     with new_file(file) as part:
-        with _option_file(url) as options_fd, compress(part) as stream:
+        with _option_file(url) as options_fd, compress(part, marker=marker) as stream:
             _run(program, options_fd, [*_OPTIONS, str(url.database)], into=stream)
         dump = _verify(file, read_chunks(part))
         missing = server.tables - dump.tables
         if missing:
             raise BackupFailed(f"The dump lacks tables: {', '.join(sorted(missing))}.")
-        return Backup(
-            size_bytes=part.stat().st_size, revision=dump.revision, tables=len(dump.tables)
+        revision = release.require_schema(
+            dump.revision, dump.tables, source=f"The database {url.database} on {url.host}"
         )
+        return Backup(size_bytes=part.stat().st_size, revision=revision, tables=len(dump.tables))
 
 
-def restore(url: URL, file: Path) -> Backup:
+def restore(url: URL, file: Path, *, release: Release) -> Backup:
     """Verify a dump, then have the client run it in the empty database."""
     server = _inspect(url)
     if server.tables:
@@ -85,6 +88,7 @@ def restore(url: URL, file: Path) -> Backup:
         )
     program = _program(_CLIENT[server.is_mariadb], to="restore")
     dump = _verify(file, read_chunks(file))
+    revision = release.require_schema(dump.revision, dump.tables, source=str(file))
     with _option_file(url) as options_fd:
         try:
             options = ["--default-character-set=utf8mb4", "--batch", str(url.database)]
@@ -93,7 +97,7 @@ def restore(url: URL, file: Path) -> Backup:
             raise BackupFailed(
                 f"{failed} The database is now partly filled: drop it, create it again and retry."
             ) from None
-    return Backup(size_bytes=file.stat().st_size, revision=dump.revision, tables=len(dump.tables))
+    return Backup(size_bytes=file.stat().st_size, revision=revision, tables=len(dump.tables))
 
 
 def _inspect(url: URL) -> _Server:

@@ -17,18 +17,19 @@ from trading.operations.backups.files import (
     new_file,
     read_chunks,
 )
+from trading.operations.backups.release import Release
 
 MAGIC = b"SQLite format 3\0"
 _BUSY_TIMEOUT_S = 10
 
 
 class _Content(NamedTuple):
-    revision: str | None
+    revision: str
     tables: int
     rows: int
 
 
-def create(database: Path, file: Path) -> Backup:
+def create(database: Path, file: Path, *, release: Release, marker: str) -> Backup:
     """Copy the database, check the copy, compress it, and verify the compressed file."""
     if not database.exists():
         raise BackupFailed(f"There is no database {database}.")
@@ -42,11 +43,11 @@ def create(database: Path, file: Path) -> Backup:
                 # All pages in one step are one read transaction: in WAL mode writers continue, and
                 # their pages are not copied.
                 source.backup(target)
-            content = _verify(copy)
+            content = _verify(copy, release, source=f"The database {database}")
         except sqlite3.Error as error:
             raise BackupFailed(f"SQLite cannot copy {database}: {error}.") from None
         digest = sha256()
-        with copy.open("rb") as raw, compress(part) as stream:
+        with copy.open("rb") as raw, compress(part, marker=marker) as stream:
             while chunk := raw.read(CHUNK_BYTES):
                 digest.update(chunk)
                 stream.write(chunk)
@@ -60,7 +61,7 @@ def create(database: Path, file: Path) -> Backup:
         )
 
 
-def restore(database: Path, file: Path) -> Backup:
+def restore(database: Path, file: Path, *, release: Release) -> Backup:
     """Unpack a backup beside the database, check it, and copy it in one transaction."""
     if database.exists() and _tables_of(database):
         raise BackupFailed(
@@ -76,7 +77,7 @@ def restore(database: Path, file: Path) -> Backup:
         if not copy.stat().st_size:
             raise BackupFailed(f"{file} is empty.")
         try:
-            content = _verify(copy)
+            content = _verify(copy, release, source=str(file))
             with (
                 closing(_connect(copy, mode="ro")) as source,
                 closing(_connect(database, mode="rwc")) as target,
@@ -113,10 +114,11 @@ def _connect(database: Path, *, mode: str) -> sqlite3.Connection:
     )
 
 
-def _verify(database: Path) -> _Content:
+def _verify(database: Path, release: Release, *, source: str) -> _Content:
     """Return the revision and the numbers of tables and rows of a database file.
 
-    Raise BackupFailed if its pages are inconsistent, and sqlite3.Error.
+    Raise BackupFailed if its pages are inconsistent or it is not a database of this product, and
+    sqlite3.Error.
     """
     with closing(_connect(database, mode="rw")) as connection:
         (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -129,7 +131,7 @@ def _verify(database: Path) -> _Content:
             (revision,) = connection.execute(
                 "SELECT version_num FROM alembic_version"
             ).fetchone() or (None,)
-        return _Content(revision, len(tables), rows)
+        return _Content(release.require_schema(revision, tables, source=source), len(tables), rows)
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> int:

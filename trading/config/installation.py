@@ -1,0 +1,74 @@
+"""The state folder of an installation, and the environment file by which commands find it.
+
+The launcher writes the file with the settings of the processes that it starts. Commands read it;
+variables of their own environment win.
+"""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from trading.config.settings import Settings, SettingsError
+
+FOLDER_VARIABLE = "STOCKING_VAR"
+FILE_NAME = "stocking.env"
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def state_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Return the folder for all files of the installation; it may not exist.
+
+    ``environment`` is by default that of the process.
+    """
+    given = os.environ if environment is None else environment
+    return Path(given.get(FOLDER_VARIABLE) or _ROOT / "var").expanduser().resolve()
+
+
+def write_environment_file(folder: Path, environment: Mapping[str, str]) -> Path:
+    """Write the settings in ``environment`` to the folder's file and return its path.
+
+    The file replaces an older one at once. Only this user may read it, as it contains secrets. A
+    shell can source it.
+    """
+    names = sorted(name for name in environment if name.lower() in Settings.model_fields)
+    lines = [f"{name}={shlex.quote(environment[name])}" for name in names if environment[name]]
+    header = "# Written at each start for commands in other terminals. Do not edit.\n"
+    path = folder / FILE_NAME
+    handle, part = tempfile.mkstemp(prefix=f".{FILE_NAME}.", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(header + "\n".join(lines) + "\n")
+        Path(part).replace(path)
+    finally:
+        Path(part).unlink(missing_ok=True)
+    return path
+
+
+def command_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a command: the installation's settings, replaced by ``given``.
+
+    Without a database in either, it is the SQLite file of the state folder, as for the launcher.
+    Raise SettingsError if the file cannot be read.
+    """
+    folder = state_folder(given)
+    environment = _read(folder / FILE_NAME)
+    environment |= {name: value for name, value in given.items() if value}
+    environment.setdefault("DATABASE_URI", f"sqlite:///{folder / 'stocking.db'}")
+    return environment
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        words = shlex.split(path.read_text(encoding="utf-8"), comments=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise SettingsError(
+            f"{path} is not an environment file: restart the services, which write it."
+        ) from None
+    pairs = (word.partition("=") for word in words)
+    return {name: value for name, _, value in pairs if name.lower() in Settings.model_fields}
