@@ -8,6 +8,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.orm import Session
 
+from trading.account_events.new_events import NewEvent
+from trading.account_events.record import record_event
 from trading.config.settings import Settings
 from trading.db.transactions import Database, after_commit, before_commit, rerun_is_safe
 from trading.exchange.hours import AlwaysOpen, MarketHours
@@ -44,6 +46,14 @@ class UnitOfWork:
         if self.session.in_transaction():
             raise RuntimeError("ask for the market hours before the first statement")
         return self.market_hours()
+
+    def emit(self, event: NewEvent) -> None:
+        """Write `event` with the transaction, after its other statements.
+
+        The events of a user are numbered in the order in which they are emitted, and published to
+        the user's clients after the COMMIT.
+        """
+        record_event(self.session, event)
 
     def before_commit(self, work: Callable[[Session], None]) -> None:
         """Run `work` immediately before COMMIT; once, even if registered twice."""
@@ -94,6 +104,21 @@ class UseCaseRunner:
         """
         return self.database.transaction(
             lambda session: use_case(self.unit_of_work(session)), find_committed=find_committed
+        )
+
+    def dry_run(
+        self,
+        use_case: Callable[Concatenate[UnitOfWork, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run `use_case(uow, ...)`, which must not write, and return its result.
+
+        It takes no write lock on SQLite. Raises what `Database.read` raises.
+        """
+        return self.database.read(
+            lambda session: use_case(self.unit_of_work(session), *args, **kwargs)
         )
 
     def read(

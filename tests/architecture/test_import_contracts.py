@@ -38,6 +38,11 @@ PLANTED = (
         "import trading.observability.metrics",
         "trading.orders.planted_metric -> trading.observability.metrics",
     ),
+    (
+        "trading/orders/planted_event.py",
+        "import trading.account_events.record",
+        "trading.orders.planted_event -> trading.account_events.record",
+    ),
     ("webapp/planted.py", "import workers", "webapp.planted -> workers"),
     ("workers/planted.py", "import webapp", "workers.planted -> webapp"),
     ("push_gateway/planted.py", "import relayer", "push_gateway.planted -> relayer"),

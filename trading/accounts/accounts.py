@@ -124,7 +124,7 @@ def register(
         at=now,
         description="시작 자금",
     )
-    open_balance(session, user_id, opening)
+    open_balance(uow, user_id, opening)
     lock_watchlist(session, user_id, now=now)
     session.execute(
         insert(ACCOUNT_AUDITS).values(user_id=user_id, event_id=0, begun_at=now, audited_at=now)

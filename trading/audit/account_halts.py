@@ -6,17 +6,14 @@ is lifted, so an order keeps its priority.
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 
 from trading.accounts.errors import UserNotFound
 from trading.accounts.tables import ACCOUNT_AUDITS, USERS
 from trading.audit.tables import AUDIT_BREACHES
-from trading.config.settings import Settings
-from trading.db.transactions import after_commit
 from trading.db.upsert import upsert
 from trading.halts.model import HaltCause
 from trading.halts.queries import ACCOUNT_IS_HALTED, running_account_halt
@@ -72,7 +69,7 @@ def resume_account(
     Return None if the account is not halted. The next audit run audits the account again and halts
     it again if breaches remain.
     """
-    session, now, settings = uow.session, uow.now, uow.settings
+    session, now = uow.session, uow.now
     lifted = running_account_halt(session, user_id)
     if lifted is None:
         return None
@@ -89,14 +86,13 @@ def resume_account(
     session.execute(
         update(ACCOUNT_AUDITS).where(ACCOUNT_AUDITS.c.user_id == user_id).values(event_id=0)
     )
-    _reschedule_orders(session, user_id, settings=settings, now=now)
+    _reschedule_orders(uow, user_id)
     return replace(lifted, resumed_at=now)
 
 
-def _reschedule_orders(
-    session: Session, user_id: UUID, *, settings: Settings, now: datetime
-) -> None:
+def _reschedule_orders(uow: UnitOfWork, user_id: UUID) -> None:
     """Schedule the account's orders that were postponed by the halt."""
+    session, settings = uow.session, uow.settings
     postponed = (
         (ORDERS.c.user_id == user_id)
         & ORDERS.c.finished_at.is_(None)
@@ -106,7 +102,7 @@ def _reschedule_orders(
         select(ORDERS.c.id).where(postponed).order_by(ORDERS.c.id).with_for_update()
     ).all()
     if due:
-        soon = now + timedelta(milliseconds=settings.wake_grace_ms)
+        soon = uow.now + timedelta(milliseconds=settings.wake_grace_ms)
         session.execute(update(ORDERS).where(ORDERS.c.id.in_(due)).values(next_attempt_at=soon))
     for request in task_requests(Task.EXECUTE_ORDERS, due, batch_size=settings.stage_batch_size):
-        after_commit(session, request)
+        uow.after_commit(request)

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_cash_event
+from trading.account_events.new_events import cash_event
 from trading.db.ids import new_id
 from trading.db.statements import execute_rowcount
 from trading.db.types import Won
@@ -23,6 +23,7 @@ from trading.db.upsert import upsert
 from trading.ledger.errors import AccountOverdrawn
 from trading.ledger.model import LedgerEntry, TransactionType
 from trading.ledger.tables import TRANSACTIONS, VIRTUAL_BALANCES
+from trading.unit_of_work import UnitOfWork
 
 # Built once: every buy runs it, and building a statement takes longer than executing it.
 _RESERVE_CASH = (
@@ -152,20 +153,20 @@ class Account:
             )
 
 
-def open_balance(session: Session, user_id: UUID, opening: LedgerEntry) -> None:
+def open_balance(uow: UnitOfWork, user_id: UUID, opening: LedgerEntry) -> None:
     """Create the balance of a new user, with ``opening`` as its first ledger entry."""
-    session.execute(
+    uow.session.execute(
         insert(VIRTUAL_BALANCES).values(
             user_id=user_id,
             cash_balance=0,
             reserved_cash=0,
             debt=0,
             transaction_count=0,
-            updated_at=opening.at,
+            updated_at=uow.now,
         )
     )
     account = Account(user_id, cash=0, reserved=0, debt=0, transaction_count=0)
-    save(session, [account], [account.post(opening)], now=opening.at)
+    save(uow, [account], [account.post(opening)])
 
 
 def reserve_cash(session: Session, *, user_id: UUID, amount: int) -> bool:
@@ -207,20 +208,19 @@ def lock_accounts(session: Session, user_ids: Iterable[UUID]) -> dict[UUID, Acco
 
 
 def save(
-    session: Session,
-    accounts: Iterable[Account],
-    transactions: Sequence[NewTransaction],
-    *,
-    now: datetime,
+    uow: UnitOfWork, accounts: Iterable[Account], transactions: Sequence[NewTransaction]
 ) -> None:
-    """Write locked accounts and their new ledger entries, with one statement for each table."""
+    """Write locked accounts and their new ledger entries, with one statement for each table.
+
+    Emit an event for each ledger entry.
+    """
     if transactions:
         rows = [transaction._asdict() for transaction in transactions]
-        session.execute(insert(TRANSACTIONS), rows)
+        uow.session.execute(insert(TRANSACTIONS), rows)
         for row in rows:
-            emit_cash_event(session, row)
+            uow.emit(cash_event(row))
     upsert(
-        session,
+        uow.session,
         VIRTUAL_BALANCES,
         [
             {
@@ -229,7 +229,7 @@ def save(
                 "reserved_cash": account.reserved,
                 "debt": account.debt,
                 "transaction_count": account.transaction_count,
-                "updated_at": now,
+                "updated_at": uow.now,
             }
             for account in accounts
         ],

@@ -1,9 +1,6 @@
 """Deposits and withdrawals of virtual cash by the user."""
 
-from datetime import datetime
 from uuid import UUID
-
-from sqlalchemy.orm import Session
 
 from trading.errors import ValidationFailed
 from trading.halts.accounts import ensure_not_halted
@@ -29,12 +26,11 @@ def deposit(
     if account.cash + amount > settings.cash_max:
         raise CashLimitExceeded(limit=settings.cash_max)
     return _move(
-        uow.session,
+        uow,
         account,
         TransactionType.DEPOSIT,
         transaction_id=transaction_id,
         amount=amount,
-        now=uow.now,
     )
 
 
@@ -54,26 +50,24 @@ def withdraw(
     if amount > account.available:
         raise InsufficientCash(needed=amount, available=account.available)
     return _move(
-        uow.session,
+        uow,
         account,
         TransactionType.WITHDRAW,
         transaction_id=transaction_id,
         amount=amount,
-        now=uow.now,
     )
 
 
 def _move(
-    session: Session,
+    uow: UnitOfWork,
     account: Account,
     kind: TransactionType,
     *,
     transaction_id: UUID,
     amount: int,
-    now: datetime,
 ) -> TransactionRecord:
-    row = account.post(LedgerEntry(kind=kind, amount=amount, at=now, id=transaction_id))
-    save(session, [account], [row], now=now)
+    row = account.post(LedgerEntry(kind=kind, amount=amount, at=uow.now, id=transaction_id))
+    save(uow, [account], [row])
     return TransactionRecord(
         id=transaction_id,
         user_id=account.user_id,
@@ -91,5 +85,5 @@ def _move(
         cash_balance_before=row.cash_before,
         cash_balance_after=row.cash_after,
         description=None,
-        transaction_date=now,
+        transaction_date=uow.now,
     )

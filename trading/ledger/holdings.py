@@ -13,13 +13,14 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_holding_event
+from trading.account_events.new_events import holding_event
 from trading.db.statements import execute_rowcount, force_primary_key
 from trading.db.types import Shares
 from trading.db.upsert import upsert
 from trading.ledger.cash import InvariantBroken
 from trading.ledger.positions import HoldingPosition, Sale
 from trading.ledger.tables import PORTFOLIOS
+from trading.unit_of_work import UnitOfWork
 
 # Built once: every sale runs it, and building a statement takes longer than executing it.
 _RESERVE_SHARES = (
@@ -164,21 +165,21 @@ def lock_holdings(
     return holdings
 
 
-def save_holdings(session: Session, holdings: Iterable[LockedHolding], *, now: datetime) -> None:
-    """Write locked holdings and record their account events; delete those without shares."""
+def save_holdings(uow: UnitOfWork, holdings: Iterable[LockedHolding]) -> None:
+    """Write locked holdings and emit their events; delete those without shares."""
     kept, emptied = [], []
     for holding in sorted(holdings, key=lambda one: one.key):
         holding.ensure_consistent()
-        row = _row(holding, now)._asdict()
-        emit_holding_event(session, row)
+        row = _row(holding, uow.now)._asdict()
+        uow.emit(holding_event(row))
         if holding.position.quantity:
             kept.append(row)
         else:
             emptied.append(holding.key)
     columns = tuple(name for name in _HoldingRow._fields if name not in HoldingKey._fields)
-    upsert(session, PORTFOLIOS, kept, update=columns)
+    upsert(uow.session, PORTFOLIOS, kept, update=columns)
     if emptied:
-        session.execute(
+        uow.session.execute(
             delete(PORTFOLIOS).where(
                 tuple_(PORTFOLIOS.c.user_id, PORTFOLIOS.c.stock_code).in_(emptied)
             )

@@ -7,17 +7,14 @@ a partial cancellation, so like a cancellation it is always possible while the o
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_order_event
-from trading.config.settings import Settings
+from trading.account_events.new_events import order_event
 from trading.errors import ValidationFailed
 from trading.exchange.fees import largest_affordable_quantity
-from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.ledger.cash import lock_accounts, save
 from trading.ledger.errors import InsufficientCash, InsufficientQuantity
@@ -59,7 +56,9 @@ def amend_order(uow: UnitOfWork, command: AmendOrder) -> None:
     ValidationFailed for a quantity that is not above what is executed. Except for a reduction,
     raise InsufficientCash, InsufficientQuantity and what ``validate_terms`` raises.
     """
-    session, hours = uow.session, uow.hours
+    session = uow.session
+    # Determined before the first statement, for `validate_terms`.
+    _ = uow.hours
     market = market_snapshot(uow.quotes, _stock_of(session, command))
     order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id)
     terms = _new_terms(order, command)
@@ -68,9 +67,11 @@ def amend_order(uow: UnitOfWork, command: AmendOrder) -> None:
     if terms.limit_price == order.limit_price and terms.quantity <= order.quantity:
         _reduce(uow, order, terms)
     else:
-        _replace(uow, order, terms, market, hours)
-    emit_order_event(
-        session, order._asdict(), at=uow.now, quantity=terms.quantity, limit_price=terms.limit_price
+        _replace(uow, order, terms, market)
+    uow.emit(
+        order_event(
+            order._asdict(), at=uow.now, quantity=terms.quantity, limit_price=terms.limit_price
+        )
     )
 
 
@@ -89,7 +90,7 @@ def _reduce(uow: UnitOfWork, order: LockedOrder, terms: OrderTerms) -> None:
         reserved_cash = min(reserved_cash, unsettled + rest)
         account = lock_accounts(session, [order.user_id])[order.user_id]
         account.release(order.reserved_cash - reserved_cash)
-        save(session, [account], [], now=uow.now)
+        save(uow, [account], [])
     else:
         key = HoldingKey(order.user_id, order.stock_code)
         release_shares(session, {key: order.quantity - terms.quantity})
@@ -101,19 +102,13 @@ def _reduce(uow: UnitOfWork, order: LockedOrder, terms: OrderTerms) -> None:
 
 
 def _replace(
-    uow: UnitOfWork,
-    order: LockedOrder,
-    terms: OrderTerms,
-    market: MarketSnapshot,
-    hours: MarketHours,
+    uow: UnitOfWork, order: LockedOrder, terms: OrderTerms, market: MarketSnapshot
 ) -> None:
     """Give an order new terms, as if it arrived in the market now."""
-    session, settings, now = uow.session, uow.settings, uow.now
-    validation = validate_terms(
-        session, terms, market, user_id=order.user_id, hours=hours, settings=settings, now=now
-    )
+    session = uow.session
+    validation = validate_terms(uow, terms, market, user_id=order.user_id)
     if terms.side is Side.BUY:
-        reserved_cash = _change_cash(session, order, terms, validation, settings=settings, now=now)
+        reserved_cash = _change_cash(uow, order, terms, validation)
     else:
         reserved_cash = 0
         _change_shares(session, order, added=terms.quantity - order.quantity)
@@ -160,18 +155,13 @@ def _new_terms(order: LockedOrder, command: AmendOrder) -> OrderTerms:
 
 
 def _change_cash(
-    session: Session,
-    order: LockedOrder,
-    terms: OrderTerms,
-    validation: OrderValidation,
-    *,
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, order: LockedOrder, terms: OrderTerms, validation: OrderValidation
 ) -> int:
     """Reserve or release the difference and return what the order reserves then (won).
 
     That is the cost of its unsettled fills and of the rest of its quantity at the new limit.
     """
+    session, settings = uow.session, uow.settings
     unsettled = unsettled_cost(session, [order.id]).get(order.id, 0)
     rest = required_cash(
         terms, validation, quantity=terms.quantity - order.executed_quantity, settings=settings
@@ -193,7 +183,7 @@ def _change_cash(
         account.reserve(difference)
     else:
         account.release(-difference)
-    save(session, [account], [], now=now)
+    save(uow, [account], [])
     return unsettled + rest
 
 

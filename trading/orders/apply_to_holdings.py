@@ -84,7 +84,7 @@ def update_portfolios(uow: UnitOfWork, execution_ids: Sequence[UUID]) -> Affecte
                 tax=execution.transaction_tax + execution.rural_tax,
             )
             sales.append({**execution._asdict(), "applied_at": now, **asdict(sale)})
-    save_holdings(session, holdings.values(), now=now)
+    save_holdings(uow, holdings.values())
     upsert(
         session,
         ORDER_EXECUTIONS,

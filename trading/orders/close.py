@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_order_event
+from trading.account_events.new_events import order_event
 from trading.db.types import Id
 from trading.exchange.order_types import Side
 from trading.ledger.cash import Account, lock_accounts, save
@@ -50,10 +49,9 @@ class OrderClosure:
 
 
 def end_orders(
-    session: Session,
+    uow: UnitOfWork,
     closures: Sequence[OrderClosure],
     *,
-    now: datetime,
     accounts: dict[UUID, Account] | None = None,
 ) -> None:
     """End locked orders: release what their unfilled part reserves and delete their pending fills.
@@ -63,6 +61,7 @@ def end_orders(
     """
     if not closures:
         return
+    session = uow.session
     buys = [closure.order for closure in closures if closure.order.side == Side.BUY]
     unsettled = unsettled_cost(session, [order.id for order in buys])
     locked = (
@@ -70,10 +69,10 @@ def end_orders(
     )
     for order in buys:
         locked[order.user_id].release(order.reserved_cash - unsettled.get(order.id, 0))
-    _write_orders(session, closures, unsettled, now=now)
+    _write_orders(uow, closures, unsettled)
     discard_pending_fills(session, [closure.order.id for closure in closures])
     if accounts is None:
-        save(session, locked.values(), [], now=now)
+        save(uow, locked.values(), [])
     released: defaultdict[HoldingKey, int] = defaultdict(int)
     for closure in closures:
         order = closure.order
@@ -138,23 +137,24 @@ def lock_own_order(session: Session, *, user_id: UUID, order_id: UUID) -> Locked
 def cancel_order(uow: UnitOfWork, *, user_id: UUID, order_id: UUID) -> None:
     """Cancel one open order of this user. Raise OrderNotFound, or OrderNotOpen if it has ended."""
     order = lock_own_order(uow.session, user_id=user_id, order_id=order_id)
-    end_orders(uow.session, [_cancelled(order)], now=uow.now)
+    end_orders(uow, [_cancelled(order)])
 
 
 def cancel_open_orders(uow: UnitOfWork, *, user_id: UUID) -> list[UUID]:
     """Cancel every open order of this user and return their ids."""
     orders = _lock_open_orders(uow.session, ORDERS.c.user_id == user_id)
-    end_orders(uow.session, [_cancelled(order) for order in orders], now=uow.now)
+    end_orders(uow, [_cancelled(order) for order in orders])
     return [order.id for order in orders]
 
 
-def cancel_buys_of_overdrawn(session: Session, *, user_id: UUID, now: datetime) -> None:
+def cancel_buys_of_overdrawn(uow: UnitOfWork, *, user_id: UUID) -> None:
     """Cancel every open buy of a user whose cash is needed for a payment that is taken back."""
-    orders = _lock_open_orders(session, (ORDERS.c.user_id == user_id) & (ORDERS.c.side == Side.BUY))
+    orders = _lock_open_orders(
+        uow.session, (ORDERS.c.user_id == user_id) & (ORDERS.c.side == Side.BUY)
+    )
     end_orders(
-        session,
+        uow,
         [OrderClosure(order, OrderEvent.CANCEL, EndReason.ACCOUNT_OVERDRAWN) for order in orders],
-        now=now,
     )
 
 
@@ -180,11 +180,7 @@ def _cancelled(order: LockedOrder) -> OrderClosure:
 
 
 def _write_orders(
-    session: Session,
-    closures: Iterable[OrderClosure],
-    unsettled: Mapping[UUID, int],
-    *,
-    now: datetime,
+    uow: UnitOfWork, closures: Iterable[OrderClosure], unsettled: Mapping[UUID, int]
 ) -> None:
     # Orders that end with the same columns are updated by one statement.
     groups: defaultdict[tuple[OrderStatus, EndReason, int], list[UUID]] = defaultdict(list)
@@ -192,9 +188,9 @@ def _write_orders(
         order = closure.order
         status = ORDER_TRANSITIONS.after(OrderStatus(order.status), closure.event)
         groups[status, closure.reason, unsettled.get(order.id, 0)].append(order.id)
-        emit_order_event(session, order._asdict(), at=now, status=status, reason=closure.reason)
+        uow.emit(order_event(order._asdict(), at=uow.now, status=status, reason=closure.reason))
     for (status, reason, reserved_cash), ids in groups.items():
-        session.execute(
+        uow.session.execute(
             update(ORDERS)
             .where(ORDERS.c.id.in_(ids))
             .values(
@@ -205,6 +201,6 @@ def _write_orders(
                 book_price=None,
                 awaiting_first_print=False,
                 is_new_in_book=False,
-                finished_at=now,
+                finished_at=uow.now,
             )
         )

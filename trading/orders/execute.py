@@ -113,7 +113,7 @@ def execute_orders(uow: UnitOfWork, order_ids: Sequence[UUID]) -> ExecutionRepor
             )
         else:
             _leave_unfilled(batch, order, step, now)
-    executed = persist_fills(session, batch, now=now)
+    executed = persist_fills(uow, batch)
     for request in task_requests(
         Task.SETTLE_EXECUTIONS, executed, batch_size=settings.stage_batch_size
     ):

@@ -40,55 +40,36 @@ def expire_orders(uow: UnitOfWork) -> AffectedIds | None:
     # The order of the index ix_orders_open. Without it the database may choose the primary key, and
     # read every order that was ever placed.
     by_acceptance = (ORDERS.c.accepted_at, ORDERS.c.id)
-    return _end_batch(
-        session,
-        overdue,
-        by_acceptance,
-        OrderEvent.EXPIRE,
-        EndReason.DAY_ENDED,
-        settings=settings,
-        now=now,
-    )
+    return _end_batch(uow, overdue, by_acceptance, OrderEvent.EXPIRE, EndReason.DAY_ENDED)
 
 
 def end_delisted(uow: UnitOfWork) -> AffectedIds:
     """Cancel one batch of orders in the book of a stock that is delisted."""
     delisted = select(STOCKS.c.code).where(STOCKS.c.status == StockStatus.DELISTED)
     in_its_book = (ORDERS.c.stock_code.in_(delisted), ORDERS.c.book_price.is_not(None))
-    return _end_batch(
-        uow.session,
-        in_its_book,
-        (),
-        OrderEvent.CANCEL,
-        EndReason.STOCK_NOT_TRADABLE,
-        settings=uow.settings,
-        now=uow.now,
-    )
+    return _end_batch(uow, in_its_book, (), OrderEvent.CANCEL, EndReason.STOCK_NOT_TRADABLE)
 
 
 def _end_batch(
-    session: Session,
+    uow: UnitOfWork,
     conditions: Sequence[ColumnElement[bool]],
     order_by: Sequence[ColumnElement[object]],
     event: OrderEvent,
     reason: EndReason,
-    *,
-    settings: Settings,
-    now: datetime,
 ) -> AffectedIds:
     """End one batch of orders without pending fills.
 
     SKIP LOCKED: orders that another transaction holds are left for the next batch.
     """
-    rows = session.execute(
+    rows = uow.session.execute(
         select(*LOCKED_COLUMNS)
         .where(*conditions, ~_HAS_PENDING_FILLS)
         .order_by(*order_by)
-        .limit(settings.stage_batch_size)
+        .limit(uow.settings.stage_batch_size)
         .with_for_update(skip_locked=True)
     )
     orders = [LockedOrder._make(row) for row in rows]
-    end_orders(session, [OrderClosure(order, event, reason) for order in orders], now=now)
+    end_orders(uow, [OrderClosure(order, event, reason) for order in orders])
     return AffectedIds.of_orders(orders)
 
 

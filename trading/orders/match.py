@@ -19,7 +19,6 @@ from sqlalchemy import Update, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
-from trading.db.transactions import after_commit
 from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import Side, TimeInForce
 from trading.exchange.time import trade_date
@@ -152,15 +151,8 @@ def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchRep
             hours=hours,
             settings=settings,
         )
-        _store(
-            session,
-            result,
-            {tick.position.packed: tick for tick in ticks},
-            new=new_ids,
-            settings=settings,
-            now=now,
-        )
-        _end_outside_limits(session, ended, now=now)
+        _store(uow, result, {tick.position.packed: tick for tick in ticks}, new=new_ids)
+        _end_outside_limits(uow, ended)
     if part.end != position or now - cursor.scanned_at >= _RECORD_SCAN_EVERY:
         scanned_at = cursor.scanned_at if part.more else now
         session.execute(
@@ -357,15 +349,10 @@ def _match_stock(
 
 
 def _store(
-    session: Session,
-    result: MatchResult,
-    ticks: Mapping[int, Tick],
-    *,
-    new: Set[UUID],
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, result: MatchResult, ticks: Mapping[int, Tick], *, new: Set[UUID]
 ) -> None:
     """Store pending fills, take orders that are done out of the book and dispatch the execution."""
+    session, settings = uow.session, uow.settings
     if result.fills:
         session.execute(
             insert(PENDING_FILLS),
@@ -374,7 +361,7 @@ def _store(
     leaving = result.filled | result.attempted
     in_part = {fill.order_id for fill in result.fills} - leaving
     due = update(ORDERS).values(
-        next_attempt_at=now + timedelta(milliseconds=settings.wake_grace_ms)
+        next_attempt_at=uow.now + timedelta(milliseconds=settings.wake_grace_ms)
     )
     _update(
         session,
@@ -387,13 +374,13 @@ def _store(
     for request in task_requests(
         Task.EXECUTE_ORDERS, sorted(leaving | in_part), batch_size=settings.stage_batch_size
     ):
-        after_commit(session, request)
+        uow.after_commit(request)
 
 
-def _end_outside_limits(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
+def _end_outside_limits(uow: UnitOfWork, ids: Sequence[UUID]) -> None:
     """End locked orders whose price is outside the day's limits."""
     for start in range(0, len(ids), _IDS_PER_STATEMENT):
-        rows = session.execute(
+        rows = uow.session.execute(
             select(*LOCKED_COLUMNS)
             .where(ORDERS.c.id.in_(ids[start : start + _IDS_PER_STATEMENT]))
             .order_by(ORDERS.c.id)
@@ -402,7 +389,7 @@ def _end_outside_limits(session: Session, ids: Sequence[UUID], *, now: datetime)
             OrderClosure(LockedOrder._make(row), OrderEvent.CANCEL, EndReason.PRICE_OUT_OF_LIMITS)
             for row in rows
         ]
-        end_orders(session, closures, now=now)
+        end_orders(uow, closures)
 
 
 def _pending_fill(fill: MatchedFill, tick: Tick) -> StoredPendingFill:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_fill_event, emit_order_event
+from trading.account_events.new_events import fill_event, order_event
 from trading.exchange.order_types import Side
 from trading.ledger.cash import Account, lock_accounts, save
 from trading.orders.close import OrderClosure, delete_pending_fills, end_orders, unsettled_cost
@@ -23,6 +23,7 @@ from trading.orders.model import (
 from trading.orders.order_book import extreme_price
 from trading.orders.rows import LOCKED_COLUMNS, LockedOrder, NewExecution
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
+from trading.unit_of_work import UnitOfWork
 
 # An unfilled order that ends for one of these reasons is rejected, not cancelled.
 _REJECTIONS = (EndReason.STOCK_NOT_TRADABLE, EndReason.INSUFFICIENT_CASH)
@@ -65,26 +66,27 @@ class FillBatch:
         return order.remaining_quantity - self.filled_quantity(order.id)
 
 
-def persist_fills(session: Session, batch: FillBatch, *, now: datetime) -> list[UUID]:
+def persist_fills(uow: UnitOfWork, batch: FillBatch) -> list[UUID]:
     """Write the batch and return the ids of its executions.
 
     A fill that the account cannot pay is dropped, and its order ends.
     """
+    session, now = uow.session, uow.now
     unsettled = unsettled_cost(session, _buys(batch, batch.fills))
     shortfalls = _shortfalls(batch, unsettled)
     ending_buys = _buys(batch, batch.endings)
     accounts = lock_accounts(
         session, {batch.orders[order_id].user_id for order_id in {*shortfalls, *ending_buys}}
     )
-    _cover_shortfalls(session, batch, shortfalls, accounts, now=now)
+    _cover_shortfalls(uow, batch, shortfalls, accounts)
     executions = _numbered_executions(session, batch)
     if executions:
         session.execute(insert(ORDER_EXECUTIONS), executions)
-    _write_filled_orders(session, batch, now=now)
+    _write_filled_orders(uow, batch)
     _write_waiting_orders(session, batch, now=now)
     delete_pending_fills(session, batch.with_pending_fills)
-    _write_endings(session, batch, accounts, now=now)
-    save(session, accounts.values(), [], now=now)
+    _write_endings(uow, batch, accounts)
+    save(uow, accounts.values(), [])
     return [fill.id for fills in batch.fills.values() for fill in fills]
 
 
@@ -104,12 +106,10 @@ def _shortfalls(batch: FillBatch, unsettled: Mapping[UUID, int]) -> dict[UUID, i
 
 
 def _cover_shortfalls(
-    session: Session,
+    uow: UnitOfWork,
     batch: FillBatch,
     shortfalls: Mapping[UUID, int],
     accounts: dict[UUID, Account],
-    *,
-    now: datetime,
 ) -> None:
     """Reserve what is missing; where less is available, drop the fills and end the order."""
     for order_id, missing in shortfalls.items():
@@ -117,7 +117,7 @@ def _cover_shortfalls(
         account = accounts[order.user_id]
         if account.available >= missing:
             account.reserve(missing)
-            session.execute(
+            uow.session.execute(
                 update(ORDERS)
                 .where(ORDERS.c.id == order_id)
                 .values(reserved_cash=ORDERS.c.reserved_cash + missing)
@@ -128,7 +128,7 @@ def _cover_shortfalls(
             batch.insufficient_cash_count += 1
             # Ended at once: the next order of the same account may need what this one releases.
             closure = _closure(order, EndReason.INSUFFICIENT_CASH)
-            _end_orders(session, batch, [closure], accounts, now=now)
+            _end_orders(uow, batch, [closure], accounts)
 
 
 def _numbered_executions(session: Session, batch: FillBatch) -> list[dict[str, object]]:
@@ -151,7 +151,8 @@ def _numbered_executions(session: Session, batch: FillBatch) -> list[dict[str, o
     ]
 
 
-def _write_filled_orders(session: Session, batch: FillBatch, *, now: datetime) -> None:
+def _write_filled_orders(uow: UnitOfWork, batch: FillBatch) -> None:
+    session, now = uow.session, uow.now
     filled: list[UUID] = []
     filled_in_part: defaultdict[tuple[int, bool], list[UUID]] = defaultdict(list)
     for order_id, fills in batch.fills.items():
@@ -161,10 +162,8 @@ def _write_filled_orders(session: Session, batch: FillBatch, *, now: datetime) -
             OrderStatus(order.status), ordered=order.quantity, executed=executed
         )
         for fill in fills:
-            emit_fill_event(session, fill._asdict())
-        emit_order_event(
-            session, order._asdict(), at=now, status=status, executed_quantity=executed
-        )
+            uow.emit(fill_event(fill._asdict()))
+        uow.emit(order_event(order._asdict(), at=now, status=status, executed_quantity=executed))
         if status is OrderStatus.FILLED:
             filled.append(order_id)
             batch.finished[status, None] += 1
@@ -227,26 +226,22 @@ def _write_waiting_orders(session: Session, batch: FillBatch, *, now: datetime) 
         )
 
 
-def _write_endings(
-    session: Session, batch: FillBatch, accounts: dict[UUID, Account], *, now: datetime
-) -> None:
+def _write_endings(uow: UnitOfWork, batch: FillBatch, accounts: dict[UUID, Account]) -> None:
     if not batch.endings:
         return
     # Read again, because the fills above changed some of them.
-    rows = session.execute(select(*LOCKED_COLUMNS).where(ORDERS.c.id.in_(list(batch.endings))))
+    rows = uow.session.execute(select(*LOCKED_COLUMNS).where(ORDERS.c.id.in_(list(batch.endings))))
     closures = [_closure(order, batch.endings[order.id]) for order in map(LockedOrder._make, rows)]
-    _end_orders(session, batch, closures, accounts, now=now)
+    _end_orders(uow, batch, closures, accounts)
 
 
 def _end_orders(
-    session: Session,
+    uow: UnitOfWork,
     batch: FillBatch,
     closures: Sequence[OrderClosure],
     accounts: dict[UUID, Account],
-    *,
-    now: datetime,
 ) -> None:
-    end_orders(session, closures, now=now, accounts=accounts)
+    end_orders(uow, closures, accounts=accounts)
     for closure in closures:
         status = ORDER_TRANSITIONS.after(OrderStatus(closure.order.status), closure.event)
         batch.finished[status, closure.reason] += 1

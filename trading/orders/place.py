@@ -11,16 +11,14 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_order_event
+from trading.account_events.new_events import order_event
 from trading.config.settings import Settings
 from trading.exchange.fees import SaleTaxes, commission, largest_affordable_quantity, sale_taxes
-from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
 from trading.ledger.cash import available_cash, reserve_cash
 from trading.ledger.errors import InsufficientCash, InsufficientQuantity
 from trading.ledger.holdings import HeldShares, HoldingKey, held_shares, reserve_shares
-from trading.marketdata.quotes import QuoteStore
 from trading.orders.errors import ClientOrderIdTaken
 from trading.orders.model import OPEN_STATUSES, OrderStatus
 from trading.orders.queries import expires_at
@@ -70,11 +68,9 @@ def place_order(uow: UnitOfWork, command: PlaceOrder) -> OrderRecord:
     """
     hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now
     market = market_snapshot(uow.quotes, command.stock_code)
-    validation = validate_terms(
-        session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now
-    )
+    validation = validate_terms(uow, command, market, user_id=command.user_id)
     reserved_cash = required_cash(command, validation, quantity=command.quantity, settings=settings)
-    _insert(session, command, validation, reserved_cash=reserved_cash, now=now)
+    _insert(uow, command, validation, reserved_cash=reserved_cash)
     # Reservations come last, because they lock the balance or the holding until the COMMIT.
     if command.side is Side.BUY:
         _reserve_cash(session, command, validation, needed=reserved_cash, settings=settings)
@@ -105,23 +101,14 @@ def place_order(uow: UnitOfWork, command: PlaceOrder) -> OrderRecord:
     )
 
 
-def preview_order(
-    session: Session,
-    command: PlaceOrder,
-    *,
-    quotes: QuoteStore,
-    hours: MarketHours,
-    settings: Settings,
-    now: datetime,
-) -> OrderPreview:
+def preview_order(uow: UnitOfWork, command: PlaceOrder) -> OrderPreview:
     """Return what an order would cost or bring in, without writing anything.
 
     Raise what ``place_order`` would raise.
     """
-    market = market_snapshot(quotes, command.stock_code)
-    validation = validate_terms(
-        session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now
-    )
+    session, settings, now = uow.session, uow.settings, uow.now
+    market = market_snapshot(uow.quotes, command.stock_code)
+    validation = validate_terms(uow, command, market, user_id=command.user_id)
     price = command.limit_price or (validation.tick.price if validation.tick else None)
     needed = required_cash(command, validation, quantity=command.quantity, settings=settings)
     taken_by = _order_with_client_order_id(session, command)
@@ -171,12 +158,7 @@ def _taxes(
 
 
 def _insert(
-    session: Session,
-    command: PlaceOrder,
-    validation: OrderValidation,
-    *,
-    reserved_cash: int,
-    now: datetime,
+    uow: UnitOfWork, command: PlaceOrder, validation: OrderValidation, *, reserved_cash: int
 ) -> None:
     order = {
         "id": command.order_id,
@@ -192,7 +174,7 @@ def _insert(
         "reason": None,
         "executed_quantity": 0,
         "reserved_cash": reserved_cash,
-        "accepted_at": now,
+        "accepted_at": uow.now,
         "accepted_position": validation.position,
         "next_attempt_at": validation.next_attempt_at,
         "finished_at": None,
@@ -202,13 +184,13 @@ def _insert(
         "request_id": command.request_id,
     }
     try:
-        session.execute(_INSERT_ORDER, order)
+        uow.session.execute(_INSERT_ORDER, order)
     except IntegrityError as conflict:
         if command.client_order_id is not None and "client_order_id" in str(conflict.orig):
-            taken_by = _order_with_client_order_id(session, command)
+            taken_by = _order_with_client_order_id(uow.session, command)
             raise _client_order_id_taken(command, taken_by) from None
         raise
-    emit_order_event(session, order, at=now)
+    uow.emit(order_event(order, at=uow.now))
 
 
 def _order_with_client_order_id(session: Session, command: PlaceOrder) -> UUID | None:

@@ -79,7 +79,7 @@ def settle_executions(uow: UnitOfWork, execution_ids: Sequence[UUID]) -> Affecte
             spent[execution.order_id] += execution.cost
         transactions.append(_post(accounts[execution.user_id], execution, now=now))
     _release_excess(session, orders, spent, accounts, settings)
-    save(session, accounts.values(), transactions, now=now)
+    save(uow, accounts.values(), transactions)
     settled = [execution.id for execution in executions]
     session.execute(
         update(ORDER_EXECUTIONS).where(ORDER_EXECUTIONS.c.id.in_(settled)).values(settled_at=now)

@@ -43,6 +43,7 @@ from trading.stocks.model import StockStatus
 from trading.stocks.price_limits import price_limits_on
 from trading.stocks.queries import ATTRIBUTE_COLUMNS, limit_rules_of
 from trading.stocks.tables import STOCKS
+from trading.unit_of_work import UnitOfWork
 
 # Built once, because every order runs it.
 _STOCK = select(
@@ -129,14 +130,7 @@ def market_snapshot(quotes: QuoteStore, code: str) -> MarketSnapshot:
 
 
 def validate_terms(
-    session: Session,
-    terms: OrderTerms,
-    market: MarketSnapshot,
-    *,
-    user_id: UUID,
-    hours: MarketHours,
-    settings: Settings,
-    now: datetime,
+    uow: UnitOfWork, terms: OrderTerms, market: MarketSnapshot, *, user_id: UUID
 ) -> OrderValidation:
     """Validate a user's terms against the trading rules and current market data.
 
@@ -144,9 +138,10 @@ def validate_terms(
     AccountOverdrawn (a buy while there is a debt), MarketClosed, InvalidTickSize, PriceOutOfRange,
     or NoLivePrice (a market buy needs some price to compute its reservation).
     """
+    hours, settings, now = uow.hours, uow.settings, uow.now
     _check_shape(terms, settings)
     tick = market.tick
-    stock = _tradable_stock(session, terms.stock_code, user_id)
+    stock = _tradable_stock(uow.session, terms.stock_code, user_id)
     # A sale is allowed: its proceeds pay the debt.
     if stock.debt and terms.side is Side.BUY:
         raise AccountOverdrawn(debt=stock.debt)

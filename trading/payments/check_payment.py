@@ -125,8 +125,8 @@ def apply_report(
     more now, the report may be outdated and another check is due. Return None when there is no
     such payment.
     """
-    session, now, settings = uow.session, uow.now, uow.settings
-    locked = LockedPayment.lock(session, payment_id, now=now, attempt=attempt)
+    now, settings = uow.now, uow.settings
+    locked = LockedPayment.lock(uow, payment_id, attempt=attempt)
     if locked is None:
         return None
     payment = locked.before
@@ -212,8 +212,8 @@ def _postpone_check(uow: UnitOfWork, payment_id: UUID, fault: PortoneError) -> N
     A refusal indicates wrong settings, because we ask only for our own store's payments; it opens
     an alert.
     """
-    session, now = uow.session, uow.now
-    locked = LockedPayment.lock(session, payment_id, now=now)
+    now = uow.now
+    locked = LockedPayment.lock(uow, payment_id)
     if locked is None:
         return
     delay = _retry_delay(locked.before, now)

@@ -6,15 +6,14 @@ keys in the database reject a second credit or a second reversal in any case.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session
 
+from trading.account_events.new_events import payment_event
 from trading.account_events.payloads import PaymentEventData, RefundEventData
-from trading.account_events.record import emit_payment_event
 from trading.accounts.tables import USERS
 from trading.db.ids import new_id
 from trading.db.statements import execute_rowcount
@@ -42,6 +41,7 @@ from trading.payments.rows import (
     read_refunds,
 )
 from trading.payments.tables import PAYMENT_CANCELLATIONS, PAYMENT_REFUNDS, PAYMENTS
+from trading.unit_of_work import UnitOfWork
 
 # A buy placed between the cancellation of the owner's other buys and the lock on the account
 # makes another attempt necessary.
@@ -64,15 +64,15 @@ class LockedPayment:
 
     def __init__(
         self,
-        session: Session,
+        uow: UnitOfWork,
         payment: StoredPayment,
         refunds: Sequence[StoredRefund],
         *,
-        now: datetime,
         attempt: int,
     ) -> None:
-        self._session = session
-        self._now = now
+        self._uow = uow
+        self._session = uow.session
+        self._now = uow.now
         self._may_ask_to_cancel_buys = attempt < ATTEMPTS_MAX - 1
         self._account: Account | None = None
         self._debt_before = 0
@@ -84,20 +84,18 @@ class LockedPayment:
         self.refunds = dict(self._refunds_before)
 
     @classmethod
-    def lock(
-        cls, session: Session, payment_id: UUID, *, now: datetime, attempt: int = 0
-    ) -> Self | None:
+    def lock(cls, uow: UnitOfWork, payment_id: UUID, *, attempt: int = 0) -> Self | None:
         """Lock a payment; return None when there is no such payment.
 
         From the second attempt on (``attempt`` > 0), cancel its owner's open buys first.
         """
-        payment = lock_payment(session, payment_id)
+        payment = lock_payment(uow.session, payment_id)
         if payment is None:
             return None
-        refunds = read_refunds(session, payment_id)
+        refunds = read_refunds(uow.session, payment_id)
         if attempt:
-            cancel_buys_of_overdrawn(session, user_id=payment.user_id, now=now)
-        return cls(session, payment, refunds, now=now, attempt=attempt)
+            cancel_buys_of_overdrawn(uow, user_id=payment.user_id)
+        return cls(uow, payment, refunds, attempt=attempt)
 
     @property
     def account(self) -> Account:
@@ -245,7 +243,7 @@ class LockedPayment:
         """
         if self._account is not None:
             self._check_debt(self._account)
-            save(self._session, [self._account], self._transactions, now=self._now)
+            save(self._uow, [self._account], self._transactions)
         for refund_id, refund in sorted(self.refunds.items()):
             if columns := _changed_columns(self._refunds_before[refund_id], refund):
                 self._session.execute(
@@ -346,20 +344,13 @@ class LockedPayment:
     def _emit_events(self) -> None:
         """Emit events for what the owner sees: the payment's state and its refunds' states."""
         if _published_columns(self.before) != _published_columns(self.after):
-            emit_payment_event(
-                self._session,
-                self.before.user_id,
-                payment_event_data(self.after),
-                at=self._now,
-            )
+            self._emit(payment_event_data(self.after))
         for refund_id, refund in sorted(self.refunds.items()):
             if refund.status is not self._refunds_before[refund_id].status:
-                emit_payment_event(
-                    self._session,
-                    self.before.user_id,
-                    payment_event_data(self.after, refund),
-                    at=self._now,
-                )
+                self._emit(payment_event_data(self.after, refund))
+
+    def _emit(self, data: PaymentEventData) -> None:
+        self._uow.emit(payment_event(self.before.user_id, data, at=self._now))
 
 
 def payment_event_data(

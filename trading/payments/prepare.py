@@ -7,7 +7,6 @@ import structlog
 from sqlalchemy import insert, select, update
 
 from trading.db.statements import execute_rowcount
-from trading.db.transactions import after_commit
 from trading.ledger.errors import CashLimitExceeded
 from trading.ledger.tables import VIRTUAL_BALANCES
 from trading.payments.errors import PaymentServiceRefused, PaymentServiceUnavailable
@@ -86,7 +85,7 @@ def record_notification(uow: UnitOfWork, payment_id: UUID, *, user_id: UUID | No
         ),
     )
     if updated:
-        after_commit(session, TaskRequest(Task.VERIFY_PAYMENT, (payment_id,)))
+        uow.after_commit(TaskRequest(Task.VERIFY_PAYMENT, (payment_id,)))
     return updated == 1
 
 

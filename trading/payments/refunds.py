@@ -12,10 +12,8 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import insert
-from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_payment_event
-from trading.db.transactions import after_commit
+from trading.account_events.new_events import payment_event
 from trading.halts.accounts import ensure_not_halted
 from trading.ledger.cash import save
 from trading.ledger.errors import InsufficientCash
@@ -98,7 +96,7 @@ def request_refund(
     InsufficientCash.
     """
     session, now, settings = uow.session, uow.now, uow.settings
-    locked = LockedPayment.lock(session, payment_id, now=now)
+    locked = LockedPayment.lock(uow, payment_id)
     if locked is None or locked.before.user_id != user_id:
         raise PaymentNotFound
     payment = locked.before
@@ -114,7 +112,7 @@ def request_refund(
     if wanted > account.available:
         raise InsufficientCash(needed=wanted, available=account.available)
     account.reserve(wanted)
-    save(session, [account], [], now=now)
+    save(uow, [account], [])
     refund = StoredRefund(
         id=refund_id,
         payment_id=payment_id,
@@ -134,8 +132,8 @@ def request_refund(
         next_attempt_at=now + timedelta(milliseconds=settings.wake_grace_ms),
     )
     session.execute(insert(PAYMENT_REFUNDS).values(**refund._asdict()))
-    emit_payment_event(session, user_id, payment_event_data(payment, refund), at=now)
-    after_commit(session, TaskRequest(Task.REFUND_PAYMENT, (refund_id,)))
+    uow.emit(payment_event(user_id, payment_event_data(payment, refund), at=now))
+    uow.after_commit(TaskRequest(Task.REFUND_PAYMENT, (refund_id,)))
     return refund_record(refund)
 
 
@@ -165,9 +163,8 @@ def abandon_refund(uow: UnitOfWork, refund_id: UUID) -> bool:
 
     Call it only after a check of the payment that did not find the refund carried out.
     """
-    session, now = uow.session, uow.now
-    refund = read_refund(session, refund_id)
-    found = None if refund is None else _lock_open_refund(session, refund, now=now)
+    refund = read_refund(uow.session, refund_id)
+    found = None if refund is None else _lock_open_refund(uow, refund)
     if found is None:
         return False
     locked, refund = found
@@ -177,10 +174,10 @@ def abandon_refund(uow: UnitOfWork, refund_id: UUID) -> bool:
 
 
 def _lock_open_refund(
-    session: Session, refund: StoredRefund, *, now: datetime
+    uow: UnitOfWork, refund: StoredRefund
 ) -> tuple[LockedPayment, StoredRefund] | None:
     """Lock a refund's payment; return it with the refund as it is now, None once it has ended."""
-    locked = LockedPayment.lock(session, refund.payment_id, now=now)
+    locked = LockedPayment.lock(uow, refund.payment_id)
     if locked is None or not locked.refunds[refund.id].is_open:
         return None
     return locked, locked.refunds[refund.id]
@@ -193,8 +190,8 @@ def _next_request(
 
     None when the refund has ended, must wait, or needs an operator.
     """
-    session, now = uow.session, uow.now
-    found = _lock_open_refund(session, refund, now=now)
+    now = uow.now
+    found = _lock_open_refund(uow, refund)
     if found is None:
         return None
     locked, refund = found
@@ -288,8 +285,8 @@ def _record_fault(uow: UnitOfWork, refund: StoredRefund, fault: PortoneError) ->
 
     A refused refund fails only after a check of the payment.
     """
-    session, now = uow.session, uow.now
-    found = _lock_open_refund(session, refund, now=now)
+    now = uow.now
+    found = _lock_open_refund(uow, refund)
     if found is None:
         return
     locked, refund = found
@@ -303,7 +300,7 @@ def _record_fault(uow: UnitOfWork, refund: StoredRefund, fault: PortoneError) ->
             if meaning is not RefusalMeaning.KEEP_AND_ALERT:
                 refund = refund._replace(refusal=fault.type)
                 delay = timedelta()
-                after_commit(session, TaskRequest(Task.REFUND_PAYMENT, (refund.id,)))
+                uow.after_commit(TaskRequest(Task.REFUND_PAYMENT, (refund.id,)))
     locked.postpone_refund(refund, delay)
     locked.save()
 
@@ -316,8 +313,8 @@ def _record_answer(
     A check after a webhook may have recorded it already; then nothing is left to do. A refund
     that an operator has abandoned is recorded too if the money went back.
     """
-    session, now = uow.session, uow.now
-    locked = LockedPayment.lock(session, refund.payment_id, now=now, attempt=attempt)
+    now = uow.now
+    locked = LockedPayment.lock(uow, refund.payment_id, attempt=attempt)
     if locked is None or locked.refunds[refund.id].status is RefundStatus.SUCCEEDED:
         return
     refund = locked.set_refund(locked.refunds[refund.id]._replace(cancellation_id=answer.id))

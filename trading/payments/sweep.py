@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
-from trading.db.transactions import after_commit
 from trading.payments.tables import PAYMENT_REFUNDS, PAYMENTS
 from trading.tasks import Task, TaskRequest
 from trading.unit_of_work import UnitOfWork
@@ -36,7 +35,7 @@ def dispatch_due_payments(uow: UnitOfWork) -> DueCounts:
     refunds = _claim_due(session, PAYMENT_REFUNDS, now)
     for task, ids in ((Task.VERIFY_PAYMENT, payments), (Task.REFUND_PAYMENT, refunds)):
         for row_id in ids:
-            after_commit(session, TaskRequest(task, (row_id,)))
+            uow.after_commit(TaskRequest(task, (row_id,)))
     return DueCounts(len(payments), len(refunds))
 
 

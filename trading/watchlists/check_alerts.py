@@ -22,7 +22,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_alert_event
+from trading.account_events.new_events import alert_event
 from trading.db.statements import force_primary_key
 from trading.db.upsert import upsert
 from trading.exchange.time import trade_date
@@ -105,7 +105,7 @@ def check_price_alerts(uow: UnitOfWork, stream: TickStream, *, freshness_ms: int
             first=str(part.ticks[0].position if part.ticks else None),
         )
     timely = [tick for tick in part.ticks if _is_timely(tick, freshness_ms)]
-    fired = _fire(session, _by_stock(timely), now=uow.now)
+    fired = _fire(uow, _by_stock(timely))
     is_full = len(fired) >= FIRED_MAX
     end = cursor if is_full else _next_cursor(part, cursor, now=uow.now)
     if end is not None and end.packed != packed:
@@ -196,11 +196,12 @@ def _by_stock(ticks: Sequence[Tick]) -> dict[str, _Trades]:
     return {code: _Trades(by_code[code]) for code in sorted(by_code) if product_code(code) == code}
 
 
-def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> list[UUID]:
+def _fire(uow: UnitOfWork, trades: dict[str, _Trades]) -> list[UUID]:
     """Fire the alerts that these trades meet and save determined approaches.
 
     Stops soon after FIRED_MAX alerts. Returns the owner of each fired alert.
     """
+    session = uow.session
     fired: list[UUID] = []
     changed = (
         alert for alert in _candidates(session, trades) if _changes(alert, trades[alert.stock_code])
@@ -211,13 +212,13 @@ def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> lis
             after
             for alert in _lock(session, item_ids)
             if alert.stock_code in trades
-            and (after := _checked(alert, trades[alert.stock_code], now=now))
+            and (after := _checked(alert, trades[alert.stock_code], now=uow.now))
         ]
         owners = _owners(session, {alert.item_id for alert in checked})
         save_checked(session, checked)
         for alert in checked:
             if alert.fired_at is not None:
-                emit_alert_event(session, owners[alert.item_id], alert._asdict())
+                uow.emit(alert_event(owners[alert.item_id], alert._asdict()))
                 fired.append(owners[alert.item_id])
     return fired
 

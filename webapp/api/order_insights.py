@@ -170,12 +170,8 @@ class PreviewOrder(MethodView):
         주문 미리 보기. 주문 접수와 같은 조건을 검사하고 예상 금액을 계산합니다. 주문을 접수하거나
         예수금을 묶지 않습니다.
         """
-        core, now = get_core(), get_core().clock()
-        hours = core.market_hours()
         command = PlaceOrder(order_id=new_id(), user_id=current_user().user_id, **body)
-        preview = core.read(
-            preview_order, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now
-        )
+        preview = get_core().dry_run(preview_order, command)
         return success(preview, "예상 체결 금액을 계산했습니다. 주문은 접수되지 않았습니다.")
 
 

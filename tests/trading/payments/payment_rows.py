@@ -4,7 +4,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import insert
-from sqlalchemy.orm import Session
 
 from tests.support.trading_harness import TradingHarness
 from trading.config.settings import PORTONE_DEVELOPMENT_CHANNEL_KEY, PORTONE_DEVELOPMENT_STORE_ID
@@ -17,6 +16,7 @@ from trading.payments.portone_payment import KRW
 from trading.payments.refund_model import RefundStatus
 from trading.payments.refunds import request_refund
 from trading.payments.tables import PAYMENT_ALERTS, PAYMENT_CANCELLATIONS, PAYMENT_REFUNDS, PAYMENTS
+from trading.unit_of_work import UnitOfWork
 
 
 def partly_refunded_payment(harness: TradingHarness, user: UUID) -> UUID:
@@ -24,7 +24,7 @@ def partly_refunded_payment(harness: TradingHarness, user: UUID) -> UUID:
 
     3,000 won were given back by a refund of the user, 2,000 won otherwise.
     """
-    return harness.do(lambda session: _write(session, harness, user))
+    return harness.core.run(_write, user)
 
 
 def hold_for_refund(harness: TradingHarness, user: UUID, payment_id: UUID, amount: int) -> None:
@@ -40,8 +40,9 @@ def hold_for_refund(harness: TradingHarness, user: UUID, payment_id: UUID, amoun
     )
 
 
-def _write(session: Session, harness: TradingHarness, user: UUID) -> UUID:
-    now, payment, refund = harness.clock(), new_id(), new_id()
+def _write(uow: UnitOfWork, user: UUID) -> UUID:
+    session, now = uow.session, uow.now
+    payment, refund = new_id(), new_id()
     cancellations = [(new_id(), 3_000, refund), (new_id(), 2_000, None)]
     session.execute(
         insert(PAYMENTS).values(
@@ -102,7 +103,7 @@ def _write(session: Session, harness: TradingHarness, user: UUID) -> UUID:
                 )
             )
         )
-    save(session, [account], transactions, now=now)
+    save(uow, [account], transactions)
     session.execute(
         insert(PAYMENT_ALERTS).values(
             payment_id=payment, kind=PaymentAlertKind.CHARGEBACK, times=1, raised_at=now
