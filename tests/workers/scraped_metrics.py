@@ -16,17 +16,21 @@ class ScrapedMetrics:
         self.environment = {"METRICS_PORT": str(self.port)}
 
     def samples(self) -> dict[tuple[str, tuple[str, ...]], float]:
-        """Return the samples by name and label values, in the order of the label names."""
+        """Return the samples by name and label values, in the order of the label names.
+
+        Empty before the process listens.
+        """
         try:
-            text = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=DEADLINE_S).text
+            answer = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=DEADLINE_S)
         except requests.RequestException:
             return {}
+        assert answer.status_code == 200, answer.text
         return {
             (
                 sample.name.removeprefix("stocking_"),
                 tuple(sample.labels[name] for name in sorted(sample.labels)),
             ): (sample.value)
-            for family in text_string_to_metric_families(text)
+            for family in text_string_to_metric_families(answer.text)
             for sample in family.samples
         }
 

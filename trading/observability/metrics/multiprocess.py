@@ -10,13 +10,16 @@ import atexit
 import fcntl
 import os
 import shutil
+import struct
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import prometheus_client.multiprocess
 import structlog
 from prometheus_client import values
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 log = structlog.get_logger(__name__)
@@ -60,6 +63,28 @@ def clear_in_progress(slot: int | str) -> None:
     """Clear in-progress gauges of a dead process. Call before its successor counts."""
     if _VARIABLE in os.environ:
         mark_process_dead(slot, os.environ[_VARIABLE])  # type: ignore[no-untyped-call]
+
+
+class _ReadableValues(MmapedDict):
+    """Reads the values of a file; none if it has no content yet, was just removed or is damaged."""
+
+    @staticmethod
+    def read_all_values_from_file(filename: str) -> list[tuple[str, float, float, int]]:
+        file = Path(filename)
+        try:
+            if file.stat().st_size == 0:
+                return []  # Its process has just created it, or was killed then.
+            return list(MmapedDict.read_all_values_from_file(file))  # type: ignore[no-untyped-call]
+        except FileNotFoundError:
+            return []
+        except (RuntimeError, ValueError, struct.error) as damage:
+            log.warning("metrics_file_damaged", file=file.name, reason=str(damage))
+            return []
+
+
+# With the library's own reader (0.26), one such file fails every scrape of all processes:
+# https://github.com/prometheus/client_python/issues/1199
+prometheus_client.multiprocess.MmapedDict = _ReadableValues  # type: ignore[attr-defined]
 
 
 def shared_collector() -> MultiProcessCollector | None:

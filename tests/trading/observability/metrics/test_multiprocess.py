@@ -177,3 +177,64 @@ def test_without_shared_folder_each_process_counts_alone(parent: Path) -> None:
 
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
     assert multiprocess.shared_collector() is None
+
+
+# Serves the metrics of a folder with files that another process has just created, removed or
+# damaged, while a further one is created and removed all the time.
+UNREADABLE = """
+    import os, threading
+    from pathlib import Path
+
+    import requests
+
+    from prometheus_client import start_http_server
+
+    from trading.observability.metrics import exposition, instruments, multiprocess
+
+    multiprocess.create_folder()
+    multiprocess.enable(lambda: "main")
+    instruments.record(instruments.PROBLEMS, "a-code")
+    FOLDER = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    whole = (FOLDER / "counter_main.db").read_bytes()
+
+    (FOLDER / "counter_empty.db").touch()
+    (FOLDER / "gauge_livesum_empty.db").touch()
+    (FOLDER / "counter_removed.db").symlink_to(FOLDER / "nothing")
+    (FOLDER / "counter_short.db").write_bytes(whole[:3])
+    (FOLDER / "counter_cut.db").write_bytes(whole[:24])
+    (FOLDER / "counter_garbage.db").write_bytes(whole[:8] + bytes([255]) * 100)
+    (FOLDER / "counter_new.db").write_bytes(bytes(1 << 16))
+    (FOLDER / "counter_other.db").write_bytes(whole)
+
+    stop = threading.Event()
+
+    def create_and_remove():
+        while not stop.is_set():
+            (FOLDER / "counter_brief.db").write_bytes(bytes(1 << 16))
+            (FOLDER / "counter_brief.db").unlink()
+
+    changing = threading.Thread(target=create_and_remove)
+    changing.start()
+    server, thread = start_http_server(
+        0, "127.0.0.1", exposition.build_registry(exposition.process_collector())
+    )
+    try:
+        for _ in range(200):
+            answer = requests.get(f"http://127.0.0.1:{server.server_port}/metrics")
+            counted = [line for line in answer.text.splitlines() if "_problems_total{" in line]
+            print(answer.status_code, counted)
+    finally:
+        stop.set()
+        changing.join()
+        server.shutdown()
+        thread.join()
+"""
+
+
+def test_unreadable_files_do_not_fail_a_scrape() -> None:
+    """Every scrape counts the other files."""
+    lines = run(UNREADABLE)
+
+    assert len([line for line in lines if not line.startswith("{")]) >= 200
+    answers = {line for line in lines if line.startswith(("200", "500"))}
+    assert answers == {"""200 ['stocking_problems_total{code="a-code"} 2.0']"""}
