@@ -60,10 +60,13 @@ def choose(
 
 
 def merge(
-    commanded: Iterable[str], automatic: Mapping[str, SubscriptionSource]
+    commanded: Iterable[str],
+    automatic: Mapping[str, SubscriptionSource],
+    by_users: Iterable[str] = (),
 ) -> dict[str, SubscriptionSource]:
     """Return every requested destination with its most urgent source."""
-    requested = dict.fromkeys(commanded, SubscriptionSource.COMMANDS)
+    requested = dict.fromkeys(by_users, SubscriptionSource.REQUESTS)
+    requested |= dict.fromkeys(commanded, SubscriptionSource.COMMANDS)
     for destination, source in automatic.items():
         requested[destination] = min(
             source, requested.get(destination, source), key=lambda each: each.rank
@@ -85,7 +88,7 @@ class SubscriptionWatch:
     If the set of commanded destinations is empty and no command removed the last one, Redis lost
     the set, and it is written back. So emptying the set by hand does not unsubscribe; a set lost by
     accident would cost more. If the product's own set is missing, the last known one stays in
-    effect until the workers write it again.
+    effect until the workers write it again. Requests of users expire.
     """
 
     def __init__(self, redis: "Redis", *, budget: int) -> None:
@@ -96,7 +99,8 @@ class SubscriptionWatch:
         self._redis = redis
         self._commanded: set[str] = set()
         self._automatic: dict[str, SubscriptionSource] = {}
-        self._last_read: tuple[set[str], dict[str, str]] | None = None
+        self._by_users: set[str] = set()
+        self._last_read: tuple[set[str], dict[str, str], set[str]] | None = None
         # Serializes reads and commands: a read from before a command would restore what the command
         # removed.
         self._lock = asyncio.Lock()
@@ -106,7 +110,7 @@ class SubscriptionWatch:
     @property
     def requested(self) -> dict[str, SubscriptionSource]:
         """Every requested destination with its most urgent source, within the budget or not."""
-        return merge(self._commanded, self._automatic)
+        return merge(self._commanded, self._automatic, self._by_users)
 
     async def run(self) -> None:
         """Refresh every second until cancelled."""
@@ -132,7 +136,7 @@ class SubscriptionWatch:
         """
         async with self._lock:
             await self._read()
-            requested = merge({*self._commanded, destination}, self._automatic)
+            requested = merge({*self._commanded, destination}, self._automatic, self._by_users)
             if destination not in choose(requested, current=self.wanted, budget=self.budget).wanted:
                 return AddResult.OVER_BUDGET
             if destination in self._commanded:
@@ -161,15 +165,18 @@ class SubscriptionWatch:
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.smembers(keys.RELAYER_SUBSCRIPTIONS)
             pipeline.hgetall(keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS)
-            commanded, wanted = await pipeline.execute()
+            pipeline.zrange(keys.RELAYER_REQUESTED_SUBSCRIPTIONS, 0, -1)
+            commanded, wanted, asked = await pipeline.execute()
+        by_users = set(asked)
         if not commanded and self._commanded:
             await self._redis.sadd(keys.RELAYER_SUBSCRIPTIONS, *sorted(self._commanded))
             log.warning("subscriptions_restored", count=len(self._commanded))
             commanded = self._commanded
         # Skip unchanged input: ranking thousands of stocks again would delay every tick.
-        if (commanded, wanted) == self._last_read:
+        if (commanded, wanted, by_users) == self._last_read:
             return
-        self._last_read = commanded, wanted
+        self._last_read = commanded, wanted, by_users
+        self._by_users = {each for each in by_users if code_of_trade_topic(each) is not None}
         self._commanded = {each for each in commanded if code_of_trade_topic(each) is not None}
         if wanted:
             self._automatic = {

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from tests.relayer.harness import Toss, health, relayer, toss
 from tests.support.servers import Valkey, wait_until
 from tests.support.trading_harness import HYNIX, SAMSUNG
+from tests.trading.orders.steps import forget_reference_prices
 from tests.webapp.client import HANGUL, Api, Person, data_of, problem_of
 from trading.marketdata.health import RelayerHealth
 from trading.marketdata.subscriptions import SubscriptionSource, publish_subscriptions
@@ -31,6 +32,11 @@ class RelayerSetup:
     api: Api
     administrator: Person
     toss: Toss
+    loop: asyncio.AbstractEventLoop
+
+    def publish_trade(self) -> None:
+        """Publish a trade of Samsung at 10:00 in Korea, the time of the API's clock."""
+        self.loop.call_soon_threadsafe(self.toss.trade, 1)
 
     def subscribe(self, topic: str) -> Any:
         return self.api.post(
@@ -49,7 +55,7 @@ def setup(sqlite_api: Api, valkey_url: str) -> Iterator[RelayerSetup]:
     """With a connected relayer that has room for two subscriptions."""
     redis = sqlite_api.harness.core.redis
     leave = threading.Event()
-    stand_ins: list[Toss] = []
+    stand_ins: list[tuple[Toss, asyncio.AbstractEventLoop]] = []
 
     async def relay() -> None:
         more = {"RELAYER_SUBSCRIPTION_BUDGET": "2", "RELAYER_HEARTBEAT_MS": str(BEAT_MS)}
@@ -57,7 +63,7 @@ def setup(sqlite_api: Api, valkey_url: str) -> Iterator[RelayerSetup]:
             toss(heart_beat_ms=BEAT_MS) as stand_in,
             relayer(stand_in.settings(valkey_url, **more)),
         ):
-            stand_ins.append(stand_in)
+            stand_ins.append((stand_in, asyncio.get_running_loop()))
             await asyncio.to_thread(leave.wait)
 
     thread = threading.Thread(target=asyncio.run, args=(relay(),))
@@ -71,7 +77,7 @@ def setup(sqlite_api: Api, valkey_url: str) -> Iterator[RelayerSetup]:
             ),
             what="the relayer is connected and listens",
         )
-        yield RelayerSetup(sqlite_api, sqlite_api.administrator(), stand_ins[0])
+        yield RelayerSetup(sqlite_api, sqlite_api.administrator(), *stand_ins[0])
     finally:
         leave.set()
         thread.join()
@@ -115,6 +121,31 @@ def test_required_subscription_stays_with_its_source(setup: RelayerSetup) -> Non
 
     assert (data_of(kept)["outcome"], data_of(kept)["source"]) == ("still-subscribed", "holdings")
     assert setup.toss.server.destinations() == {trade_topic(SAMSUNG)}
+
+
+def test_market_buy_of_a_stock_without_a_price_is_accepted_once_the_relayer_subscribed(
+    setup: RelayerSetup,
+) -> None:
+    """The first refusal requests the subscription; the test repeats the order once it is traded."""
+    api = setup.api
+    forget_reference_prices(api.harness)
+    publish_subscriptions(
+        api.harness.core.redis,
+        {HYNIX: SubscriptionSource.MARKET_VALUE, "A035720": SubscriptionSource.MARKET_VALUE},
+    )
+    person = api.person()
+
+    first = api.order(person)
+    assert problem_of(first, "no-live-price")["retry_after_s"] == 3
+    assert first.headers["Retry-After"] == "3"
+    wait_until(
+        lambda: trade_topic(SAMSUNG) in setup.toss.server.destinations(),
+        what="the relayer subscribes to the stock",
+    )
+    setup.publish_trade()
+    wait_until(lambda: api.harness.core.quotes.last_tick(SAMSUNG), what="the trade is stored")
+
+    assert data_of(api.order(person), 201)["status"] == "PENDING"
 
 
 def test_failures_are_problems_with_facts(setup: RelayerSetup) -> None:
@@ -215,7 +246,7 @@ def test_waiting_administrators_do_not_take_all_threads(setup: RelayerSetup) -> 
     answers: list[Any] = []
 
     def wait_for(code: str) -> None:
-        another = RelayerSetup(setup.api.another_client(), setup.administrator, setup.toss)
+        another = replace(setup, api=setup.api.another_client())
         answers.append(another.subscribe(code))
 
     waiting = [threading.Thread(target=wait_for, args=(code,)) for code in (SAMSUNG, HYNIX)]

@@ -1,6 +1,7 @@
 """Last ticks in Redis: one round trip for any number of stocks."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
 import structlog
@@ -9,6 +10,7 @@ from redis import Redis, RedisError
 from trading.marketdata.health import RelayerHealth
 from trading.marketdata.published_limits import PublishedLimits
 from trading.marketdata.ticks import MalformedTick, Position, Tick
+from trading.marketdata.topics import trade_topic
 from trading.redis import keys
 
 log = structlog.get_logger(__name__)
@@ -76,6 +78,24 @@ class QuoteStore:
             self._redis.set(
                 keys.published_limits(code), limits.to_json(), ex=keys.PUBLISHED_LIMITS_TTL_S
             )
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+
+    def request_subscription(self, code: str, *, now: datetime) -> None:
+        """Request that the relayer subscribes to a stock's trades, for the next ten minutes.
+
+        The number of requested stocks is bounded; the latest requests remain. The relayer reads
+        them once a second.
+        """
+        name, now_ms = keys.RELAYER_REQUESTED_SUBSCRIPTIONS, now.timestamp() * 1_000
+        oldest = now_ms - keys.REQUESTED_SUBSCRIPTIONS_TTL_S * 1_000
+        try:
+            with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.zadd(name, {trade_topic(code): now_ms})
+                pipeline.zremrangebyscore(name, "-inf", oldest)
+                pipeline.zremrangebyrank(name, 0, -keys.REQUESTED_SUBSCRIPTIONS_MAX - 1)
+                pipeline.expire(name, keys.REQUESTED_SUBSCRIPTIONS_TTL_S)
+                pipeline.execute()
         except RedisError as fault:
             raise MarketUnavailable from fault
 

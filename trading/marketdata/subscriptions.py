@@ -17,12 +17,15 @@ from trading.redis import keys
 class SubscriptionSource(StrEnum):
     """Reason of a subscription, most urgent first.
 
-    A new source also needs a line in ``trading.watchlists.followed_stocks``.
+    The relayer reads COMMANDS and REQUESTS from keys of their own. A new source of the workers also
+    needs a line in ``trading.watchlists.followed_stocks``.
     """
 
     OPEN_ORDERS = "open-orders"
     HOLDINGS = "holdings"
     COMMANDS = "commands"
+    # Stocks that users wanted to buy, but that have no price.
+    REQUESTS = "requests"
     WATCHLISTS = "watchlists"
     # Fills the remaining budget; those beyond it are not reported as left out.
     MARKET_VALUE = "market-value"

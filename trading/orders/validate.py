@@ -3,6 +3,7 @@
 Shared by acceptance, amendment and preview.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -29,7 +30,7 @@ from trading.halts.errors import AccountHalted, TradingHalted
 from trading.halts.queries import ACCOUNT_HALTED_SINCE, HALTED_SINCE
 from trading.ledger.errors import AccountOverdrawn
 from trading.ledger.tables import VIRTUAL_BALANCES
-from trading.marketdata.errors import NoLivePrice
+from trading.marketdata.errors import SUBSCRIPTION_WAIT_S, NoLivePrice
 from trading.marketdata.published_limits import PublishedLimits
 from trading.marketdata.quotes import MarketUnavailable, QuoteStore
 from trading.marketdata.ticks import Position, Tick
@@ -136,7 +137,8 @@ def validate_terms(
 
     Raise ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountHalted,
     AccountOverdrawn (a buy while there is a debt), MarketClosed, InvalidTickSize, PriceOutOfRange,
-    or NoLivePrice (a market buy needs some price to compute its reservation).
+    or NoLivePrice (a market buy needs some price to compute its reservation; the relayer then
+    subscribes to the stock).
     """
     hours, settings, now = uow.hours, uow.settings, uow.now
     _check_shape(terms, settings)
@@ -176,9 +178,7 @@ def validate_terms(
     if price is None and market.is_available:
         price = _highest_price(stock, tick, limits, hours=hours, settings=settings, now=now)
     if terms.side is Side.BUY and price is None:
-        raise NoLivePrice(
-            stock_code=terms.stock_code, age_ms=None if tick is None else tick.age_ms(now)
-        )
+        raise _no_live_price(uow, terms.stock_code, market)
     placement = _initial_placement(terms, step, settings=settings, now=now)
     return OrderValidation(
         stock_name=stock.name,
@@ -205,6 +205,19 @@ def required_cash(
     return buy_reservation(
         quantity=quantity, price=validation.price, commission_ppm=settings.commission_ppm
     )
+
+
+def _no_live_price(uow: UnitOfWork, code: str, market: MarketSnapshot) -> NoLivePrice:
+    """Return the refusal of a stock without a price, and request its subscription.
+
+    No row is locked yet, so a slow Redis delays no other transaction.
+    """
+    age_ms = None if market.tick is None else market.tick.age_ms(uow.now)
+    if not market.is_available:
+        return NoLivePrice(stock_code=code, age_ms=age_ms)
+    with suppress(MarketUnavailable):
+        uow.quotes.request_subscription(code, now=uow.now)
+    return NoLivePrice(stock_code=code, age_ms=age_ms, retry_after_s=SUBSCRIPTION_WAIT_S)
 
 
 def _check_shape(terms: OrderTerms, settings: Settings) -> None:
@@ -275,7 +288,9 @@ def _highest_price(
 
     In continuous trading that is the last trade of the day raised by the collar, in an auction or
     before the first trade the day's upper limit. Before today's limits are known they are computed
-    from the last imported close. No price is above the day's upper limit.
+    from the last known price: the last trade of an earlier day, else the last imported close. In
+    liquidation trading, which has no limits, it is the last known price raised by the collar. No
+    price is above the day's upper limit.
     """
     day = hours.trading_day(now)
     if tick is not None and trade_date(tick.traded_at) == day:
@@ -284,8 +299,13 @@ def _highest_price(
         if limits is None or limits.upper is None:
             return collared
         return min(collared, limits.upper) if continuous else limits.upper
-    limits = limits or price_limits_on(day, limit_rules_of(stock), base_price=stock.reference_price)
-    return limits.upper if limits else None
+    last_price = stock.reference_price if tick is None else tick.price
+    limits = limits or price_limits_on(day, limit_rules_of(stock), base_price=last_price)
+    if limits is not None and limits.upper is not None:
+        return limits.upper
+    if last_price is None:
+        return None
+    return collared_price(last_price, settings.market_buy_collar_bp)
 
 
 def _evidence(

@@ -24,6 +24,11 @@ RELAYER_HEALTH = "toss_ws_relayer:health"
 # product requests itself, always replaced as a whole.
 RELAYER_SUBSCRIPTIONS = "toss_ws_relayer:subscriptions"
 RELAYER_AUTOMATIC_SUBSCRIPTIONS = "toss_ws_relayer:automatic_subscriptions"
+# Sorted set with a TTL: destinations of stocks that users asked for without a price, by the time of
+# the last request in ms.
+RELAYER_REQUESTED_SUBSCRIPTIONS = "toss_ws_relayer:requested_subscriptions"
+REQUESTED_SUBSCRIPTIONS_MAX = 20
+REQUESTED_SUBSCRIPTIONS_TTL_S = 600
 RELAYER_COMMANDS = "toss_ws_relayer:commands"
 COMMAND_RESULT_TTL_S = 60
 # String with a TTL: holder of the only connection to Toss. Counter: lease number of the last

@@ -65,6 +65,8 @@ _TABLE: dict[str, ProblemText] = {
         503,
         "실시간 시세 없음",
         "실시간 시세를 받지 못해 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.",
+        "아직 시세가 없는 종목이라 처리할 수 없습니다. 시세 수신을 요청했으니 "
+        "{retry_after_s:wait} 후에 다시 시도해 주세요.",
         momentary=True,
     ),
     "market-closed": ProblemText(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 import redis
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from relayer.daemon import connect
 from relayer.feed.subscription_budget import AddResult, SubscriptionWatch, choose, merge
 from tests.relayer.harness import HYNIX, SAMSUNG, add_subscriptions
+from trading.marketdata.quotes import QuoteStore
 from trading.marketdata.subscriptions import SubscriptionSource, publish_subscriptions
 from trading.marketdata.topics import trade_topic
 from trading.redis import keys
@@ -70,6 +72,11 @@ def test_a_destination_has_its_most_urgent_source() -> None:
         HYNIX_TRADES: SubscriptionSource.COMMANDS,
         KAKAO_TRADES: SubscriptionSource.COMMANDS,
     }
+    assert merge([KAKAO_TRADES], automatic, [SAMSUNG_TRADES, HYNIX_TRADES, KAKAO_TRADES]) == {
+        SAMSUNG_TRADES: SubscriptionSource.OPEN_ORDERS,
+        HYNIX_TRADES: SubscriptionSource.REQUESTS,
+        KAKAO_TRADES: SubscriptionSource.COMMANDS,
+    }
 
 
 @asynccontextmanager
@@ -126,6 +133,25 @@ async def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis
         {HYNIX_TRADES, KAKAO_TRADES},
         {HYNIX_TRADES, SAMSUNG_TRADES},
     ]
+
+
+async def test_a_request_of_a_user_displaces_a_filler_until_it_expires(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
+    publish_subscriptions(client, {KAKAO: SubscriptionSource.MARKET_VALUE})
+    seen: list[set[str]] = []
+
+    async with watching(valkey_url, budget=1) as watch:
+        await watch.refresh()
+        QuoteStore(client).request_subscription(HYNIX, now=datetime.now(UTC))
+        client.zadd(keys.RELAYER_REQUESTED_SUBSCRIPTIONS, {"/queue/x": 1})
+        await watch.refresh()
+        seen.append(set(watch.wanted))
+        client.delete(keys.RELAYER_REQUESTED_SUBSCRIPTIONS)
+        await watch.refresh()
+        seen.append(set(watch.wanted))
+
+    assert seen == [{HYNIX_TRADES}, {KAKAO_TRADES}]
 
 
 async def test_destinations_over_budget_are_reported_unless_they_only_fill_up(

@@ -121,6 +121,7 @@ def assert_all_calls_fail(client: Redis) -> None:
         lambda: quotes.last_tick("A005930"),
         quotes.all_ticks,
         quotes.relayer_health,
+        lambda: quotes.request_subscription("A005930", now=datetime.now(UTC)),
         lambda: publish_subscriptions(client, {"A005930": SubscriptionSource.HOLDINGS}),
     )
     for method in methods:

@@ -1,10 +1,12 @@
 """Subscriptions requested by the product, as stored in Redis."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
 
+from trading.marketdata.quotes import QuoteStore
 from trading.marketdata.subscriptions import SubscriptionSource, publish_subscriptions
 from trading.marketdata.topics import trade_topic
 from trading.redis import keys
@@ -42,11 +44,31 @@ def test_commanded_subscriptions_are_unchanged(client: Redis) -> None:
     assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {trade_topic("A005930")}
 
 
+def test_latest_requests_are_kept_for_ten_minutes(client: Redis) -> None:
+    """Requesting a stock again prolongs its request."""
+    quotes, now = QuoteStore(client), datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
+    codes = [f"A{number:06}" for number in range(keys.REQUESTED_SUBSCRIPTIONS_MAX + 2)]
+    for second, code in enumerate([*codes, codes[0]]):
+        quotes.request_subscription(code, now=now + timedelta(seconds=second))
+
+    kept = set(client.zrange(keys.RELAYER_REQUESTED_SUBSCRIPTIONS, 0, -1))
+    assert kept == {trade_topic(code) for code in (codes[0], *codes[3:])}
+    assert 0 < client.ttl(keys.RELAYER_REQUESTED_SUBSCRIPTIONS) <= 600
+
+    quotes.request_subscription("A005930", now=now + timedelta(seconds=611))
+    assert client.zrange(keys.RELAYER_REQUESTED_SUBSCRIPTIONS, 0, -1) == [
+        *(trade_topic(code) for code in codes[12:]),
+        trade_topic(codes[0]),
+        trade_topic("A005930"),
+    ]
+
+
 def test_sources_are_ordered_by_urgency() -> None:
     assert sorted(SubscriptionSource, key=lambda source: source.rank) == [
         SubscriptionSource.OPEN_ORDERS,
         SubscriptionSource.HOLDINGS,
         SubscriptionSource.COMMANDS,
+        SubscriptionSource.REQUESTS,
         SubscriptionSource.WATCHLISTS,
         SubscriptionSource.MARKET_VALUE,
     ]

@@ -12,6 +12,7 @@ from trading.exchange.order_types import Side
 from trading.ledger.errors import InsufficientCash, InsufficientQuantity
 from trading.marketdata.errors import NoLivePrice
 from trading.orders.errors import ClientOrderIdTaken
+from trading.orders.model import buy_reservation, collared_price
 from trading.stocks.errors import StockNotFound, StockNotTradable
 from trading.stocks.tables import STOCKS
 from trading.tasks import Task, TaskRequest
@@ -131,6 +132,45 @@ def test_market_buy_without_a_live_price_reserves_the_upper_limit(harness: Tradi
     assert harness.breaches() == []
 
 
+@pytest.mark.parametrize("was_traded", [True, False])
+def test_market_buy_in_liquidation_reserves_the_last_price_raised_by_the_collar(
+    harness: TradingHarness, was_traded: bool
+) -> None:
+    """There is no upper limit, and no trade of today yet."""
+    user = harness.user()
+    change = {"in_liquidation": True, "reference_price": None if was_traded else 1_000}
+    liquidate = update(STOCKS).where(STOCKS.c.code == SAMSUNG).values(change)
+    harness.do(lambda session: session.execute(liquidate))
+    if was_traded:
+        harness.tick(1_000)
+        harness.clock.advance(days=1)
+
+    order = harness.place(user, Side.BUY, 100)
+
+    assert order.reserved_cash == buy_reservation(
+        quantity=100,
+        price=collared_price(1_000, harness.settings.market_buy_collar_bp),
+        commission_ppm=harness.settings.commission_ppm,
+    )
+    harness.tick(180)
+    harness.match()
+    harness.run_all()
+    assert harness.order(user, order.id).executions[0].price == 180
+    assert harness.breaches() == []
+
+
+def test_market_buy_before_the_first_trade_reserves_by_the_last_trade_of_an_earlier_day(
+    harness: TradingHarness,
+) -> None:
+    """It is newer than the imported close."""
+    user = harness.user()
+    set_reference_price(harness, 30_000)
+    harness.tick(70_000)
+    harness.clock.advance(days=1)
+
+    assert harness.place(user, Side.BUY, 1).reserved_cash == 91_000 + 13
+
+
 def test_market_buy_after_a_quiet_time_is_filled_by_the_next_trade(harness: TradingHarness) -> None:
     """Its reservation is by the last trade of the day."""
     user = harness.user()
@@ -154,7 +194,7 @@ def test_market_buy_without_any_price_is_refused_and_a_sale_waits(harness: Tradi
     harness.core.redis.flushall()
     with pytest.raises(NoLivePrice) as refused:
         harness.place(user, Side.BUY, 1)
-    assert refused.value.facts == {"stock_code": SAMSUNG, "age_ms": None}
+    assert refused.value.facts == {"stock_code": SAMSUNG, "age_ms": None, "retry_after_s": 3}
     assert harness.place(user, Side.SELL, 1).status == "PENDING"
 
 
