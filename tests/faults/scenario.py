@@ -53,7 +53,7 @@ _CLAIMS_END = (
 )
 _MATCHED = "SELECT COALESCE(MIN(position), 0) FROM match_cursors"
 
-C = TypeVar("C", bound=Client)
+C = TypeVar("C", Trader, Payer)
 
 _numbers = count(1)
 

@@ -127,17 +127,17 @@ class _BlockedDispatcher:
         self.began, self.go = threading.Event(), threading.Event()
         self.sent: list[tuple[str | None, list[TaskRequest]]] = []
 
-    def __call__(self, wakeups: Sequence[TaskRequest]) -> None:
+    def __call__(self, requests: Sequence[TaskRequest]) -> None:
         self.began.set()
         assert self.go.wait(DEADLINE_S)
-        self.sent.append((get_contextvars()["request_id"], list(wakeups)))
+        self.sent.append((get_contextvars()["request_id"], list(requests)))
 
 
 def test_waiting_requests_are_sent_in_batches(settings: Settings) -> None:
     """While one is being sent, others are grouped by task, up to a task's batch size."""
     dispatch, ids = _BlockedDispatcher(), [uuid4() for _ in range(5)]
     sender = BackgroundSender(
-        lambda due: dispatch(list(combined_requests(due, batch_size=2))), name="wake-ups"
+        lambda due: dispatch(list(combined_requests(due, batch_size=2))), name="dispatch"
     )
 
     def leave(task: Task, *ids: UUID, request_id: str) -> None:
@@ -161,7 +161,7 @@ def test_waiting_requests_are_sent_in_batches(settings: Settings) -> None:
         (Task.EXECUTE_ORDERS, 1),
         (Task.SETTLE_EXECUTIONS, 1),
     ]
-    assert {one for wakeup in gathered for one in wakeup.ids} == set(ids[1:])
+    assert {one for request in gathered for one in request.ids} == set(ids[1:])
 
 
 def test_account_events_are_published_by_a_thread(

@@ -18,7 +18,7 @@ class HaltRecord:
     def is_running(self) -> bool:
         return self.resumed_at is None
 
-    def holds(self, at: datetime) -> bool:
+    def is_active_at(self, at: datetime) -> bool:
         """Return True if trading was halted at a time. The start belongs to the halt, the end does
         not.
         """

@@ -422,7 +422,10 @@ def _reasons_of_last_trade(
     in_session = (
         hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
     )
-    halted = any(halt.holds(tick.received_at) or halt.holds(tick.traded_at) for halt in facts.halts)
+    halted = any(
+        halt.is_active_at(tick.received_at) or halt.is_active_at(tick.traded_at)
+        for halt in facts.halts
+    )
     counts = in_session and not halted and _is_alive(facts, tick.traded_at, hours)
     if stale:
         yield WaitingReason.STALE_FEED

@@ -212,7 +212,10 @@ def _evidence(session: Session, ticks: Sequence[Tick], settings: Settings) -> li
     return [
         tick
         for tick in ticks
-        if not any(halt.holds(tick.received_at) or halt.holds(tick.traded_at) for halt in halts)
+        if not any(
+            halt.is_active_at(tick.received_at) or halt.is_active_at(tick.traded_at)
+            for halt in halts
+        )
     ]
 
 

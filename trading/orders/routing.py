@@ -177,7 +177,9 @@ def last_trade_evidence(
         hours, time_in_force, accepted_at=accepted_at, traded_at=tick.traded_at
     )
     # The first print after a halt is a new price, so none from before its end counts.
-    halted = any(halt.holds(tick.received_at) or _is_before_end(tick, halt) for halt in halts)
+    halted = any(
+        halt.is_active_at(tick.received_at) or _is_before_end(tick, halt) for halt in halts
+    )
     if alive and not halted:
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind)
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)

@@ -262,9 +262,9 @@ def test_refusals_and_repetitions_emit_nothing(harness: TradingHarness) -> None:
     assert events_of(harness, user, refused) == []
     harness.place(user, Side.BUY, 1)
     for _ in range(3):
-        wakeup = harness.sent.pop(0)
-        harness.run(wakeup)
-        assert events_of(harness, user, lambda wakeup=wakeup: harness.run(wakeup)) == []  # type: ignore[misc]
+        request = harness.sent.pop(0)
+        harness.run(request)
+        assert events_of(harness, user, lambda request=request: harness.run(request)) == []  # type: ignore[misc]
     assert harness.breaches() == []
 
 
@@ -274,10 +274,10 @@ def test_batch_numbers_events_with_a_constant_number_of_statements(harness: Trad
     harness.tick(70_000)
     for user in users * 2:
         harness.place(user, Side.BUY, 1)
-    wakeups = [harness.sent.pop(0) for _ in range(6)]
+    requests = [harness.sent.pop(0) for _ in range(6)]
 
     with statements_counted(harness.core.database.engine) as statements:
-        harness.run(wakeups[0])
+        harness.run(requests[0])
 
     about_events = [statement for statement in statements if "account_event" in statement]
     assert [statement.split("(")[0].split(" WHERE")[0].strip() for statement in about_events] == [

@@ -136,7 +136,7 @@ def test_accepted_order_is_postponed_by_a_halt(harness: TradingHarness) -> None:
 
     resume(harness, user)
 
-    assert [wakeup.ids for wakeup in harness.sent] == [(order.id,)]
+    assert [request.ids for request in harness.sent] == [(order.id,)]
     harness.run_all()
     assert status_of(harness, user, order.id) == "FILLED"
 

@@ -23,7 +23,7 @@ def test_halt_applies_from_its_start_until_just_before_its_end(
         resumed_at=None if lasts is None else HALTED_AT + lasts,
     )
     active = [
-        halt.holds(HALTED_AT + after)
+        halt.is_active_at(HALTED_AT + after)
         for after in (-MICROSECOND, timedelta(), MINUTE - MICROSECOND, MINUTE)
     ]
     assert active == [False, True, True, is_running]

@@ -151,9 +151,9 @@ class PaymentHistory(RuleBasedStateMachine):
     def a_worker_is_woken(self, which: int, times: int) -> None:
         """Run one of the dispatched tasks zero, one or two times, out of order."""
         if self.stack.harness.sent:
-            wakeup = self.stack.harness.sent.pop(which % len(self.stack.harness.sent))
+            request = self.stack.harness.sent.pop(which % len(self.stack.harness.sent))
             for _ in range(times):
-                self.stack.harness.run(wakeup)
+                self.stack.harness.run(request)
 
     @rule(which=WHICH)
     def a_worker_checks_a_payment(self, which: int) -> None:
