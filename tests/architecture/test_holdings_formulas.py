@@ -14,8 +14,10 @@ from trading.marketdata.ticks import Tick
 from trading.money import average_price
 from trading.portfolio.daily_change import DayTrades, change_of_day, change_of_held
 from trading.portfolio.daily_snapshots import RECORDED_AFTER
-from trading.portfolio.holdings import HoldingRows, value_holdings
+from trading.portfolio.holding_rows import HoldingRows
+from trading.portfolio.holdings import value_holdings
 from trading.portfolio.snapshot_queries import DayRecord
+from trading.stocks.valuation_prices import valuation_prices
 
 PAGE = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8")
 NOW = TestClock()()
@@ -99,7 +101,8 @@ def test_value_unrealized_profit_and_weight() -> None:
         for row in rows
     }
     held: Any = [_Row(row) for row in rows]
-    holdings = value_holdings(HoldingRows(held, {}, {}), ticks, now=NOW, freshness_ms=1)
+    prices = valuation_prices({}, ticks, now=NOW, freshness_ms=1, hours=KrxHours({}))
+    holdings = value_holdings(HoldingRows(held, {}, {}), prices)
     assert len(holdings) == 2
     for row, holding in zip(rows, holdings, strict=True):
         documented = (row["value"], row["unrealised profit"], row["rate (bp)"], row["weight (bp)"])

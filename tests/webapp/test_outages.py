@@ -85,7 +85,7 @@ def test_limit_orders_without_redis(sending_api: Api, redis_away: Callable[[], N
 
 
 def test_portfolio_without_redis(sending_api: Api, redis_away: Callable[[], None]) -> None:
-    """Cash and holdings are shown, values are null, and cash can be moved."""
+    """Holdings have their recorded price, and cash can be moved."""
     person = _owner(sending_api)
     redis_away()
 
@@ -94,9 +94,10 @@ def test_portfolio_without_redis(sending_api: Api, redis_away: Callable[[], None
     summary = data_of(sending_api.get("/portfolio/summary", person))
     data_of(sending_api.post("/balance/deposit", person, {"amount": 1}), 201)
 
-    assert (balance["total_assets"], balance["unpriced_holdings"]) == (None, 1)
-    assert (holding["quantity"], holding["price"], holding["freshness"]) == (10, None, None)
-    assert (summary["total_assets"], summary["todays_change"]) == (None, None)
+    total = balance["cash_balance"] + 700_000
+    assert (balance["total_assets"], balance["unpriced_holdings"]) == (total, 0)
+    assert (holding["quantity"], holding["price"], holding["freshness"]) == (10, 70_000, "STALE")
+    assert (summary["total_assets"], summary["todays_change"]) == (total, -105)
 
 
 @pytest.mark.parametrize(

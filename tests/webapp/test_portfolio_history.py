@@ -107,16 +107,16 @@ def test_unpriced_holding_makes_the_total_unknown(api: Api) -> None:
     assert (today["profit"], today["profit_rate_bp"]) == (None, None)
 
 
-def test_today_is_unknown_without_redis(api: Api) -> None:
+def test_today_is_valued_without_redis(api: Api) -> None:
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 1)
     api.harness.core.redis.flushall()
     (today,) = data_of(api.get("/portfolio/history", person))["items"]
     assert (today["total_assets"], today["cash_balance"], today["unpriced_holdings"]) == (
-        None,
+        START - 10,
         START - 70_010,
-        1,
+        0,
     )
 
 
@@ -161,7 +161,7 @@ def test_statement_count_does_not_depend_on_the_period(api: Api) -> None:
         with statements_counted(api.harness.core.database.engine) as statements:
             data_of(api.get("/portfolio/history", person))
         counts.append(len(statements))
-    assert counts[0] == counts[1] <= 10
+    assert counts[0] == counts[1] <= 12
 
 
 def test_fully_sold_stock_is_listed_as_closed(api: Api) -> None:

@@ -1,11 +1,12 @@
 """Orders, cash, ledger, holdings and quotes: response members, filters and pages."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 
 from tests.support.trading_harness import HYNIX, SAMSUNG
+from tests.trading.portfolio.days import close
 from tests.webapp.client import Api, Person, data_of, problem_of
 
 ORDER_MEMBERS = [
@@ -28,14 +29,13 @@ TRANSACTION_MEMBERS = [
 ]  # fmt: skip
 BALANCE_MEMBERS = [
     "cash_balance", "available_cash", "reserved_cash", "debt", "invested_amount", "holdings_value",
-    "total_assets", "unpriced_holdings",
-    "stale_holdings",
+    "total_assets", "freshness", "price_day", "unpriced_holdings", "stale_holdings",
 ]  # fmt: skip
 HOLDING_MEMBERS = [
     "stock_code", "name", "market", "sector", "quantity", "reserved_quantity", "sellable_quantity",
     "average_price", "cost",
-    "buy_commission", "price", "base_price", "price_age_ms", "freshness", "value",
-    "unrealized_profit", "unrealized_profit_rate_bp",
+    "buy_commission", "price", "price_day", "base_price", "price_age_ms", "freshness",
+    "traded_today", "value", "unrealized_profit", "unrealized_profit_rate_bp",
     "todays_change", "todays_change_rate_bp", "weight_bp", "realized_profit",
 ]  # fmt: skip
 QUOTE_MEMBERS = [
@@ -187,8 +187,8 @@ def test_deposit_and_withdrawal(api: Api) -> None:
     assert balance == {
         "cash_balance": 10_300_000, "available_cash": 10_300_000, "reserved_cash": 0, "debt": 0,
         "invested_amount": 0,
-        "holdings_value": 0, "total_assets": 10_300_000, "unpriced_holdings": 0,
-        "stale_holdings": 0,
+        "holdings_value": 0, "total_assets": 10_300_000, "freshness": None, "price_day": None,
+        "unpriced_holdings": 0, "stale_holdings": 0,
     }  # fmt: skip
 
 
@@ -287,24 +287,30 @@ def test_portfolio_is_valued_at_live_prices(api: Api) -> None:
     )  # All were bought today.
 
 
-def test_holding_without_a_price_has_no_value(api: Api) -> None:
-    """The totals count unpriced holdings."""
+def test_holding_is_valued_after_the_close(api: Api) -> None:
+    """10 shares with a recorded close of 71,000, asked at 21:00."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 10)
+    close(api.harness, date(2026, 11, 20), 71_000)
     api.harness.core.redis.flushall()
+    api.harness.clock.advance(hours=11)
+    person = api.signed_in(person.email)
 
     (holding,) = data_of(api.get("/portfolio", person))["items"]
     balance = data_of(api.get("/balance", person))
+    summary = data_of(api.get("/portfolio/summary", person))
+    (today,) = data_of(api.get("/portfolio/history", person))["items"]
 
-    assert [
-        holding[name] for name in ("price", "value", "unrealized_profit", "weight_bp", "freshness")
-    ] == [None] * 5
-    assert (balance["total_assets"], balance["unpriced_holdings"], balance["invested_amount"]) == (
-        None,
-        1,
-        700_000,
-    )
+    total = balance["cash_balance"] + 710_000
+    assert [found["total_assets"] for found in (balance, summary, today)] == [total] * 3
+    marks = ("CLOSE", "2026-11-20")
+    assert [(found["freshness"], found["price_day"]) for found in (holding, balance, summary)] == [
+        marks
+    ] * 3
+    assert (holding["price"], holding["value"], holding["weight_bp"]) == (71_000, 710_000, 10_000)
+    assert (summary["unpriced_holdings"], summary["holdings_at_close"]) == (0, 1)
+    assert summary["todays_change"] == 10_000 - 105
 
 
 def test_old_price_is_stale(api: Api) -> None:

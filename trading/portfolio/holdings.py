@@ -1,28 +1,29 @@
-"""A user's portfolio: cash, holdings at live prices, today's change and realized profit.
+"""A user's portfolio: cash, holdings at their last prices, today's change and realized profit.
 
-Each price comes with its age and freshness. Without a price the value is None and the totals count
-the holdings left out; a missing price is never replaced by another figure.
+Each price comes with its day, age and freshness; see ``trading.stocks.valuation_prices``. A stock
+that was never traded has no value, and the totals count the holdings left out.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from trading.exchange.order_types import Side
-from trading.exchange.time import trade_date
 from trading.ledger.tables import PORTFOLIOS, VIRTUAL_BALANCES
-from trading.marketdata.ticks import Tick
 from trading.money import BASIS_POINTS, average_price, change_rate_bp
 from trading.orders.tables import ORDER_EXECUTIONS
 from trading.portfolio.daily_change import NO_TRADES, DayTrades, change_of_day, change_of_held
 from trading.portfolio.errors import HoldingNotFound
+from trading.portfolio.holding_rows import HoldingRows
 from trading.stocks.tables import STOCKS
+from trading.stocks.valuation_prices import (
+    Freshness,
+    ValuationPrice,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +47,9 @@ class CashRecord:
 class HoldingRecord:
     """One holding (shares, won, rates in basis points).
 
-    ``price`` and the figures that depend on it are None without a tick. ``realized_profit`` covers
-    all applied sales of the stock, also those before the account last sold all its shares.
-    ``trades`` are today's fills.
+    ``last`` is the price at which it is valued; without one the figures that depend on it are None.
+    ``realized_profit`` covers all applied sales of the stock, also those before the account last
+    sold all its shares. ``trades`` are today's fills.
     """
 
     stock_code: str
@@ -61,9 +62,7 @@ class HoldingRecord:
     buy_commission: int
     realized_profit: int
     trades: DayTrades
-    tick: Tick | None
-    now: datetime
-    freshness_ms: int
+    last: ValuationPrice | None
     portfolio_value: int
 
     @property
@@ -76,11 +75,21 @@ class HoldingRecord:
 
     @property
     def price(self) -> int | None:
-        return None if self.tick is None else self.tick.price
+        return None if self.last is None else self.last.price
+
+    @property
+    def price_day(self) -> date | None:
+        """Return the trading day (Korea) of the price."""
+        return None if self.last is None else self.last.day
+
+    @property
+    def is_traded_today(self) -> bool | None:
+        """Return whether the stock was traded today, None if it never was."""
+        return None if self.last is None else self.last.is_traded_today
 
     @property
     def value(self) -> int | None:
-        return None if self.tick is None else self.tick.price * self.quantity
+        return None if self.last is None else self.last.price * self.quantity
 
     @property
     def unrealized_profit(self) -> int | None:
@@ -100,10 +109,8 @@ class HoldingRecord:
 
     @property
     def base_price(self) -> int | None:
-        """Return the exchange's base price of today, or None if the last tick is from an earlier
-        day.
-        """
-        return _base_price(self.tick, self.now)
+        """Return the price from which today's change is measured."""
+        return None if self.last is None else self.last.base_price
 
     @property
     def todays_change(self) -> int | None:
@@ -122,13 +129,11 @@ class HoldingRecord:
 
     @property
     def price_age_ms(self) -> int | None:
-        return None if self.tick is None else self.tick.age_ms(self.now)
+        return None if self.last is None else self.last.age_ms
 
     @property
-    def freshness(self) -> str | None:
-        return (
-            None if self.price_age_ms is None else freshness(self.price_age_ms, self.freshness_ms)
-        )
+    def freshness(self) -> Freshness | None:
+        return None if self.last is None else self.last.freshness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,37 +169,6 @@ class SectorWeight:
     holdings: int
     value: int
     weight_bp: int
-
-
-class HoldingEntry(NamedTuple):
-    """A row of ``portfolios`` with its stock (shares, won)."""
-
-    stock_code: str
-    quantity: int
-    reserved_quantity: int
-    cost: int
-    buy_commission: int
-    name: str
-    market: str
-    sector: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class HoldingRows:
-    """Database rows read from one state: holdings with their stock, realized profit and today's
-    fills.
-
-    The mappings are by stock code.
-    """
-
-    holdings: list[HoldingEntry]
-    realized_profit: Mapping[str, int]
-    trades: Mapping[str, DayTrades]
-
-    @property
-    def codes(self) -> list[str]:
-        """Return the stocks whose ticks are needed: those held, and those sold out today."""
-        return list(dict.fromkeys([*(row.stock_code for row in self.holdings), *self.trades]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +218,29 @@ class SummaryRecord:
 
     @property
     def stale_holdings(self) -> int:
-        return sum(holding.freshness == "STALE" for holding in self.holdings)
+        return sum(holding.freshness is Freshness.STALE for holding in self.holdings)
+
+    @property
+    def holdings_at_close(self) -> int:
+        """Return the number of holdings valued at a recorded close."""
+        return sum(holding.freshness is Freshness.CLOSE for holding in self.holdings)
+
+    @property
+    def untraded_holdings(self) -> int:
+        """Return the number of holdings that were not traded today, so that they change by 0."""
+        return sum(holding.is_traded_today is False for holding in self.holdings)
+
+    @property
+    def freshness(self) -> Freshness | None:
+        """Return the least fresh of the holdings' prices, None without a price."""
+        found = {holding.freshness for holding in self.holdings}
+        return next((word for word in reversed(Freshness) if word in found), None)
+
+    @property
+    def price_day(self) -> date | None:
+        """Return the earliest trading day of the holdings' prices, None without a price."""
+        days = [holding.price_day for holding in self.holdings if holding.price_day is not None]
+        return min(days, default=None)
 
     @property
     def total_assets(self) -> int | None:
@@ -261,9 +257,7 @@ class SummaryRecord:
 
     @property
     def todays_change(self) -> int | None:
-        """Return today's gain on all stocks held or traded, or None if a price or base price is
-        missing.
-        """
+        """Return today's gain on all stocks held or traded, or None if a stock has no price."""
         changes = [
             *(holding.whole_days_change for holding in self.holdings),
             *self.changes_of_sold_out,
@@ -291,11 +285,6 @@ class SummaryRecord:
         return tuple(sorted(weights, key=lambda weight: (-weight.value, weight.sector or "")))
 
 
-def freshness(age_ms: int, limit_ms: int) -> str:
-    """Return LIVE up to the age at which a tick may still fill an order, STALE beyond it."""
-    return "LIVE" if age_ms <= limit_ms else "STALE"
-
-
 def load_cash(session: Session, user_id: UUID) -> CashRecord:
     row = session.execute(
         select(
@@ -305,77 +294,6 @@ def load_cash(session: Session, user_id: UUID) -> CashRecord:
         ).where(VIRTUAL_BALANCES.c.user_id == user_id)
     ).one()
     return CashRecord(cash_balance=row.cash_balance, reserved_cash=row.reserved_cash, debt=row.debt)
-
-
-def load_holdings(
-    session: Session, user_id: UUID, *, since: datetime, stock_code: str | None = None
-) -> HoldingRows:
-    """Load a user's holdings, all or one, by stock code, with today's fills, in three statements.
-
-    ``since`` is the instant at which the day began in Korea.
-    """
-    holdings = (
-        select(
-            PORTFOLIOS.c.stock_code,
-            PORTFOLIOS.c.quantity,
-            PORTFOLIOS.c.reserved_quantity,
-            PORTFOLIOS.c.cost,
-            PORTFOLIOS.c.buy_commission,
-            STOCKS.c.name,
-            STOCKS.c.market,
-            STOCKS.c.sector,
-        )
-        .join(STOCKS, STOCKS.c.code == PORTFOLIOS.c.stock_code)
-        .where(PORTFOLIOS.c.user_id == user_id)
-        .order_by(PORTFOLIOS.c.stock_code)
-    )
-    profits = (
-        select(ORDER_EXECUTIONS.c.stock_code, func.sum(ORDER_EXECUTIONS.c.realized_profit))
-        .where(
-            ORDER_EXECUTIONS.c.user_id == user_id, ORDER_EXECUTIONS.c.realized_profit.is_not(None)
-        )
-        .group_by(ORDER_EXECUTIONS.c.stock_code)
-    )
-    if stock_code is not None:
-        holdings = holdings.where(PORTFOLIOS.c.stock_code == stock_code)
-        profits = profits.where(ORDER_EXECUTIONS.c.stock_code == stock_code)
-    return HoldingRows(
-        holdings=[HoldingEntry(**row) for row in session.execute(holdings).mappings()],
-        realized_profit={code: int(profit) for code, profit in session.execute(profits)},
-        trades=_trades_by_stock(session, user_id, since, stock_code),
-    )
-
-
-def _trades_by_stock(
-    session: Session, user_id: UUID, since: datetime, stock_code: str | None
-) -> dict[str, DayTrades]:
-    """Sum the applied fills since an instant by stock."""
-    bought = ORDER_EXECUTIONS.c.side == Side.BUY
-    paid = ORDER_EXECUTIONS.c.amount + ORDER_EXECUTIONS.c.commission
-    received = (
-        ORDER_EXECUTIONS.c.amount
-        - ORDER_EXECUTIONS.c.commission
-        - ORDER_EXECUTIONS.c.transaction_tax
-        - ORDER_EXECUTIONS.c.rural_tax
-    )
-    sums = [
-        func.sum(case((side, amount), else_=0))
-        for side, amount in (
-            (bought, ORDER_EXECUTIONS.c.quantity),
-            (bought, paid),
-            (~bought, ORDER_EXECUTIONS.c.quantity),
-            (~bought, received),
-        )
-    ]
-    trades = select(ORDER_EXECUTIONS.c.stock_code, *sums).where(
-        ORDER_EXECUTIONS.c.user_id == user_id,
-        ORDER_EXECUTIONS.c.executed_at >= since,
-        ORDER_EXECUTIONS.c.applied_at.is_not(None),
-    )
-    if stock_code is not None:
-        trades = trades.where(ORDER_EXECUTIONS.c.stock_code == stock_code)
-    rows = session.execute(trades.group_by(ORDER_EXECUTIONS.c.stock_code))
-    return {code: DayTrades(*map(int, amounts)) for code, *amounts in rows}
 
 
 def load_closed_holdings(session: Session, user_id: UUID) -> list[ClosedHolding]:
@@ -419,13 +337,13 @@ def load_closed_holdings(session: Session, user_id: UUID) -> list[ClosedHolding]
 
 
 def value_holdings(
-    rows: HoldingRows, ticks: Mapping[str, Tick], *, now: datetime, freshness_ms: int
+    rows: HoldingRows, prices: Mapping[str, ValuationPrice]
 ) -> tuple[HoldingRecord, ...]:
-    """Value holdings at these ticks. Weights are shares of the value of the priced holdings."""
+    """Value holdings at these prices. Weights are shares of the value of the priced holdings."""
     value = sum(
-        ticks[row.stock_code].price * row.quantity
+        prices[row.stock_code].price * row.quantity
         for row in rows.holdings
-        if row.stock_code in ticks
+        if row.stock_code in prices
     )
     return tuple(
         HoldingRecord(
@@ -439,9 +357,7 @@ def value_holdings(
             buy_commission=row.buy_commission,
             realized_profit=rows.realized_profit.get(row.stock_code, 0),
             trades=rows.trades.get(row.stock_code, NO_TRADES),
-            tick=ticks.get(row.stock_code),
-            now=now,
-            freshness_ms=freshness_ms,
+            last=prices.get(row.stock_code),
             portfolio_value=value,
         )
         for row in rows.holdings
@@ -450,22 +366,19 @@ def value_holdings(
 
 
 def summarize_portfolio(
-    cash: CashRecord,
-    rows: HoldingRows,
-    holdings: Iterable[HoldingRecord],
-    ticks: Mapping[str, Tick],
-    *,
-    now: datetime,
+    cash: CashRecord, rows: HoldingRows, prices: Mapping[str, ValuationPrice]
 ) -> SummaryRecord:
-    """Return the totals of an account whose holdings were valued at these ticks."""
-    holdings = tuple(holdings)
+    """Return the totals of an account at these prices."""
+    holdings = value_holdings(rows, prices)
     held = {holding.stock_code for holding in holdings}
     return SummaryRecord(
         cash=cash,
         holdings=holdings,
         realized_profit=sum(rows.realized_profit.values()),
         changes_of_sold_out=tuple(
-            change_of_day(0, trades, price=None, base=_base_price(ticks.get(code), now))
+            change_of_day(
+                0, trades, price=None, base=prices[code].base_price if code in prices else None
+            )
             for code, trades in rows.trades.items()
             if code not in held
         ),
@@ -477,10 +390,6 @@ def require_single(holdings: tuple[HoldingRecord, ...]) -> HoldingRecord:
     if not holdings:
         raise HoldingNotFound
     return holdings[0]
-
-
-def _base_price(tick: Tick | None, now: datetime) -> int | None:
-    return None if tick is None else tick.base_on(trade_date(now))
 
 
 def _change_rate_bp(value: int | None, change: int | None) -> int | None:

@@ -96,7 +96,7 @@ class LatestDay:
     withdrawals: int
 
     def provisional_record(self, day: date, summary: SummaryRecord) -> DayRecord:
-        """Return the provisional record of the current day at live prices."""
+        """Return the provisional record of the current day at the last prices."""
         return DayRecord(
             day=day,
             provisional=True,
@@ -104,7 +104,10 @@ class LatestDay:
             holdings_value=summary.holdings_value,
             net_flow=self.net_flow,
             withdrawals=self.withdrawals,
-            carried_holdings=0,
+            carried_holdings=sum(
+                holding.price_day is not None and holding.price_day < day
+                for holding in summary.holdings
+            ),
             unpriced_holdings=summary.unpriced_holdings,
             assets_before=self.total_assets,
         )

@@ -13,7 +13,7 @@ from trading.ledger.records import TransactionRecord
 from trading.portfolio.transactions import list_movements
 from trading.unit_of_work import UnitOfWork
 from webapp.api.transactions import TransactionListQuerySchema, TransactionSchema
-from webapp.api.valuation import my_summary
+from webapp.api.valuation import freshness_field, my_summary
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
 from webapp.http.commands import run_command
@@ -42,6 +42,15 @@ class BalanceSchema(Schema):
     )
     holdings_value = fields.Integer(required=True, metadata={"example": 705_000})
     total_assets = fields.Integer(allow_none=True, metadata={"example": 10_004_895})
+    freshness = freshness_field()
+    price_day = fields.Date(
+        required=True,
+        allow_none=True,
+        metadata={
+            "example": "2026-11-20",
+            "description": "보유 종목 가격의 거래일 중 가장 이른 날",
+        },
+    )
     unpriced_holdings = fields.Integer(required=True, metadata={"example": 0})
     stale_holdings = fields.Integer(required=True, metadata={"example": 0})
 
@@ -90,7 +99,7 @@ class BalanceDetail(MethodView):
     def get(self) -> dict[str, object]:
         """Get cash and total assets.
 
-        예수금 조회. 예수금과 주문에 묶인 금액, 현재가로 평가한 총자산을 조회합니다.
+        예수금 조회. 예수금과 주문에 묶인 금액, 최근 체결가나 종가로 평가한 총자산을 조회합니다.
         """
         return success(my_summary())
 

@@ -12,9 +12,9 @@ from trading.marketdata.stock_codes import product_code
 from trading.pagination import Page
 from trading.portfolio.daily_snapshots import RECORDED_AFTER, ledger_day
 from trading.portfolio.errors import HoldingNotFound
+from trading.portfolio.holding_rows import HoldingRows
 from trading.portfolio.holdings import (
     CashRecord,
-    HoldingRows,
     load_closed_holdings,
     require_single,
 )
@@ -25,7 +25,7 @@ from trading.portfolio.snapshot_queries import (
     recorded_days,
 )
 from webapp.api.periods import KnownPeriodSchema
-from webapp.api.valuation import my_holdings, my_rows, my_summary, valued
+from webapp.api.valuation import freshness_field, my_holdings, my_rows, my_summary, valued
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
 from webapp.http.openapi import make_blueprint
@@ -48,8 +48,8 @@ def _text(example: str, **kwargs: Any) -> fields.String:
 
 
 class HoldingSchema(Schema):
-    """A holding in won, shares and basis points. Members that depend on the price are null without
-    one.
+    """A holding in won, shares and basis points. Members that depend on the price are null if the
+    stock was never traded.
     """
 
     stock_code = _text("A005930")
@@ -63,10 +63,23 @@ class HoldingSchema(Schema):
     cost = _won(700_000)
     buy_commission = _won(105)
     price = _won(77_000, unknown=True)
-    base_price = _won(75_000, "거래소의 오늘 기준가", unknown=True)
+    price_day = fields.Date(
+        required=True,
+        allow_none=True,
+        metadata={"example": "2026-11-20", "description": "가격이 체결된 거래일"},
+    )
+    base_price = _won(
+        75_000,
+        "오늘 변동의 기준이 되는 가격. 오늘 거래되지 않은 종목은 현재가와 같음",
+        unknown=True,
+    )
     price_age_ms = _won(120, unknown=True)
-    freshness = fields.String(
-        required=True, allow_none=True, metadata={"enum": ["LIVE", "STALE", None]}
+    freshness = freshness_field()
+    traded_today = fields.Boolean(
+        required=True,
+        allow_none=True,
+        attribute="is_traded_today",
+        metadata={"description": "오늘 거래된 종목인지 여부. 아니면 오늘 변동은 0"},
     )
     value = _won(770_000, unknown=True)
     unrealized_profit = _won(69_895, unknown=True)
@@ -124,8 +137,19 @@ class SummarySchema(Schema):
         -15_180, "오늘 보유하거나 거래한 모든 종목의 손익. 매도와 비용 포함", unknown=True
     )
     todays_change_rate_bp = _won(-15, unknown=True)
-    unpriced_holdings = _won(0)
-    stale_holdings = _won(0)
+    freshness = freshness_field()
+    price_day = fields.Date(
+        required=True,
+        allow_none=True,
+        metadata={
+            "example": "2026-11-20",
+            "description": "보유 종목 가격의 거래일 중 가장 이른 날",
+        },
+    )
+    unpriced_holdings = _won(0, "한 번도 거래되지 않아 가격이 없는 보유 종목 수")
+    stale_holdings = _won(0, "오래된 체결가로 평가한 보유 종목 수")
+    holdings_at_close = _won(0, "종가로 평가한 보유 종목 수")
+    untraded_holdings = _won(0, "오늘 거래되지 않아 오늘 변동이 0인 보유 종목 수")
     sectors = fields.List(fields.Nested(SectorSchema), required=True)
 
 

@@ -12,8 +12,8 @@ from trading.account_events.push_session import CODES_MAX
 from trading.marketdata.health import FeedStatus, HealthReason, diagnose, trading_since
 from trading.marketdata.stock_codes import product_code
 from trading.marketdata.ticks import Tick
-from trading.portfolio.holdings import freshness
 from trading.stocks.errors import StockNotFound
+from trading.stocks.valuation_prices import freshness_of_tick
 from webapp.context import get_core
 from webapp.http.authentication import login_required
 from webapp.http.fields import StockCode
@@ -206,5 +206,5 @@ def quote_of(tick: Tick, now: datetime) -> dict[str, Any]:
     return {
         **tick_members(tick),
         "age_ms": age_ms,
-        "freshness": freshness(age_ms, get_core().settings.tick_freshness_ms),
+        "freshness": freshness_of_tick(age_ms, get_core().settings.tick_freshness_ms),
     }

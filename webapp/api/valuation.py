@@ -1,22 +1,29 @@
-"""Value of a user's account: rows from one database snapshot, prices from one Redis round trip."""
+"""Value of a user's account: rows from one database snapshot, ticks from one Redis round trip."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 
 import structlog
+from marshmallow import fields
 from sqlalchemy.orm import Session
 
 from trading.exchange.time import KST, trade_date
 from trading.marketdata.quotes import MarketUnavailable
 from trading.marketdata.ticks import Tick
+from trading.portfolio.holding_rows import HoldingRows, load_holdings
 from trading.portfolio.holdings import (
     CashRecord,
     HoldingRecord,
-    HoldingRows,
     SummaryRecord,
     load_cash,
-    load_holdings,
     summarize_portfolio,
     value_holdings,
+)
+from trading.stocks.valuation_prices import (
+    Freshness,
+    RecordedPrices,
+    ValuationPrice,
+    valuation_prices,
 )
 from webapp.context import get_core
 from webapp.http.authentication import current_user
@@ -24,16 +31,29 @@ from webapp.http.authentication import current_user
 log = structlog.get_logger(__name__)
 
 
+def freshness_field() -> fields.String:
+    return fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "example": "LIVE",
+            "enum": [*Freshness, None],
+            "description": (
+                "LIVE: 주문을 체결할 수 있는 최근 체결가, STALE: 그보다 오래된 체결가, "
+                "CLOSE: 거래일의 종가. 여러 종목이면 가장 오래된 종류"
+            ),
+        },
+    )
+
+
 def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
-    """Return the signed-in user's holdings, all or one, at their last ticks."""
+    """Return the signed-in user's holdings, all or one, at their last prices."""
     core, user_id = get_core(), current_user().user_id
     now = core.clock()
     rows = core.snapshot(
         load_holdings, user_id, since=_todays_beginning(now), stock_code=stock_code
     )
-    return value_holdings(
-        rows, _last_ticks(rows), now=now, freshness_ms=core.settings.tick_freshness_ms
-    )
+    return value_holdings(rows, last_prices(rows.codes, rows.recorded, now=now))
 
 
 def my_summary() -> SummaryRecord:
@@ -51,22 +71,27 @@ def my_rows(session: Session, now: datetime) -> tuple[CashRecord, HoldingRows]:
 
 
 def valued(cash: CashRecord, rows: HoldingRows, *, now: datetime) -> SummaryRecord:
-    """Return a summary of these rows at the last ticks."""
-    ticks = _last_ticks(rows)
-    holdings = value_holdings(
-        rows, ticks, now=now, freshness_ms=get_core().settings.tick_freshness_ms
+    """Return a summary of these rows at their last prices."""
+    return summarize_portfolio(cash, rows, last_prices(rows.codes, rows.recorded, now=now))
+
+
+def last_prices(
+    codes: Sequence[str], recorded: Mapping[str, RecordedPrices], *, now: datetime
+) -> dict[str, ValuationPrice]:
+    """Return the prices of stocks from their last ticks and these recorded prices."""
+    core, ticks = get_core(), dict[str, Tick]()
+    try:
+        ticks = core.quotes.last_ticks(codes)
+    except MarketUnavailable:
+        log.warning("market_unavailable_for_valuation")
+    return valuation_prices(
+        recorded,
+        ticks,
+        now=now,
+        freshness_ms=core.settings.tick_freshness_ms,
+        hours=core.market_hours(),
     )
-    return summarize_portfolio(cash, rows, holdings, ticks, now=now)
 
 
 def _todays_beginning(now: datetime) -> datetime:
     return datetime.combine(trade_date(now), time(), KST)
-
-
-def _last_ticks(rows: HoldingRows) -> dict[str, Tick]:
-    try:
-        return get_core().quotes.last_ticks(rows.codes)
-    except MarketUnavailable:
-        # Holdings stay visible; their value is then unknown.
-        log.warning("market_unavailable_for_valuation")
-        return {}

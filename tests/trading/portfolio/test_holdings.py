@@ -1,28 +1,33 @@
-"""Portfolio figures at live prices."""
+"""Portfolio figures at the last prices."""
 
-from datetime import datetime, time
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
 from tests.trading.orders.steps import bought, deposit
+from tests.trading.portfolio.days import close
+from trading.exchange.hours import KrxHours
 from trading.exchange.order_types import Side
 from trading.exchange.time import KST, trade_date
 from trading.portfolio.errors import HoldingNotFound
+from trading.portfolio.holding_rows import HoldingRows, load_holdings
 from trading.portfolio.holdings import (
     ClosedHolding,
     HoldingRecord,
-    HoldingRows,
     SummaryRecord,
     load_cash,
     load_closed_holdings,
-    load_holdings,
     require_single,
     summarize_portfolio,
     value_holdings,
 )
+from trading.redis import keys
+from trading.stocks.valuation_prices import ValuationPrice, valuation_prices
 
 
 def rows(harness: TradingHarness, user: UUID, stock_code: str | None = None) -> HoldingRows:
@@ -30,23 +35,32 @@ def rows(harness: TradingHarness, user: UUID, stock_code: str | None = None) -> 
     return harness.core.snapshot(load_holdings, user, since=midnight, stock_code=stock_code)
 
 
+def prices(harness: TradingHarness, found: HoldingRows) -> dict[str, ValuationPrice]:
+    return valuation_prices(
+        found.recorded,
+        harness.core.quotes.last_ticks(found.codes),
+        now=harness.clock(),
+        freshness_ms=harness.settings.tick_freshness_ms,
+        hours=KrxHours({}),
+    )
+
+
 def holdings(
     harness: TradingHarness, user: UUID, stock_code: str | None = None
 ) -> tuple[HoldingRecord, ...]:
     found = rows(harness, user, stock_code)
-    ticks = harness.core.quotes.last_ticks(found.codes)
-    return value_holdings(
-        found, ticks, now=harness.clock(), freshness_ms=harness.settings.tick_freshness_ms
-    )
+    return value_holdings(found, prices(harness, found))
 
 
 def summary(harness: TradingHarness, user: UUID) -> SummaryRecord:
-    cash, found = (
-        harness.core.read(load_cash, user),
-        rows(harness, user),
-    )
-    ticks = harness.core.quotes.last_ticks(found.codes)
-    return summarize_portfolio(cash, found, holdings(harness, user), ticks, now=harness.clock())
+    cash, found = harness.core.read(load_cash, user), rows(harness, user)
+    return summarize_portfolio(cash, found, prices(harness, found))
+
+
+def expire_ticks(harness: TradingHarness) -> None:
+    """Remove the last ticks, as Redis does an hour after each."""
+    for key in harness.core.redis.scan_iter(keys.LAST_TICK_PATTERN):
+        harness.core.redis.delete(key)
 
 
 def closed(harness: TradingHarness, user: UUID) -> list[ClosedHolding]:
@@ -112,9 +126,12 @@ def test_portfolio_totals(harness: TradingHarness, owner: UUID) -> None:
 
 
 def test_holding_without_a_price_has_no_value(harness: TradingHarness, owner: UUID) -> None:
-    harness.core.redis.flushall()
+    """Only without the evidence of the purchase, which is a trade of the stock."""
+    expire_ticks(harness)
     harness.tick(77_000, base=75_000)
-    total = summary(harness, owner)
+    cash, found = harness.core.read(load_cash, owner), rows(harness, owner)
+    found = replace(found, recorded={})
+    total = summarize_portfolio(cash, found, prices(harness, found))
     hynix = next(one for one in total.holdings if one.stock_code == HYNIX)
     assert (
         hynix.price,
@@ -199,12 +216,91 @@ def test_todays_change_uses_base_price_and_cost_of_todays_shares(
 def test_base_price_of_an_earlier_day_is_ignored(harness: TradingHarness, owner: UUID) -> None:
     harness.clock.advance(hours=14)
     samsung = require_single(holdings(harness, owner, SAMSUNG))
-    assert (samsung.value, samsung.todays_change, samsung.todays_change_rate_bp) == (
-        770_000,
-        None,
-        None,
-    )
-    assert summary(harness, owner).todays_change is None
+    assert (samsung.value, samsung.todays_change, samsung.todays_change_rate_bp) == (770_000, 0, 0)
+    assert (samsung.is_traded_today, samsung.freshness) == (False, "STALE")
+    total = summary(harness, owner)
+    assert (total.todays_change, total.untraded_holdings) == (0, 2)
+
+
+@pytest.mark.every_database
+def test_holding_without_a_tick_has_its_recorded_close(harness: TradingHarness) -> None:
+    user = harness.user()
+    bought(harness, user, 10)
+    close(harness, date(2026, 11, 19), 70_500)
+    close(harness, date(2026, 11, 20), 71_000)
+    expire_ticks(harness)
+    harness.clock.now = datetime(2026, 11, 20, 21, tzinfo=KST).astimezone(UTC)
+    total = summary(harness, user)
+    samsung = require_single(total.holdings)
+    assert (samsung.price, samsung.freshness) == (71_000, "CLOSE")
+    assert samsung.price_day == date(2026, 11, 20)
+    assert total.total_assets == total.cash_balance + 710_000
+    assert (total.freshness, total.price_day) == ("CLOSE", date(2026, 11, 20))
+    assert (total.unpriced_holdings, total.holdings_at_close, samsung.weight_bp) == (0, 1, 10_000)
+    assert [one.value for one in total.sectors] == [710_000]
+
+    harness.clock.advance(days=3)
+    total = summary(harness, user)
+    assert (total.todays_change, total.untraded_holdings) == (0, 1)
+    assert (total.freshness, total.price_day) == ("CLOSE", date(2026, 11, 20))
+
+
+def test_stock_that_was_not_traded_today_changes_by_nothing(harness: TradingHarness) -> None:
+    user = harness.user()
+    bought(harness, user, 10)
+    bought(harness, user, 5, 100_000, HYNIX)
+    harness.clock.advance(days=3)
+    expire_ticks(harness)
+    close(harness, date(2026, 11, 20), 99_000, HYNIX)
+    harness.tick(73_000, base=70_000)
+    total = summary(harness, user)
+    assert total.todays_change == 30_000
+    assert {one.stock_code: (one.todays_change, one.is_traded_today) for one in total.holdings} == {
+        SAMSUNG: (30_000, True),
+        HYNIX: (0, False),
+    }
+
+
+@pytest.mark.parametrize("has_candle", [True, False])
+def test_result_of_a_sold_out_stock_outlives_its_tick(
+    harness: TradingHarness, *, has_candle: bool
+) -> None:
+    user = harness.user()
+    bought(harness, user, 10)
+    harness.clock.advance(days=3)
+    if has_candle:
+        close(harness, date(2026, 11, 20), 70_000)
+    sold(harness, user, 10, 71_000, base=70_000)
+    assert summary(harness, user).todays_change == 8_474
+    harness.clock.advance(hours=1, minutes=5)
+    expire_ticks(harness)
+    assert summary(harness, user).todays_change == 8_474
+
+
+def test_late_trade_of_another_day_is_not_todays(harness: TradingHarness) -> None:
+    user = harness.user()
+    bought(harness, user, 10)
+    close(harness, date(2026, 11, 20), 71_000)
+    harness.clock.advance(days=3)
+    received = harness.tick(57_000, base=69_000)
+    late = msgspec.structs.replace(received, traded_at=received.traded_at - timedelta(days=4))
+    harness.core.redis.set(keys.last_tick(SAMSUNG), late.to_json())
+    samsung = require_single(holdings(harness, user))
+    assert (samsung.price, samsung.freshness) == (71_000, "CLOSE")
+    assert (samsung.base_price, samsung.todays_change) == (71_000, 0)
+
+
+def test_holding_without_tick_and_candles_has_the_price_of_its_last_fill(
+    harness: TradingHarness, owner: UUID
+) -> None:
+    expire_ticks(harness)
+    total = summary(harness, owner)
+    assert [(one.price, one.freshness) for one in total.holdings] == [
+        (100_000, "STALE"),
+        (70_000, "STALE"),
+    ]
+    assert total.total_assets == total.cash_balance + 1_200_000
+    assert total.todays_change == -180  # the commissions
 
 
 def test_days_change_equals_change_of_value(harness: TradingHarness, owner: UUID) -> None:
@@ -243,8 +339,8 @@ def test_sector_weights_include_priced_holdings_only(harness: TradingHarness, ow
         ("반도체", 2, 1_220_000, 8_000),
         (None, 1, 305_000, 2_000),
     ]
-    harness.core.redis.flushall()
-    assert summary(harness, owner).sectors == ()
+    expire_ticks(harness)
+    assert [one.value for one in summary(harness, owner).sectors] == [1_200_000, 305_000]
     harness.do(
         lambda session: session.execute(
             text("UPDATE stocks SET sector = '인터넷' WHERE code = 'A035420'")
@@ -264,4 +360,4 @@ def test_portfolio_takes_the_same_statements_for_any_number_of_holdings(
             rows(harness, user)
             closed(harness, user)
         counts.append(len(statements))
-    assert counts[0] == counts[1] <= 6
+    assert counts[0] == counts[1] <= 8
