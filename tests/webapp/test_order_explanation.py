@@ -34,7 +34,8 @@ FILL_MEMBERS = [
 WAITING_MEMBERS = [
     "stage", "quantity", "price", "last_price", "last_traded_at", "last_price_age_ms", "distance",
     "distance_bp", "distance_steps",
-    "next_check_at", "expires_at", "next_opening", "halted_since", "reasons",
+    "next_check_at", "expires_at", "next_opening", "halted_since", "delayed_since",
+    "reasons",
 ]  # fmt: skip
 
 
@@ -178,6 +179,24 @@ def test_order_outside_market_hours_has_the_next_opening(krx_api: Api) -> None:
     opening = datetime.fromisoformat(explanation["waiting"]["next_opening"])
     assert opening == datetime.fromisoformat("2026-11-23T09:00:00+09:00")
     assert explanation["waiting"]["last_price"] is None
+
+
+def test_delay_is_explained_with_its_time(api: Api, person: Person) -> None:
+    """While no worker executes a due order."""
+    order = data_of(api.order(person), 201)
+    accepted_at = datetime.fromisoformat(order["accepted_at"])
+    api.harness.clock.advance(seconds=80)
+    api.harness.tick(70_000)
+
+    waiting = explanation_of(api, person, order["id"])["waiting"]
+
+    assert datetime.fromisoformat(waiting["delayed_since"]) == accepted_at
+    (reason,) = waiting["reasons"]
+    assert reason["code"] == "processing-delayed"
+    assert reason["message"] == (
+        "시스템의 주문 처리가 지연되어 10시 00분 00초부터 처리를 기다리고 있습니다. "
+        "주문은 그대로 유지됩니다."
+    )
 
 
 def test_order_is_explained_without_redis(api: Api, person: Person) -> None:

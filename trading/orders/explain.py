@@ -63,7 +63,12 @@ class WaitingReason(StrEnum):
     AWAITING_MATCH = "awaiting-match"
     NOT_REACHED = "not-reached"
     BEING_EXECUTED = "being-executed"
+    PROCESSING_DELAYED = "processing-delayed"
 
+
+# While workers run, due work waits for seconds at most. An idle matcher records a scan every five
+# seconds.
+DELAYED_AFTER = timedelta(seconds=15)
 
 _ABOUT_TO_FILL = (WaitingReason.AWAITING_MATCH, WaitingReason.BEING_EXECUTED)
 
@@ -88,8 +93,9 @@ class OrderFacts:
     """An order with its related rows in the database.
 
     ``halts`` are the halts during which the last trade may have been received. ``matched_until`` is
-    the position in the tick stream up to which the stock's matcher has read. ``has_pending_fills``
-    is True if the matcher found a fill that is not executed yet.
+    the position in the tick stream up to which the stock's matcher has read, and ``matched_at``
+    when it had read all. ``has_pending_fills`` is True if the matcher found a fill that is not
+    executed yet.
     """
 
     order: OrderRecord
@@ -104,6 +110,7 @@ class OrderFacts:
     account_halted: bool
     halts: Sequence[HaltRecord]
     matched_until: int
+    matched_at: datetime | None
 
     @property
     def is_open(self) -> bool:
@@ -152,7 +159,8 @@ class Waiting:
 
     ``price`` is its limit (won), None for a market order; ``tick`` is the last trade, if known.
     ``next_check_at`` is the time of the next attempt, ``expires_at`` the end of a DAY order,
-    ``next_opening`` the end of a closed session.
+    ``next_opening`` the end of a closed session. ``delayed_since`` is set if no worker has done the
+    next step for longer than DELAYED_AFTER.
     """
 
     stage: OrderStage
@@ -165,6 +173,7 @@ class Waiting:
     expires_at: datetime | None
     next_opening: datetime | None
     halted_since: datetime | None
+    delayed_since: datetime | None
     reasons: tuple[WaitingReason, ...]
 
 
@@ -179,6 +188,7 @@ class _FactsRow(NamedTuple):
     order_with_pending_fills: UUID | None
     account_halted_since: datetime | None
     matched_until: int | None
+    matched_at: datetime | None
 
 
 def get_order_facts(
@@ -219,6 +229,10 @@ def get_order_facts(
             .where(own_cursor)
             .scalar_subquery()
             .label("matched_until"),
+            select(MATCH_CURSORS.c.scanned_at)
+            .where(own_cursor)
+            .scalar_subquery()
+            .label("matched_at"),
         )
         .join(STOCKS, STOCKS.c.code == ORDERS.c.stock_code)
         .where(ORDERS.c.id == order_id),
@@ -238,6 +252,7 @@ def get_order_facts(
         account_halted=row.account_halted_since is not None,
         halts=halts_since(session, now - timedelta(seconds=TICK_TTL_S)),
         matched_until=row.matched_until or 0,
+        matched_at=row.matched_at,
     )
 
 
@@ -273,6 +288,12 @@ def explain_waiting(
         )
     )
     closed = WaitingReason.CLOSED_SESSION in reasons
+    delayed_since = None
+    if set(reasons) & set(_ABOUT_TO_FILL):
+        delayed_since = _delayed_since(facts, step, settings=settings, now=now)
+    if delayed_since is not None:
+        waits = tuple(reason for reason in reasons if reason not in _ABOUT_TO_FILL)
+        reasons = (*waits, WaitingReason.PROCESSING_DELAYED)
     return Waiting(
         stage=OrderStage.IN_EXECUTION if _is_in_execution(facts, step) else OrderStage.IN_BOOK,
         quantity=order.remaining_quantity,
@@ -287,8 +308,28 @@ def explain_waiting(
         if closed
         else None,
         halted_since=facts.halted_since,
+        delayed_since=delayed_since,
         reasons=reasons,
     )
+
+
+def _delayed_since(
+    facts: OrderFacts, step: NextStep, *, settings: Settings, now: datetime
+) -> datetime | None:
+    """Return since when an order that can fill has waited for a worker; None if that is not long.
+
+    An order in execution waits since it was due, one in the book since the matcher had read all
+    trades.
+    """
+    if not _is_in_execution(facts, step):
+        accepted_at = facts.order.accepted_at
+        since = max(facts.matched_at or accepted_at, accepted_at)
+    elif facts.next_attempt_at is None:
+        return None
+    else:
+        # Stored is the time at which the recovery sweep dispatches the order again.
+        since = facts.next_attempt_at - timedelta(milliseconds=settings.wake_grace_ms)
+    return since if now - since > DELAYED_AFTER else None
 
 
 def _explain_fill(execution: ExecutionRecord, facts: OrderFacts) -> FillExplanation:

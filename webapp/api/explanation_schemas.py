@@ -148,6 +148,10 @@ class WaitingOrderSchema(Schema):
     halted_since = fields.AwareDateTime(
         allow_none=True, metadata={"description": "trading-halted일 때 거래 중단 시각"}
     )
+    delayed_since = fields.AwareDateTime(
+        allow_none=True,
+        metadata={"description": "processing-delayed일 때 처리를 기다리기 시작한 시각"},
+    )
     reasons = fields.List(fields.Nested(WaitingForSchema), required=True)
 
 

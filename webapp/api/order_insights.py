@@ -261,10 +261,12 @@ def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
         settings=core.settings,
         now=core.clock(),
     )
+    since = waiting.delayed_since and f"{waiting.delayed_since.astimezone(KST):%H시 %M분 %S초}"
     return {
         **_members(waiting),
         "reasons": [
-            {"code": reason, "message": WAITING_MESSAGES[reason]} for reason in waiting.reasons
+            {"code": reason, "message": WAITING_MESSAGES[reason].format(since=since)}
+            for reason in waiting.reasons
         ],
     }
 

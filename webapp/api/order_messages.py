@@ -57,6 +57,10 @@ WAITING_MESSAGES: dict[WaitingReason, str] = {
         "직전 체결 물량이 앞선 주문에 먼저 배정되었습니다. 다음 체결을 기다리고 있습니다."
     ),
     WaitingReason.BEING_EXECUTED: "체결을 처리하고 있습니다.",
+    WaitingReason.PROCESSING_DELAYED: (
+        "시스템의 주문 처리가 지연되어 {since}부터 처리를 기다리고 있습니다. "
+        "주문은 그대로 유지됩니다."
+    ),
 }
 
 ENDING_MESSAGES: dict[EndReason | None, str] = {

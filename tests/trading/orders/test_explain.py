@@ -137,6 +137,70 @@ def test_order_with_a_worker_is_being_executed(harness: TradingHarness) -> None:
     assert waiting_for(harness, user, resting).stage is OrderStage.IN_EXECUTION
 
 
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_due_order_without_a_worker_is_delayed(harness: TradingHarness, side: Side) -> None:
+    """Since it is due, however fresh the market is: it is not being executed."""
+    user = harness.user()
+    bought(harness, user, 5)
+    harness.match()
+    harness.tick(70_000)
+    accepted_at = harness.clock()
+    at_market = harness.place(user, side, 1)
+    resting = harness.place(user, side, 1, limit=69_000 if side is Side.BUY else 71_000)
+
+    for seconds in (14, 66):
+        harness.clock.advance(seconds=seconds)
+        harness.tick(70_000)
+        delayed = seconds == 66
+        found = waiting_for(harness, user, at_market)
+        assert (R.BEING_EXECUTED in found.reasons) is not delayed
+        assert (R.PROCESSING_DELAYED in found.reasons) is delayed
+        assert found.delayed_since == (accepted_at if delayed else None)
+
+    assert reasons(harness, user, resting) == ["price-not-met"]
+
+
+def test_marketable_order_in_the_book_without_a_matcher_is_delayed(harness: TradingHarness) -> None:
+    """Since the matcher had last read all trades, or since the acceptance."""
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
+    accepted_at = harness.clock()
+    harness.clock.advance(seconds=80)
+    harness.tick(68_000)
+
+    found = waiting_for(harness, user, order)
+
+    assert (found.reasons, found.delayed_since) == ((R.PROCESSING_DELAYED,), accepted_at)
+    assert found.stage is OrderStage.IN_BOOK
+    harness.match()
+    assert reasons(harness, user, order) == ["being-executed"]
+
+
+def test_matched_order_without_a_worker_is_delayed(harness: TradingHarness) -> None:
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
+    harness.tick(68_000)
+    harness.match()
+    found_at = harness.clock()
+    harness.clock.advance(seconds=80)
+
+    found = waiting_for(harness, user, order)
+
+    assert (found.reasons, found.delayed_since) == ((R.PROCESSING_DELAYED,), found_at)
+
+
+def test_halted_order_is_not_delayed(harness: TradingHarness) -> None:
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1)
+    halt_trading(harness)
+    harness.clock.advance(seconds=80)
+
+    assert waiting_for(harness, user, order).delayed_since is None
+
+
 def test_sale_without_a_fresh_trade_waits_for_one(harness: TradingHarness) -> None:
     user = harness.user()
     bought(harness, user, 5)

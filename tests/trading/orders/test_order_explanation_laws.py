@@ -13,7 +13,7 @@ from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.exchange.price_grid import StockKind, is_on_grid
 from trading.halts.records import HaltRecord
 from trading.marketdata.ticks import Position, Tick
-from trading.orders.explain import OrderFacts, explain_waiting
+from trading.orders.explain import OrderFacts, WaitingReason, explain_waiting
 from trading.orders.records import OrderRecord
 
 
@@ -49,6 +49,7 @@ def _facts(side: Side, limit: int | None, kind: StockKind = "STOCK", **changed: 
         "account_halted": False,
         "halts": (),
         "matched_until": 0,
+        "matched_at": None,
     }
     return OrderFacts(order=order, **(known | changed))
 
@@ -107,6 +108,7 @@ def test_open_order_always_has_a_waiting_reason(data: st.DataObject) -> None:
         st.sampled_from([timedelta(), timedelta(days=1)])
     )
     hours = st.sampled_from([now - timedelta(hours=hours) for hours in (0, 1, 2, 30)])
+    due = st.sampled_from([now - timedelta(seconds=seconds) for seconds in (-5, 0, 20, 80)])
     facts = _facts(
         data.draw(st.sampled_from(Side)),
         limit,
@@ -114,11 +116,12 @@ def test_open_order_always_has_a_waiting_reason(data: st.DataObject) -> None:
         halts=data.draw(st.lists(st.builds(_halt, hours, st.none() | hours), max_size=2)),
         awaiting_first_print=in_book and data.draw(st.booleans()),
         book_price=70_000 if in_book else None,
-        next_attempt_at=data.draw(st.none() | st.just(now)) if in_book else now,
+        next_attempt_at=data.draw(st.none() | due if in_book else due),
         has_pending_fills=data.draw(st.booleans()),
         account_halted=data.draw(st.booleans()),
         accepted_position=data.draw(st.sampled_from([0, 10**30])),
         matched_until=data.draw(st.sampled_from([0, 10**30])),
+        matched_at=data.draw(st.none() | due),
     )
 
     waiting = explain_waiting(
@@ -141,3 +144,7 @@ def test_open_order_always_has_a_waiting_reason(data: st.DataObject) -> None:
 
     assert waiting.reasons
     assert len(set(waiting.reasons)) == len(waiting.reasons)
+    is_delayed = WaitingReason.PROCESSING_DELAYED in waiting.reasons
+    assert is_delayed == (waiting.delayed_since is not None)
+    about_to_fill = {WaitingReason.AWAITING_MATCH, WaitingReason.BEING_EXECUTED}
+    assert not (is_delayed and about_to_fill & set(waiting.reasons))
