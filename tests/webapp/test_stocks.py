@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from tests.support.properties import examples
 from tests.support.servers import Valkey
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import HYNIX, SAMSUNG, opened, settings_for
+from tests.trading.portfolio.days import close
 from tests.trading.stocks.toss.test_client import JSON, variants
 from tests.webapp.client import Api, Person, api_on, data_of, problem_of
 from trading.stocks.candles.tables import CANDLES
@@ -228,6 +229,20 @@ def test_master_data_is_returned_without_a_price(any_api: Api, toss: Server) -> 
     )
 
 
+def test_recorded_close_is_the_price_without_tick_and_toss(
+    api: Api, me: Person, toss: Server
+) -> None:
+    toss.reply = lambda _: Answer(b"", Ending.RESET)
+    close(api.harness, date(2026, 11, 19), 71_000)
+
+    price = data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
+    stock = data_of(api.get(f"/stocks/{SAMSUNG}", me))
+
+    assert (price["price"], price["source"], price["stale"]) == (71_000, "OWN", True)
+    assert price["traded_at"].startswith("2026-11-1")
+    assert (stock["price"]["price"], stock["price_unavailable"]) == (71_000, None)
+
+
 def test_toss_is_not_asked_for_unknown_stocks(api: Api, me: Person, toss: Server) -> None:
     for code in (
         "A999999",
@@ -274,10 +289,12 @@ def test_ranking_has_own_names_and_prices(any_api: Api) -> None:
     api, me = any_api, any_api.person()
     api.harness.tick(1_000_000, HYNIX, base=990_000)
 
+    close(api.harness, date(2026, 11, 19), 71_000)
+
     stocks = data_of(api.get("/stocks/rankings?limit=2", me))["stocks"]
 
     assert [(one["rank"], one["name"], one["price"]) for one in stocks] == [
-        (1, "삼성전자", None),
+        (1, "삼성전자", 71_000),
         (2, "SK하이닉스", 1_000_000),
     ]
 

@@ -1,13 +1,19 @@
 """Orders, cash, ledger, holdings and quotes: response members, filters and pages."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.support.trading_harness import HYNIX, SAMSUNG
+from tests.support.trading_harness import HYNIX, SAMSUNG, opened, settings_for
 from tests.trading.portfolio.days import close
-from tests.webapp.client import Api, Person, data_of, problem_of
+from tests.webapp.client import Api, Person, api_on, data_of, problem_of
+from trading.exchange.hours import KrxHours
+from trading.exchange.order_types import OrderType
+from trading.exchange.time import trade_date
+from trading.marketdata.errors import SUBSCRIPTION_WAIT_S
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
 
 ORDER_MEMBERS = [
     "id", "client_order_id", "stock_code", "stock_name", "side", "order_type", "time_in_force",
@@ -41,7 +47,7 @@ HOLDING_MEMBERS = [
 QUOTE_MEMBERS = [
     "stock_code", "price", "base_price", "change", "change_rate_bp", "volume", "cumulative_volume",
     "trade_type", "session",
-    "exchange", "traded_at", "received_at", "age_ms", "freshness", "position",
+    "exchange", "traded_at", "received_at", "price_day", "age_ms", "freshness", "position",
 ]  # fmt: skip
 START = 10_000_000
 
@@ -361,7 +367,53 @@ def test_quotes_of_one_several_and_all_stocks(sqlite_api: Api) -> None:
         2,
         [HYNIX, SAMSUNG],
     )
-    problem_of(api.get("/trading/realtime/stock/035720", person), "stock-not-found")
+    problem_of(api.get("/trading/realtime/stock/999999", person), "stock-not-found")
+
+
+def test_quote_of_a_stock_without_a_tick_is_its_recorded_price(api: Api) -> None:
+    person = api.person()
+    close(api.harness, date(2026, 11, 19), 71_000)
+
+    quote = data_of(api.get(f"/trading/realtime/stock/{SAMSUNG}", person))
+    several = data_of(
+        api.get(
+            f"/trading/realtime/stocks/multiple?stock_codes={SAMSUNG}&stock_codes=000660", person
+        )
+    )
+
+    assert sorted(quote) == sorted(QUOTE_MEMBERS)
+    assert (quote["price"], quote["freshness"], quote["price_day"]) == (
+        71_000,
+        "CLOSE",
+        "2026-11-19",
+    )
+    assert (quote["change"], quote["change_rate_bp"]) == (0, 0)
+    assert [quote[name] for name in ("volume", "position", "received_at")] == [None] * 3
+    assert several == {"stocks": [quote], "unknown": [HYNIX]}
+
+
+def test_listed_stock_without_any_price_is_subscribed(api: Api) -> None:
+    """Retry-After is true: the relayer subscribes within that time."""
+    person = api.person()
+
+    refused = api.get("/trading/realtime/stock/035720", person)
+
+    assert problem_of(refused, "no-live-price")["stock_code"] == "A035720"
+    assert refused.headers["Retry-After"] == str(SUBSCRIPTION_WAIT_S)
+    requested = api.harness.core.redis.zrange(keys.RELAYER_REQUESTED_SUBSCRIPTIONS, 0, -1)
+    assert requested == [trade_topic("A035720")]
+
+
+def test_price_of_a_stock_is_retried_after_the_opening(database_uri: str, valkey_url: str) -> None:
+    """Asked on a Saturday at 10:00, the stock is traded on Monday from 08:00 at the earliest."""
+    with opened(settings_for(database_uri, valkey_url, market_hours="krx")) as harness:
+        api = api_on(harness)
+        harness.clock.advance(days=1)
+        refused = api.get(f"/trading/realtime/stock/{SAMSUNG}", api.person())
+        retry = harness.clock() + timedelta(seconds=int(refused.headers["Retry-After"]))
+    problem_of(refused, "no-live-price")
+    assert trade_date(retry) == date(2026, 11, 23)
+    assert KrxHours({}).accepts_at_once(retry, order_type=OrderType.MARKET, kind="STOCK")
 
 
 def test_order_with_every_member_is_accepted(api: Api) -> None:

@@ -1,5 +1,6 @@
 """Watchlists over HTTP: groups, items, their order, last trades and alerts."""
 
+from datetime import date
 from typing import Any
 from unicodedata import normalize
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ from tests.support.servers import Valkey
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import HYNIX, SAMSUNG
 from tests.trading.orders.steps import change_settings, do, rows, set_status
+from tests.trading.portfolio.days import close
 from tests.trading.threads import run_together
 from tests.webapp.client import Api, Person, data_of, problem_of
 from trading.accounts.accounts import close_account
@@ -132,14 +134,17 @@ def test_directory_with_stocks_is_deleted_only_with_force(api: Api, person: Pers
 
 
 def test_item_has_its_last_trade(api: Api, person: Person) -> None:
-    """STALE when it is old, null without one."""
+    """STALE when it is old, CLOSE when it is recorded, null without one."""
     api.harness.tick(300_000, HYNIX, age_ms=60_000)
-    for code in (SAMSUNG, "000660", "035420"):
+    close(api.harness, date(2026, 11, 19), 41_000, KAKAO)
+    for code in (SAMSUNG, "000660", "035420", KAKAO):
         add_stock(api, person, code)
 
-    samsung, hynix, naver = list_items(api, person)
+    samsung, hynix, naver, kakao = list_items(api, person)
 
     assert [one["stock_code"] for one in (samsung, hynix, naver)] == [SAMSUNG, HYNIX, NAVER]
+    assert (kakao["quote"]["price"], kakao["quote"]["freshness"]) == (41_000, "CLOSE")
+    assert data_of(api.get(f"/watchlist/{kakao['id']}", person)) == kakao
     assert (samsung["stock_name"], samsung["market"], samsung["memo"]) == (
         "삼성전자",
         "KOSPI",

@@ -1,6 +1,9 @@
-"""Current price of a stock: the last tick if fresh, else Toss's REST API, else the stale tick."""
+"""Current price of a stock: the last tick if fresh, else Toss's REST API, else the stale tick.
 
-from collections.abc import Sequence
+Without all of them it is the price that our own candles recorded.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -21,12 +24,13 @@ from trading.stocks.tables import STOCKS
 from trading.stocks.toss.answers import PriceDetails
 from trading.stocks.toss.errors import TossError
 from trading.stocks.toss.market_data import CachedResponse, MarketData
+from trading.stocks.valuation_prices import ValuationPrice
 
 log = structlog.get_logger(__name__)
 
 
 class DataSource(StrEnum):
-    """Source of data. TICK: last trade of the feed; TOSS: REST API; OWN: built from own ticks."""
+    """Source of data. TICK: last trade of the feed; TOSS: REST API; OWN: our own candles."""
 
     TICK = "TICK"
     TOSS = "TOSS"
@@ -120,9 +124,24 @@ def get_price(
     return _from_toss(stock, response, published, day=day)
 
 
+def recorded_price(price: ValuationPrice) -> StockPrice:
+    """Return a recorded price as the current one, which is stale and has no limits."""
+    return StockPrice(
+        stock_code=price.stock_code,
+        price=price.price,
+        base_price=price.base_price,
+        limits=None,
+        volume=None,
+        traded_at=price.traded_at,
+        source=DataSource.OWN,
+        age_ms=price.age_ms,
+        stale=True,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedStock:
-    """Stock with its rank from 1. ``name`` is None if unlisted, ``price`` if there is no tick."""
+    """Stock with its rank from 1. ``name`` is None if unlisted, ``price`` if none is known."""
 
     rank: int
     stock_code: str
@@ -138,24 +157,19 @@ def stock_names(session: Session, codes: Sequence[str]) -> dict[str, str]:
 
 
 def rank_stocks(
-    codes: Sequence[str], names: dict[str, str], quotes: QuoteStore
+    codes: Sequence[str], names: Mapping[str, str], prices: Mapping[str, ValuationPrice]
 ) -> list[RankedStock]:
-    """Return stocks in this order with their last prices from Redis."""
-    ticks: dict[str, Tick] = {}
-    try:
-        ticks = quotes.last_ticks(codes)
-    except MarketUnavailable:
-        log.warning("market_unavailable_for_ranking")
-    found = [(code, ticks.get(code)) for code in codes]
+    """Return stocks in this order with their last prices."""
     return [
         RankedStock(
             rank=rank,
             stock_code=code,
             name=names.get(code),
-            price=tick.price if tick else None,
-            change_rate_bp=tick.change_rate_bp if tick else None,
+            price=None if price is None else price.price,
+            change_rate_bp=None if price is None else price.change_rate_bp,
         )
-        for rank, (code, tick) in enumerate(found, start=1)
+        for rank, code in enumerate(codes, start=1)
+        for price in (prices.get(code),)
     ]
 
 

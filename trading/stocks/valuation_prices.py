@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from trading.exchange.hours import MarketHours, TradingSession
 from trading.exchange.time import KST, trade_date
 from trading.marketdata.ticks import Tick
+from trading.money import change_rate_bp
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.candles.tables import CANDLES
 from trading.stocks.tables import STOCKS
@@ -81,6 +82,11 @@ class ValuationPrice:
     freshness: Freshness
     is_traded_today: bool
     tick: Tick | None
+
+    @property
+    def change_rate_bp(self) -> int | None:
+        """Return the change from the base price in basis points of it."""
+        return change_rate_bp(self.price, self.base_price) if self.base_price else None
 
 
 def freshness_of_tick(age_ms: int, limit_ms: int) -> Freshness:

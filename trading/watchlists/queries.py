@@ -9,10 +9,11 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from trading.marketdata.ticks import Position, Tick
+from trading.marketdata.ticks import Position
 from trading.money import BASIS_POINTS
 from trading.pagination import Page, page_of
 from trading.stocks.tables import STOCKS
+from trading.stocks.valuation_prices import ValuationPrice
 from trading.watchlists.alert_rules import AlertKind
 from trading.watchlists.alerts import Alert
 from trading.watchlists.errors import WatchlistDirectoryNotFound, WatchlistItemNotFound
@@ -139,12 +140,14 @@ class ItemRows:
     def stock_codes(self) -> list[str]:
         return [row.stock_code for row in self.rows]
 
-    def with_ticks(
-        self, ticks: Mapping[str, Tick], quote: Callable[[Tick], Mapping[str, object]]
+    def with_prices(
+        self,
+        prices: Mapping[str, ValuationPrice],
+        quote: Callable[[ValuationPrice], Mapping[str, object]],
     ) -> Page[ItemRecord]:
-        """Return the items with these last ticks, each converted by `quote`."""
+        """Return the items with these last prices, each converted by `quote`."""
         items = tuple(
-            _item(row, self.alerts[row.id], ticks.get(row.stock_code), quote) for row in self.rows
+            _item(row, self.alerts[row.id], prices.get(row.stock_code), quote) for row in self.rows
         )
         return Page(items, self.next_cursor)
 
@@ -230,10 +233,10 @@ def _with_alerts(session: Session, page: Page[ItemRow]) -> ItemRows:
 def _item(
     row: ItemRow,
     alerts: Sequence[Alert],
-    tick: Tick | None,
-    quote: Callable[[Tick], Mapping[str, object]],
+    last: ValuationPrice | None,
+    quote: Callable[[ValuationPrice], Mapping[str, object]],
 ) -> ItemRecord:
-    price = None if tick is None else tick.price
+    price = None if last is None else last.price
     by_kind = {alert.kind: alert for alert in alerts}
     return ItemRecord(
         id=row.id,
@@ -243,7 +246,7 @@ def _item(
         market=row.market,
         memo=row.memo,
         created_at=row.created_at,
-        quote=None if tick is None else quote(tick),
+        quote=None if last is None else quote(last),
         alerts=tuple(_alert(by_kind[kind], price) for kind in AlertKind if kind in by_kind),
     )
 

@@ -1,19 +1,23 @@
 """Live quotes and the relayer's health."""
 
-from datetime import datetime
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 
-from trading.account_events.push_messages import tick_members
 from trading.account_events.push_session import CODES_MAX
+from trading.exchange.order_types import OrderType
+from trading.marketdata.errors import SUBSCRIPTION_WAIT_S, NoLivePrice
 from trading.marketdata.health import FeedStatus, HealthReason, diagnose, trading_since
 from trading.marketdata.stock_codes import product_code
-from trading.marketdata.ticks import Tick
 from trading.stocks.errors import StockNotFound
-from trading.stocks.valuation_prices import freshness_of_tick
+from trading.stocks.queries import get_stock
+from trading.stocks.valuation_prices import Freshness, ValuationPrice, load_recorded_prices
+from webapp.api.order_schemas import enum_metadata
+from webapp.api.valuation import prices_at, quote_of
 from webapp.context import get_core
 from webapp.http.authentication import login_required
 from webapp.http.fields import StockCode
@@ -25,23 +29,31 @@ blueprint = make_blueprint("Realtime", "실시간 시세")
 
 
 class QuoteSchema(Schema):
-    """The last tick (won, shares): LIVE while it may fill orders, STALE afterwards."""
+    """The last known trade (won, shares): LIVE while it may fill orders, else STALE, or CLOSE for a
+    recorded close. A recorded price has no volume, position or time of receipt.
+    """
 
     stock_code = fields.String(required=True, metadata={"example": "A005930"})
     price = fields.Integer(required=True, metadata={"example": 70_000})
     base_price = fields.Integer(allow_none=True, metadata={"example": 69_500})
     change = fields.Integer(allow_none=True, metadata={"example": 500})
     change_rate_bp = fields.Integer(allow_none=True, metadata={"example": 72})
-    volume = fields.Integer(required=True, metadata={"example": 12})
+    volume = fields.Integer(allow_none=True, metadata={"example": 12})
     cumulative_volume = fields.Integer(allow_none=True, metadata={"example": 8_412_330})
     trade_type = fields.String(allow_none=True, metadata={"example": "BUY"})
     session = fields.String(allow_none=True, metadata={"example": "REGULAR"})
     exchange = fields.String(allow_none=True, metadata={"example": "KRX"})
     traded_at = fields.AwareDateTime(required=True)
-    received_at = fields.AwareDateTime(required=True)
+    received_at = fields.AwareDateTime(allow_none=True)
+    price_day = fields.Date(
+        required=True,
+        metadata={"example": "2026-11-20", "description": "체결된 거래일"},
+    )
     age_ms = fields.Integer(required=True, metadata={"example": 180})
-    freshness = fields.String(required=True, metadata={"example": "LIVE"})
-    position = fields.String(required=True, metadata={"example": "1795136400000-7"})
+    freshness = fields.String(
+        required=True, metadata={**enum_metadata(Freshness), "example": "LIVE"}
+    )
+    position = fields.String(allow_none=True, metadata={"example": "1795136400000-7"})
 
 
 class QuoteBatchQuerySchema(Schema):
@@ -129,15 +141,18 @@ class QuoteDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(QuoteSchema))
     def get(self, stock_code: str) -> dict[str, object]:
-        """Get the last tick of a stock.
+        """Get the last trade of a stock.
 
-        실시간 시세 조회. 종목의 최근 체결 시세를 조회합니다. 받은 시세가 없으면 404로 응답합니다.
+        실시간 시세 조회. 종목의 최근 체결가를 조회합니다. 받은 시세가 없으면 마지막으로 기록된
+        체결가나 종가를, 그것도 없으면 503으로 응답하고 시세 수신을 요청합니다.
         """
         code = product_code(stock_code)
-        tick = get_core().quotes.last_tick(code) if code else None
-        if tick is None:
+        if code is None:
             raise StockNotFound(stock_code=stock_code[:20])
-        return success(quote_of(tick, get_core().clock()))
+        price = _quoted([code]).get(code)
+        if price is None:
+            raise _no_live_price(code)
+        return success(quote_of(price))
 
 
 @blueprint.route("/trading/realtime/stocks/multiple")
@@ -148,15 +163,15 @@ class QuoteBatch(MethodView):
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """Get the last ticks of several stocks.
 
-        여러 종목 실시간 시세 조회. 여러 종목의 최근 체결 시세를 조회합니다. 시세가 없는 종목은
-        `unknown`에 담습니다.
+        여러 종목 실시간 시세 조회. 여러 종목의 최근 체결가나 종가를 조회합니다. 가격을 모르는
+        종목은 `unknown`에 담습니다.
         """
         codes = list(dict.fromkeys(arguments["stock_codes"]))
-        ticks, now = get_core().quotes.last_ticks(codes), get_core().clock()
+        prices = _quoted(codes)
         return success(
             {
-                "stocks": [quote_of(ticks[code], now) for code in codes if code in ticks],
-                "unknown": [code for code in codes if code not in ticks],
+                "stocks": [quote_of(prices[code]) for code in codes if code in prices],
+                "unknown": [code for code in codes if code not in prices],
             }
         )
 
@@ -171,8 +186,9 @@ class QuoteList(MethodView):
         전체 실시간 시세 조회. 시세가 있는 모든 종목의 최근 체결 시세를 종목 코드 순으로 조회합니다.
         """
         ticks, now = get_core().quotes.all_ticks(), get_core().clock()
+        prices = prices_at(ticks, {}, now=now)
         return success(
-            {"stocks": [quote_of(tick, now) for tick in ticks.values()], "total_count": len(ticks)}
+            {"stocks": [quote_of(prices[code]) for code in ticks], "total_count": len(ticks)}
         )
 
 
@@ -200,11 +216,25 @@ class RelayerHealthDetail(MethodView):
         return success(shown)
 
 
-def quote_of(tick: Tick, now: datetime) -> dict[str, Any]:
-    """Return the members of a quote for a tick."""
-    age_ms = tick.age_ms(now)
-    return {
-        **tick_members(tick),
-        "age_ms": age_ms,
-        "freshness": freshness_of_tick(age_ms, get_core().settings.tick_freshness_ms),
-    }
+def _quoted(codes: Sequence[str]) -> dict[str, ValuationPrice]:
+    """Return the last known trades; the database is read only for stocks without a fresh tick."""
+    core = get_core()
+    ticks, now = core.quotes.last_ticks(codes), core.clock()
+    prices = prices_at(ticks, {}, now=now)
+    old = [
+        code for code in codes if code not in prices or prices[code].freshness is not Freshness.LIVE
+    ]
+    return prices_at(ticks, core.read(load_recorded_prices, old, now=now), now=now)
+
+
+def _no_live_price(code: str) -> NoLivePrice:
+    """Return the refusal of a listed stock without any price, and request its subscription.
+
+    Raises StockNotFound.
+    """
+    core, now = get_core(), get_core().clock()
+    stock = core.read(get_stock, code)
+    core.quotes.request_subscription(code, now=now)
+    opening = core.market_hours().next_opening(now, order_type=OrderType.MARKET, kind=stock.kind)
+    wait_s = math.ceil((opening - now).total_seconds()) + SUBSCRIPTION_WAIT_S
+    return NoLivePrice(stock_code=code, age_ms=None, retry_after_s=wait_s)

@@ -264,8 +264,8 @@ class RankingQuerySchema(Schema):
 
 
 class RankedStockSchema(Schema):
-    """A ranked stock; `name` is null if it is not in the master data, `price` is our last tick or
-    null.
+    """A ranked stock; `name` is null if it is not in the master data, `price` is our last known
+    trade or null.
     """
 
     rank = fields.Integer(required=True, metadata={"example": 1})

@@ -11,12 +11,20 @@ from trading.money import change_rate_bp
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.candles.queries import list_candles
 from trading.stocks.errors import StockNotFound
-from trading.stocks.prices import DataSource, StockPrice, get_price, rank_stocks, stock_names
+from trading.stocks.prices import (
+    DataSource,
+    StockPrice,
+    get_price,
+    rank_stocks,
+    recorded_price,
+    stock_names,
+)
 from trading.stocks.queries import StockRecord, get_stock
 from trading.stocks.toss.answers import IndexPrice as IndexDay
 from trading.stocks.toss.client import Index
 from trading.stocks.toss.errors import TossError
 from trading.stocks.toss.market_data import CachedResponse
+from trading.stocks.valuation_prices import load_recorded_prices
 from webapp.api.stock_schemas import (
     CandleQuerySchema,
     CandlesSchema,
@@ -32,6 +40,7 @@ from webapp.api.stock_schemas import (
     StockSearchQuerySchema,
     TradeQuerySchema,
 )
+from webapp.api.valuation import last_prices, prices_at
 from webapp.context import get_core
 from webapp.http.authentication import login_required
 from webapp.http.openapi import make_blueprint
@@ -109,12 +118,13 @@ class StockRankingList(MethodView):
         core = get_core()
         response = core.market_data.ranking(arguments["by"])
         codes = response.value.codes[: arguments["limit"]]
-        names = core.read(stock_names, codes)
+        names, now = core.read(stock_names, codes), core.clock()
+        recorded = core.read(load_recorded_prices, codes, now=now)
         return success(
             {
                 "by": arguments["by"],
                 "based_at": response.value.based_at,
-                "stocks": rank_stocks(codes, names, core.quotes),
+                "stocks": rank_stocks(codes, names, last_prices(codes, recorded, now=now)),
                 **_freshness(response),
             }
         )
@@ -154,8 +164,8 @@ class StockPriceDetail(MethodView):
     def get(self, stock_code: str) -> dict[str, object]:
         """Get a stock's price.
 
-        현재가 조회. 최근 틱이 유효하면 그 가격을, 아니면 토스의 현재가나 마지막으로 확인한 가격을
-        조회합니다.
+        현재가 조회. 최근 틱이 유효하면 그 가격을, 아니면 토스의 현재가, 마지막으로 확인한
+        가격, 기록된 종가 순으로 조회합니다.
         """
         return success(_price(_stock(stock_code)))
 
@@ -232,15 +242,22 @@ def _stock(stock_code: str) -> StockRecord:
 
 
 def _price(stock: StockRecord) -> StockPrice:
+    """Return the current price, or the recorded one. Raise TossError if there is neither."""
     core, now = get_core(), get_core().clock()
-    return get_price(
-        stock,
-        quotes=core.quotes,
-        market_data=core.market_data,
-        freshness_ms=core.settings.tick_freshness_ms,
-        day=core.market_hours().trading_day(now),
-        now=now,
-    )
+    try:
+        return get_price(
+            stock,
+            quotes=core.quotes,
+            market_data=core.market_data,
+            freshness_ms=core.settings.tick_freshness_ms,
+            day=core.market_hours().trading_day(now),
+            now=now,
+        )
+    except TossError:
+        recorded = core.read(load_recorded_prices, [stock.stock_code], now=now)
+        if not recorded:
+            raise
+        return recorded_price(prices_at({}, recorded, now=now)[stock.stock_code])
 
 
 def _toss_candles(

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time
+from typing import Any
 
 import structlog
 from marshmallow import fields
 from sqlalchemy.orm import Session
 
+from trading.account_events.push_messages import tick_members
 from trading.exchange.time import KST, trade_date
 from trading.marketdata.quotes import MarketUnavailable
 from trading.marketdata.ticks import Tick
@@ -29,6 +31,16 @@ from webapp.context import get_core
 from webapp.http.authentication import current_user
 
 log = structlog.get_logger(__name__)
+
+_TICK_ONLY = (
+    "volume",
+    "cumulative_volume",
+    "trade_type",
+    "session",
+    "exchange",
+    "received_at",
+    "position",
+)
 
 
 def freshness_field() -> fields.String:
@@ -79,11 +91,19 @@ def last_prices(
     codes: Sequence[str], recorded: Mapping[str, RecordedPrices], *, now: datetime
 ) -> dict[str, ValuationPrice]:
     """Return the prices of stocks from their last ticks and these recorded prices."""
-    core, ticks = get_core(), dict[str, Tick]()
+    ticks: Mapping[str, Tick] = {}
     try:
-        ticks = core.quotes.last_ticks(codes)
+        ticks = get_core().quotes.last_ticks(codes)
     except MarketUnavailable:
         log.warning("market_unavailable_for_valuation")
+    return prices_at(ticks, recorded, now=now)
+
+
+def prices_at(
+    ticks: Mapping[str, Tick], recorded: Mapping[str, RecordedPrices], *, now: datetime
+) -> dict[str, ValuationPrice]:
+    """Return the prices of stocks from these ticks and recorded prices."""
+    core = get_core()
     return valuation_prices(
         recorded,
         ticks,
@@ -91,6 +111,26 @@ def last_prices(
         freshness_ms=core.settings.tick_freshness_ms,
         hours=core.market_hours(),
     )
+
+
+def quote_of(price: ValuationPrice) -> dict[str, Any]:
+    """Return the members of a quote; a recorded price has none that only a tick has."""
+    base = price.base_price
+    recorded = {
+        "stock_code": price.stock_code,
+        "price": price.price,
+        "base_price": base,
+        "change": None if base is None else price.price - base,
+        "change_rate_bp": price.change_rate_bp,
+        "traded_at": price.traded_at,
+        **dict.fromkeys(_TICK_ONLY),
+    }
+    return {
+        **(recorded if price.tick is None else tick_members(price.tick)),
+        "price_day": price.day,
+        "age_ms": price.age_ms,
+        "freshness": price.freshness,
+    }
 
 
 def _todays_beginning(now: datetime) -> datetime:

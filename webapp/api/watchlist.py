@@ -1,19 +1,16 @@
 """Watchlists: groups of stocks with their last trades and price alerts."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-import structlog
 from flask import Response
 from flask.views import MethodView
 
 from trading.db.ids import new_id
-from trading.marketdata.quotes import MarketUnavailable
-from trading.marketdata.ticks import Tick
 from trading.orders.validate import market_snapshot
 from trading.pagination import Page
+from trading.stocks.valuation_prices import load_recorded_prices
 from trading.watchlists.directories import (
     ChangeDirectory,
     OpenDirectory,
@@ -39,7 +36,7 @@ from trading.watchlists.queries import (
     item_of,
     items_of,
 )
-from webapp.api.realtime import quote_of
+from webapp.api.valuation import last_prices, prices_at, quote_of
 from webapp.api.watchlist_schemas import (
     DirectoryRemovalQuerySchema,
     WatchlistDirectoryChangeSchema,
@@ -56,8 +53,6 @@ from webapp.http.authentication import current_user, login_required
 from webapp.http.commands import run_command
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import TaskResultSchema, envelope, page, success
-
-log = structlog.get_logger(__name__)
 
 blueprint = make_blueprint("Watchlist", "관심 종목")
 
@@ -153,13 +148,9 @@ class WatchlistItemList(MethodView):
         """
         core = get_core()
         found = core.snapshot(items_of, user_id=current_user().user_id, **filters)
-        ticks: Mapping[str, Tick] = {}
-        try:
-            ticks = core.quotes.last_ticks(found.stock_codes)
-        except MarketUnavailable:
-            # The list stays readable without prices.
-            log.warning("market_unavailable_for_watchlist")
-        return success(found.with_ticks(ticks, partial(quote_of, now=core.clock())))
+        codes, now = found.stock_codes, core.clock()
+        recorded = core.read(load_recorded_prices, codes, now=now)
+        return success(found.with_prices(last_prices(codes, recorded, now=now), quote_of))
 
     @login_required
     @blueprint.arguments(WatchlistItemRequestSchema)
@@ -251,7 +242,8 @@ class SortWatchlist(MethodView):
 
 def _record(watched: WatchedItem) -> ItemRecord:
     """Return one item with its last trade."""
-    tick = watched.tick
-    ticks = {} if tick is None else {tick.code: tick}
-    (item,) = watched.rows.with_ticks(ticks, partial(quote_of, now=get_core().clock())).items
+    core, now, tick = get_core(), get_core().clock(), watched.tick
+    recorded = core.read(load_recorded_prices, watched.rows.stock_codes, now=now)
+    prices = prices_at({} if tick is None else {tick.code: tick}, recorded, now=now)
+    (item,) = watched.rows.with_prices(prices, quote_of).items
     return item

@@ -170,7 +170,7 @@ class WatchlistItemSchema(Schema):
     quote = fields.Nested(
         QuoteSchema,
         allow_none=True,
-        metadata={"description": "최근 체결 시세. 없으면 null"},
+        metadata={"description": "최근 체결가나 종가. 한 번도 거래되지 않았으면 null"},
     )
     created_at = fields.AwareDateTime(required=True, metadata=_TIME)
 
