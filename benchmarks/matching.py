@@ -48,6 +48,7 @@ from trading.db.clock import utc_now
 from trading.db.ids import new_id
 from trading.db.transactions import rerun_is_safe
 from trading.exchange.hours import KrxHours
+from trading.exchange.order_types import TimeInForce
 from trading.exchange.time import KST, trade_date
 from trading.marketdata.ticks import Position
 from trading.orders.match import match_orders
@@ -108,6 +109,7 @@ def _run(plan: Plan, mariadb: MariaDB, valkey: Valkey, folder: Path) -> None:
         live = closes.enter_context(
             closing(trading_core.build(_settings(uri, valkey, market_hours="always")))
         )
+        _date_day_orders_now(live)
         touched = range(plan.crossed, plan.stocks)
         feed = Feed(
             redis_url=valkey.url,
@@ -134,6 +136,17 @@ def _run(plan: Plan, mariadb: MariaDB, valkey: Valkey, folder: Path) -> None:
                 "tick_to_fill_p99_ms": round(percentile(ages, 0.99), 1),
             }
         )
+    )
+
+
+def _date_day_orders_now(core: Core) -> None:
+    """Let the live trades fill the DAY orders too, which were placed on the day of the scans."""
+    day_orders = (OrderRow.time_in_force == TimeInForce.DAY) & OrderRow.finished_at.is_(None)
+    core.database.transaction(
+        lambda session: session.execute(
+            update(OrderRow).where(day_orders).values(accepted_at=core.clock())
+        ),
+        find_committed=rerun_is_safe,
     )
 
 
@@ -173,7 +186,7 @@ def _book(
     began = time.perf_counter()
     with core.database.engine.connect() as connection:
         connection.exec_driver_sql(f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_POOL_BYTES}")
-    fill_book(core, quotes, BookPlan(resting=resting, users=plan.users, placed_at=utc_now()))
+    fill_book(core, quotes, BookPlan(resting=resting, users=plan.users, placed_at=at))
     print(
         f"a book of {resting:,} resting orders, made in {time.perf_counter() - began:.0f} s",
         flush=True,

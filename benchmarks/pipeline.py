@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import zip_longest
 from pathlib import Path
@@ -26,7 +26,7 @@ from uuid import UUID
 import pymysql
 from celery import Celery
 from flask_migrate import upgrade
-from sqlalchemy import exists, func, or_, select, text
+from sqlalchemy import exists, func, or_, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -166,8 +166,6 @@ def _accept(
     better = TICK_SIZE if side is Side.BUY else -TICK_SIZE
 
     def accept(uow: UnitOfWork, numbers: range) -> None:
-        # The recovery sweep must not dispatch the backlog while it is being created.
-        uow = replace(uow, now=uow.now + timedelta(minutes=10))
         for number in numbers:
             user_id, code = traders[number % len(traders)]
             # The number of users is a multiple of the number of kinds, so each user's next order
@@ -185,6 +183,12 @@ def _accept(
             )
             place_order(uow, command)
             accepted.append(command.order_id)
+        # The recovery sweep must not dispatch the backlog while it is being created.
+        uow.session.execute(
+            update(OrderRow)
+            .where(OrderRow.next_attempt_at.is_not(None), OrderRow.finished_at.is_(None))
+            .values(next_attempt_at=uow.now + timedelta(minutes=10))
+        )
 
     for start in range(0, orders, _SETUP_BATCH):
         numbers = range(start, min(start + _SETUP_BATCH, orders))

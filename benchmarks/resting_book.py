@@ -58,8 +58,7 @@ class Quote:
 class BookPlan:
     """Size of an order book.
 
-    `placed_at` is when its orders were accepted, within ten days before. DAY orders are dated
-    twenty minutes ahead, so that they do not expire at midnight in Korea during the run.
+    `placed_at` is when its DAY orders were accepted; the others were, within ten days before.
     """
 
     resting: int
@@ -185,7 +184,7 @@ def _orders(core: Core, plan: BookPlan) -> str:
         SELECT {order_id}, user_id, code, side, 'LIMIT',
                IF(for_the_day, 'DAY', 'GTC'), quantity, price, 'PENDING', 0,
                IF(side = 'BUY', price * quantity + {commission}, 0),
-               '{placed_at}' + INTERVAL IF(for_the_day, 1200, -3600 - number MOD 864000) SECOND,
+               '{placed_at}' + INTERVAL IF(for_the_day, 0, -3600 - number MOD 864000) SECOND,
                {(placed_ms - _SPAN_MS) * 1_000_000} + number, price, 0
         FROM (
             SELECT number, user_id, code, side, quantity, for_the_day,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from random import Random
@@ -49,7 +49,8 @@ class Replay:
 
 
 async def play(replay: Replay, *, publish: Publish, log: Callable[[str], None]) -> None:
-    """Replay the bars back to back and skip gaps between them.
+    """Replay the bars back to back and skip gaps between them. The trades are dated now: a trade of
+    the bars' own day fills nothing today.
 
     Start again with `loop`; otherwise keep trading at the last close.
     """
@@ -73,7 +74,11 @@ async def play(replay: Replay, *, publish: Publish, log: Callable[[str], None]) 
     while True:
         await asyncio.sleep(AFTER_REPLAY_PERIOD_S)
         tape, trade = tape.print(tape.price, 1, rng.choice(("BUY", "SELL")))
-        publish(trade)
+        publish(_traded_now(trade))
+
+
+def _traded_now(trade: Trade) -> Trade:
+    return replace(trade, traded_at=datetime.now(UTC))
 
 
 async def _play_once(
@@ -84,11 +89,12 @@ async def _play_once(
     starts_at = loop.time()
     for bar in replay.bars:
         stamp = bar.stamp.astimezone(KST).strftime("%Y-%m-%d %H:%M:%S")
-        log(f"replay {replay.stock.code} bar {stamp} low {bar.low} high {bar.high}")
+        begins = datetime.now(UTC).isoformat(timespec="milliseconds")
+        log(f"replay {replay.stock.code} bar {stamp} low {bar.low} high {bar.high} from {begins}")
         printed = list(play_bar(tape, bar, rng))
         for index, (following, trade) in enumerate(printed):
             await asyncio.sleep(max(0.0, starts_at + bar_s * index / len(printed) - loop.time()))
-            publish(trade)
+            publish(_traded_now(trade))
             tape = following
         starts_at += bar_s
         await asyncio.sleep(max(0.0, starts_at - loop.time()))

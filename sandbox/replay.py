@@ -1,6 +1,6 @@
 """Replay of minute bars as trades. Pure: a bar in, prints within its range out.
 
-A print has the time of its bar, so that it can be compared with the bar.
+A print has the time of its bar; `sandbox.exchange` dates it when it publishes it.
 """
 
 import csv
@@ -151,9 +151,12 @@ def opening_tape(
 
 
 def turn_to(tape: Tape, bar: Bar) -> Tape:
-    """Return the tape at a bar. A later day starts with its own base price and empty totals."""
+    """Return the tape at a bar. A later day starts with its own base price.
+
+    The totals go on, because all trades are published as trades of one day.
+    """
     if trade_date(bar.stamp) > trade_date(tape.stamp):
-        tape = replace(tape, base=up_to_grid(tape.price, tape.stock), totals=DayTotals())
+        tape = replace(tape, base=up_to_grid(tape.price, tape.stock))
     return replace(tape, stamp=bar.stamp)
 
 

@@ -63,14 +63,19 @@ def replayed(replay: Replay, trades_wanted: int) -> tuple[list[Trade], list[str]
 
 def test_replay_plays_all_bars_and_then_keeps_the_last_close() -> None:
     """A bar without volume has no print. After the end, single shares keep the stock live."""
+    began = datetime.now(UTC)
     trades, said = replayed(
         Replay(bars=BARS, stock=STOCKS[0], speed=1_200, seed=1), trades_wanted=39
     )
 
-    assert [trade.traded_at for trade in trades] == [BARS[0].stamp] * 19 + [BARS[2].stamp] * 20
+    times = [trade.traded_at for trade in trades]
+    assert times == sorted(times)
+    assert began <= times[0] <= times[-1] <= datetime.now(UTC)
     assert (trades[38].price, trades[38].volume) == (70_300, 1)
     assert trades[38].totals.volume == trades[37].totals.volume + 1
-    assert said[1] == "replay A005930 bar 2026-01-15 09:01:00 low 69900 high 70200"
+    bar, begins = said[1].split(" from ")
+    assert bar == "replay A005930 bar 2026-01-15 09:01:00 low 69900 high 70200"
+    assert datetime.fromisoformat(begins) <= times[0]
     assert [line.split()[2] for line in said] == ["starts:", "bar", "bar", "bar", "is"]
 
 
@@ -82,5 +87,5 @@ def test_looped_replay_starts_again_with_growing_totals() -> None:
 
     totals = [trade.totals.volume for trade in trades]
     assert totals == sorted(set(totals))
-    assert trades[38].traded_at == BARS[0].stamp
+    assert trades[38].price == trades[0].price
     assert "replay A005930 starts: turn 2, 3 bars, 0.01 s each, base 70000" in said

@@ -56,6 +56,10 @@ class AnyHistory(History):
             max(1, (last.price if last else 50_000) * (10_000 + move_bp) // 10_000), code
         )
 
+    @rule()
+    def match(self) -> None:
+        self.harness.match()
+
     @rule(code=CODE, status=st.sampled_from(("TRADABLE", "TRADABLE", "HALTED", "DELISTED")))
     def change_stock_status(self, code: str, status: str) -> None:
         set_status(self.harness, status, code)
@@ -111,6 +115,7 @@ class AnyHistory(History):
     def print_trades(self) -> None:
         for code in CODES:
             self.harness.tick(60_000, code)
+        self.harness.match()
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ def test_malformed_halt_bodies_are_refused(target: tuple[Api, Person], name: str
         _refused(api, "POST", "/admin/trading/halt", administrator, data=body, headers=JSON)
         in statuses
     )
-    for reason in (1, True, [], {}, "", "x" * 201, "\x00", "\ud800"):
+    for reason in (1, True, [], {}, "x" * 201, "\x00", "\ud800"):
         assert (
             _refused(api, "POST", "/admin/trading/halt", administrator, json={"reason": reason})
             == 422

@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session
 from launcher.ports import free_port
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import SAMSUNG, TradingHarness
+from tests.trading.orders.steps import set_status
 from tests.trading.payments.payment_rows import hold_for_refund, partly_refunded_payment
 from trading.audit.model import AuditBatch, Breach
 from trading.audit.run import record_audit_run, record_batch
 from trading.db.ids import new_id
 from trading.db.transactions import Database
 from trading.exchange.hours import AlwaysOpen, KrxHours
-from trading.exchange.order_types import Side
+from trading.exchange.order_types import Side, TimeInForce
 from trading.halts.trading import halt_trading
 from trading.marketdata.health import FeedStatus, RelayerHealth
 from trading.marketdata.quotes import MarketUnavailable
@@ -95,8 +96,9 @@ def test_due_rows_have_the_age_of_the_oldest(harness: TradingHarness) -> None:
 def test_postponed_order_is_not_due(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
-    harness.place(user, Side.BUY, 3)
+    harness.place(user, Side.BUY, 3, time_in_force=TimeInForce.IOC)
     harness.clock.advance(minutes=1)
+    set_status(harness, "HALTED")
     harness.run(harness.sent.pop(0))
 
     assert due(harness) == {}
