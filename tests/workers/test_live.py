@@ -111,16 +111,22 @@ def test_all_ids_of_a_large_batch_are_logged_by_each_stage(
     live_api.harness.tick(70_000)
     people = [live_api.person() for _ in range(3)]
     requests = [f"request-{number:02}" for number in range(45)]
+    # This API dispatches nothing, so that all orders are in one task.
+    core = trading_core.build(live_settings, deliver=lambda _requests: None)
+    silent_api = api_on(TradingHarness(core, utc_now, []))
     placed = [
         (
             request,
             people[number % 3].id,
-            live_api.order(people[number % 3], "BUY", 1, headers={HEADER: request}),
+            silent_api.order(people[number % 3], "BUY", 1, headers={HEADER: request}),
         )
         for number, request in enumerate(requests)
     ]
+    core.close()
     settings = live_settings.model_copy(update={"stage_batch_size": 100})
     with worker(tmp_path / "worker.log", settings) as process:
+        ids = [data_of(answer, 201)["id"] for _request, _user_id, answer in placed]
+        _send(settings, Task.EXECUTE_ORDERS, ids)
         wait_until(lambda: _applied(live_api) == 45, what="all fills in the portfolios")
         wait_until(lambda: '"applied": 45' in process.output, what="the last task's log lines")
         wait_until(lambda: process.output.count("ids_continued") >= 6, what="the lines behind them")
