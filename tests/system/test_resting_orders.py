@@ -2,6 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from pathlib import Path
 
 from sqlalchemy import RowMapping, text
@@ -12,15 +13,12 @@ from tests.system.stack import Trader, breaches, matcher_caught_up, register_tra
 from trading.exchange.order_types import Side
 from trading.exchange.price_grid import floor_to_grid, tick_size
 from trading.marketdata.stream import TickStream
-from trading.marketdata.ticks import Position, Tick
+from trading.marketdata.ticks import Tick
 from trading.orders.fill_price import FillRule, is_met
 
 USERS = 30
 ROUNDS = 4
 STEPS = (-4, -2, -1, 0, 1, 3)
-# A matcher may read a trade between an order's read of the stream and its COMMIT. Such a trade
-# counts as before the acceptance (decision 7). On a loaded machine the COMMIT is this late.
-COMMIT_MS = 2_000
 
 
 def place_near_last_price(trader: Trader, rng: random.Random) -> None:
@@ -39,40 +37,26 @@ def stream_of(harness: TradingHarness, code: str) -> list[Tick]:
     ]
 
 
-def matching_trades(order: RowMapping, ticks: list[Tick]) -> list[Tick]:
-    """Return the trades after an order's acceptance that are within its limit."""
+def first_matching_trade(order: RowMapping, ticks: list[Tick]) -> Tick | None:
+    """Return the first trade after an order's acceptance that is within its limit."""
     side = Side(order["side"])
-    return [
-        tick
-        for tick in ticks
-        if tick.position.packed > order["accepted_position"]
-        and is_met(side, order["limit_price"], tick.price)
-    ]
-
-
-def is_before_commit(order: RowMapping, tick: Tick) -> bool:
-    """Return True if a matcher may have read the trade before the order was visible."""
-    accepted = Position.unpack(order["accepted_position"])
-    return tick.position.ms <= accepted.ms + COMMIT_MS
-
-
-def is_passed_over(order: RowMapping, ticks: list[Tick]) -> bool:
-    """Return True if a trade within the limit of an order came before the one that filled it."""
-    if order["rule"] == FillRule.LIMIT_AT_LAST_TRADE:
-        return False
-    filled_at = order["tick_position"]
-    first = next(iter(matching_trades(order, ticks)), None)
-    if first is None or filled_at is None:
-        return first is not None
-    # An execution reads the last trade of those that the relayer wrote in one millisecond.
-    return first.position.ms < Position.unpack(filled_at).ms
+    return next(
+        (
+            tick
+            for tick in ticks
+            if tick.position.packed > order["accepted_position"]
+            and tick.was_traded_after(order["accepted_at"].replace(tzinfo=UTC))
+            and is_met(side, order["limit_price"], tick.price)
+        ),
+        None,
+    )
 
 
 def check_order(order: RowMapping, ticks: list[Tick]) -> str:
     """Check an order against the ticks. Return the rule that filled it, or "waits"."""
-    visible = [one for one in matching_trades(order, ticks) if not is_before_commit(order, one)]
+    first_match = first_matching_trade(order, ticks)
     if order["rule"] is None:
-        assert visible == [], order
+        assert first_match is None, order
         return "waits"
     tick = next(tick for tick in ticks if tick.position.packed == order["tick_position"])
     assert tick.price == order["tick_price"]
@@ -84,13 +68,13 @@ def check_order(order: RowMapping, ticks: list[Tick]) -> str:
         assert all(one.position.packed > order["accepted_position"] for one in passed_over)
         assert order["price"] == tick.price
         assert is_met(Side(order["side"]), order["limit_price"], tick.price)
-    else:
-        passed_over = [one for one in visible if one.position < tick.position]
+    elif order["rule"] == FillRule.ARRIVING_AT_PRINT and tick != first_match:
         # An execution reads the last trade of those that the relayer wrote in one millisecond.
-        assert all(
-            (one.position.ms, one.price) == (tick.position.ms, tick.price) for one in passed_over
-        ), order
-        assert tick in matching_trades(order, ticks), order
+        assert first_match is not None, order
+        assert (tick.position.ms, tick.price) == (first_match.position.ms, first_match.price), order
+        assert order["price"] == tick.price
+    else:
+        assert tick == first_match, order
         assert order["price"] == (
             order["limit_price"] if order["rule"] == FillRule.RESTING_AT_LIMIT else tick.price
         )
@@ -130,15 +114,12 @@ def test_every_limit_order_fills_at_the_first_trade_within_its_limit(
         ticks = stream_of(harness, SAMSUNG)
         outcomes = [check_order(order, ticks) for order in orders]
         assert len(orders) == USERS * ROUNDS + 1
-        # The exception stays an exception.
-        passed_over = [order for order in orders if is_passed_over(order, ticks)]
-        assert len(passed_over) <= len(orders) // 10, passed_over
         assert {"waits", FillRule.RESTING_AT_LIMIT, FillRule.LIMIT_AT_LAST_TRADE} <= set(outcomes)
         assert breaches(harness) == []
 
 
-LIMIT_ORDERS_SQL = """SELECT o.id, o.side, o.limit_price, o.accepted_position, e.rule, e.price,
-        e.tick_position, e.tick_price
+LIMIT_ORDERS_SQL = """SELECT o.id, o.side, o.limit_price, o.accepted_position, o.accepted_at,
+        e.rule, e.price, e.tick_position, e.tick_price
     FROM orders o LEFT JOIN order_executions e ON e.order_id = o.id WHERE o.order_type = 'LIMIT'"""
 
 
