@@ -10,13 +10,16 @@ from typing import Any
 
 import jwt
 import pytest
+from sqlalchemy import update
 
 from tests.support.servers import wait_until
 from tests.support.trading_harness import TradingHarness, opened, settings_for
 from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
 from trading import bootstrap as trading_core
 from trading.accounts.accounts import promote
+from trading.accounts.tables import SIGN_IN_SESSIONS
 from trading.errors import Forbidden
+from trading.unit_of_work import UseCaseRunner
 from webapp.http import authentication
 from webapp.http.authentication import admin_required, current_user
 
@@ -37,6 +40,7 @@ def test_reused_refresh_token_ends_the_session(api: Api) -> None:
     person = api.person()
     other = api.signed_in(person.email)
     renewed = data_of(api.post("/users/refresh", headers=bearer(person.refresh_token)))
+    api.harness.clock.advance(seconds=11)
 
     problem_of(api.post("/users/refresh", headers=bearer(person.refresh_token)), "unauthorized")
 
@@ -44,6 +48,50 @@ def test_reused_refresh_token_ends_the_session(api: Api) -> None:
     problem_of(api.get("/users/me", headers=bearer(renewed["access_token"])), "unauthorized")
     problem_of(api.get("/users/me", person), "unauthorized")
     data_of(api.get("/users/me", other))
+
+
+def test_two_tabs_that_refresh_at_once_both_get_working_tokens(api: Api) -> None:
+    """So does a client that repeats a refresh whose answer was lost."""
+    person = api.person()
+
+    tabs = [
+        data_of(api.post("/users/refresh", headers=bearer(person.refresh_token))) for _ in range(2)
+    ]
+
+    api.harness.clock.advance(minutes=14)
+    for tab in tabs:
+        assert data_of(api.get("/users/me", headers=bearer(tab["access_token"])))["id"] == person.id
+        renewed = data_of(api.post("/users/refresh", headers=bearer(tab["refresh_token"])))
+        data_of(api.get("/users/me", headers=bearer(renewed["access_token"])))
+
+
+def _end_before_answering(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every session end between the transaction of a request and its answer."""
+    run = UseCaseRunner.run
+
+    def run_and_end(core: UseCaseRunner, *args: Any, **kwargs: Any) -> Any:
+        result = run(core, *args, **kwargs)
+        api.harness.do(
+            lambda session: session.execute(
+                update(SIGN_IN_SESSIONS).values(
+                    revoked_at=api.harness.clock(), revoked_reason="signed-out"
+                )
+            )
+        )
+        return result
+
+    monkeypatch.setattr(UseCaseRunner, "run", run_and_end)
+
+
+def test_tokens_that_are_dead_already_are_not_returned(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A logout or a password change may end the session before the answer is sent."""
+    person = api.person()
+    _end_before_answering(api, monkeypatch)
+
+    problem_of(api.post("/users/refresh", headers=bearer(person.refresh_token)), "unauthorized")
+    problem_of(api.login(person.email), "unauthorized")
 
 
 def test_refresh_token_expires_after_two_weeks(api: Api) -> None:

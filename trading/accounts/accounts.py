@@ -20,6 +20,7 @@ from trading.accounts.passwords import normalized
 from trading.accounts.records import Role, UserRecord
 from trading.accounts.tables import (
     ACCOUNT_AUDITS,
+    REFRESH_TOKENS,
     SIGN_IN_SESSIONS,
     USERS,
 )
@@ -32,6 +33,9 @@ from trading.ledger.model import LedgerEntry, TransactionType
 from trading.unit_of_work import UnitOfWork
 from trading.watchlists.directories import delete_watchlist, lock_watchlist
 
+# A refresh token may be exchanged again for so long: two tabs may use it at once, and the answer to
+# its first use may be lost.
+REUSE_WITHIN = timedelta(seconds=10)
 # Below one thousand values, from which MariaDB before 10.5 makes a subquery.
 _PURGE_BATCH = 500
 # The parameters of `_record`, in their order.
@@ -82,7 +86,7 @@ class Passwords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """A sign-in session and the id of its only valid refresh token."""
+    """A sign-in session and the id of a new refresh token of it."""
 
     session_id: UUID
     refresh_token_id: UUID
@@ -160,13 +164,13 @@ def sign_in(
         insert(SIGN_IN_SESSIONS).values(
             id=opened.session_id,
             user_id=user_id,
-            refresh_token_id=opened.refresh_token_id,
             created_at=now,
             expires_at=now + timedelta(days=settings.refresh_token_days),
             revoked_at=None,
             revoked_reason=None,
         )
     )
+    _add_refresh_token(uow, opened)
     return opened
 
 
@@ -175,10 +179,11 @@ def refresh(
 ) -> SignIn | None:
     """Exchange a refresh token for a new one; return None if it is not valid.
 
-    Reusing a token means that two parties have it, one of them unauthorized: the session ends. That
-    must be committed, so the refusal is a return value and not an exception. The caller creates
-    `renewed_token_id` before the transaction, so that a rerun after a COMMIT of unknown outcome
-    recognizes its own exchange.
+    Each use within REUSE_WITHIN of the first one returns another token of the session. A later
+    reuse means that two parties have the token, one of them unauthorized: the session ends with all
+    its tokens. That must be committed, so the refusal is a return value and not an exception. The
+    caller creates `renewed_token_id` before the transaction, so that a rerun after a COMMIT of
+    unknown outcome recognizes its own exchange.
     """
     session, now, settings = uow.session, uow.now, uow.settings
     row = session.execute(
@@ -197,22 +202,49 @@ def refresh(
     renewed = SignIn(
         session_id=session_id, refresh_token_id=renewed_token_id, user=user_of(session, row.user_id)
     )
-    if row.refresh_token_id == renewed_token_id:
+    own = REFRESH_TOKENS.c.session_id == session_id
+    tokens = {token.id: token for token in session.execute(select(REFRESH_TOKENS).where(own)).all()}
+    if renewed_token_id in tokens:
         return renewed
-    if row.refresh_token_id != refresh_token_id:
+    used = tokens.get(refresh_token_id)
+    if used is not None and used.expires_at <= now:
+        return None
+    if used is None or (used.used_at is not None and used.used_at < now - REUSE_WITHIN):
         _revoke(
             session, SIGN_IN_SESSIONS.c.id == session_id, reason="refresh-token-reused", now=now
         )
         return None
+    if used.used_at is None:
+        session.execute(
+            update(REFRESH_TOKENS).where(REFRESH_TOKENS.c.id == used.id).values(used_at=now)
+        )
+    old = [
+        token.id
+        for token in tokens.values()
+        if token.expires_at <= now
+        or (token.used_at is not None and token.used_at < now - REUSE_WITHIN)
+    ]
+    if old:
+        session.execute(delete(REFRESH_TOKENS).where(REFRESH_TOKENS.c.id.in_(old)))
     session.execute(
         update(SIGN_IN_SESSIONS)
         .where(SIGN_IN_SESSIONS.c.id == session_id)
-        .values(
-            refresh_token_id=renewed.refresh_token_id,
-            expires_at=now + timedelta(days=settings.refresh_token_days),
+        .values(expires_at=now + timedelta(days=settings.refresh_token_days))
+    )
+    _add_refresh_token(uow, renewed)
+    return renewed
+
+
+def _add_refresh_token(uow: UnitOfWork, signed_in: SignIn) -> None:
+    lifetime = timedelta(days=uow.settings.refresh_token_days)
+    uow.session.execute(
+        insert(REFRESH_TOKENS).values(
+            id=signed_in.refresh_token_id,
+            session_id=signed_in.session_id,
+            expires_at=uow.now + lifetime,
+            used_at=None,
         )
     )
-    return renewed
 
 
 def sign_out(uow: UnitOfWork, *, session_id: UUID) -> None:
@@ -303,14 +335,11 @@ def purge_sessions(uow: UnitOfWork, *, keep_days: int) -> int:
         .limit(_PURGE_BATCH)
     )
     # By primary key, so that no other row is locked.
-    ids = list(session.scalars(old))
-    return (
-        execute_rowcount(
-            session, delete(SIGN_IN_SESSIONS).where(SIGN_IN_SESSIONS.c.id.in_(sorted(ids)))
-        )
-        if ids
-        else 0
-    )
+    ids = sorted(session.scalars(old))
+    if not ids:
+        return 0
+    session.execute(delete(REFRESH_TOKENS).where(REFRESH_TOKENS.c.session_id.in_(ids)))
+    return execute_rowcount(session, delete(SIGN_IN_SESSIONS).where(SIGN_IN_SESSIONS.c.id.in_(ids)))
 
 
 def user_of(session: Session, user_id: UUID) -> UserRecord:

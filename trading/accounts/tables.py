@@ -30,16 +30,13 @@ USERS = table_of(UserRow)
 
 
 class SignInSessionRow(Base):
-    """A sign-in session. Its refresh token is replaced at each use; `refresh_token_id` is the valid
-    one.
-    """
+    """A sign-in session. It ends at `revoked_at`, or at `expires_at` unless it is refreshed."""
 
     __tablename__ = "sign_in_sessions"
     __table_args__ = (MYSQL,)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID] = mapped_column(Id, ForeignKey("users.id"), index=True)
-    refresh_token_id: Mapped[UUID]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]
@@ -47,6 +44,24 @@ class SignInSessionRow(Base):
 
 
 SIGN_IN_SESSIONS = table_of(SignInSessionRow)
+
+
+class RefreshTokenRow(Base):
+    """A refresh token of a session. It is exchanged for another one at `used_at`.
+
+    A used token is deleted soon after; a token without a row counts as reused.
+    """
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (MYSQL,)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(Id, ForeignKey("sign_in_sessions.id"), index=True)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+REFRESH_TOKENS = table_of(RefreshTokenRow)
 
 
 class AccountAuditRow(Base):

@@ -9,7 +9,13 @@ from marshmallow import Schema, fields
 from structlog.contextvars import bind_contextvars
 
 from trading.accounts import accounts
-from trading.accounts.queries import Credentials, credentials_by_email, credentials_of
+from trading.accounts.accounts import SignIn
+from trading.accounts.queries import (
+    Credentials,
+    credentials_by_email,
+    credentials_of,
+    identity_of,
+)
 from trading.db.ids import new_id
 from trading.errors import Unauthorized
 from trading.problems import MIMETYPE
@@ -140,7 +146,7 @@ class Login(MethodView):
                 passwords=core.passwords,
                 password=body["password"],
             )
-        return success(issue_tokens(sign_in), "로그인했습니다.")
+        return success(_tokens(sign_in), "로그인했습니다.")
 
 
 @blueprint.route("/users/refresh")
@@ -150,8 +156,9 @@ class RefreshTokens(MethodView):
     def post(self) -> dict[str, object]:
         """Exchange a refresh token for new tokens.
 
-        토큰 재발급. 리프레시 토큰을 Bearer로 보내면 새 토큰 한 쌍을 발급합니다. 리프레시 토큰은 한
-        번만 쓸 수 있고, 다시 쓰면 세션이 종료됩니다.
+        토큰 재발급. 리프레시 토큰을 Bearer로 보내면 새 토큰 한 쌍을 발급합니다. 응답을 받지
+        못했거나 두 탭이 동시에 요청한 경우를 위해, 처음 쓴 뒤 10초 동안은 같은 토큰으로 다시
+        발급받을 수 있습니다. 그 뒤에 다시 쓰면 세션이 종료됩니다.
         """
         session_id, refresh_token_id = refresh_claims()
         core, renewed_token_id = get_core(), new_id()
@@ -166,7 +173,7 @@ class RefreshTokens(MethodView):
                 [session_id]
             )  # Reusing the token has just ended the session, unless it had ended before.
             raise Unauthorized
-        return success(issue_tokens(renewed), "로그인을 연장했습니다.")
+        return success(_tokens(renewed), "로그인을 연장했습니다.")
 
 
 @blueprint.route("/users/logout")
@@ -261,6 +268,13 @@ class ChangePassword(MethodView):
         )
         publish_recent_revocations(identity.user_id)
         return answer
+
+
+def _tokens(signed_in: SignIn) -> dict[str, object]:
+    """Return tokens of a session. Raises Unauthorized if it has ended since its transaction."""
+    if get_core().read(identity_of, signed_in.session_id) is None:
+        raise Unauthorized
+    return issue_tokens(signed_in)
 
 
 def _verified(known: Credentials | None, password: str) -> Credentials:

@@ -74,7 +74,7 @@ def install(app: Flask) -> None:
 def issue_tokens(sign_in: SignIn) -> dict[str, Any]:
     """Return an access token and a refresh token for a session.
 
-    The refresh token can be exchanged once. Also binds the user id to the request's log context.
+    Also binds the user id to the request's log context.
     """
     subject = str(sign_in.user.id)
     bind_contextvars(user_id=subject)

@@ -12,7 +12,7 @@ from trading.accounts.accounts import Passwords, SignIn
 from trading.accounts.errors import EmailTaken, UserNotFound
 from trading.accounts.queries import credentials_by_email, credentials_of, identity_of
 from trading.accounts.records import UserRecord
-from trading.accounts.tables import SIGN_IN_SESSIONS, USERS
+from trading.accounts.tables import USERS
 from trading.db.ids import new_id
 from trading.errors import Unauthorized
 
@@ -174,27 +174,6 @@ def test_refresh_returns_a_new_token_with_the_full_lifetime(harness: TradingHarn
     assert refresh(harness, second) is not None
 
 
-def test_reuse_of_a_refresh_token_ends_the_session(harness: TradingHarness) -> None:
-    """Reuse means that two parties have the token, so the new token is refused as well."""
-    first = sign_in(harness, register(harness).id)
-    second = refresh(harness, first)
-    assert second is not None
-    assert refresh(harness, first) is None
-    assert not is_active(harness, second)
-    assert refresh(harness, second) is None
-
-
-def test_concurrent_refreshes_of_one_token_yield_one_token_and_end_the_session(
-    harness: TradingHarness,
-) -> None:
-    user = register(harness)
-    for _ in range(5):
-        first = sign_in(harness, user.id)
-        results = run_together(*[lambda first=first: refresh(harness, first)] * 6)
-        assert sum(result is not None for result in results) == 1
-        assert not is_active(harness, first)
-
-
 def test_refresh_of_an_expired_or_unknown_session_is_refused(harness: TradingHarness) -> None:
     first = sign_in(harness, register(harness).id)
     unknown = SignIn(session_id=uuid4(), refresh_token_id=uuid4(), user=first.user)
@@ -236,54 +215,6 @@ def test_password_change_ends_all_other_sessions(harness: TradingHarness) -> Non
         sign_in(harness, user.id, verified_hash=old)
     with pytest.raises(Unauthorized):
         change()
-
-
-def test_purge_deletes_sessions_a_retention_period_after_their_expiry(
-    harness: TradingHarness,
-) -> None:
-    """Ended sessions are deleted at the same time as others; all later sessions still work."""
-    user = register(harness).id
-    old = [sign_in(harness, user) for _ in range(5)]
-    harness.core.run(accounts.sign_out, session_id=old[0].session_id)
-    harness.clock.advance(days=20)
-    ended, active = sign_in(harness, user), sign_in(harness, user)
-    harness.core.run(accounts.sign_out, session_id=ended.session_id)
-
-    def purge() -> int:
-        return harness.core.run(accounts.purge_sessions, keep_days=7)
-
-    harness.clock.advance(days=1, microseconds=-1)
-    assert purge() == 0
-    harness.clock.advance(microseconds=1)
-    assert (purge(), purge()) == (5, 0)
-    assert {row["id"] for row in rows(harness, "SELECT id FROM sign_in_sessions")} == {
-        one.session_id.bytes for one in (ended, active)
-    }
-    assert refresh(harness, old[1]) is None
-    assert refresh(harness, active) is not None
-
-
-def test_purge_deletes_at_most_one_batch(harness: TradingHarness) -> None:
-    """The bound keeps a transaction from locking many rows for long."""
-    user = register(harness).id
-    sessions = [
-        {
-            "id": new_id(),
-            "user_id": user,
-            "refresh_token_id": new_id(),
-            "created_at": harness.clock(),
-            "expires_at": harness.clock(),
-            "revoked_at": None,
-            "revoked_reason": None,
-        }
-        for _ in range(accounts._PURGE_BATCH + 3)
-    ]
-    do(harness, lambda session: session.execute(SIGN_IN_SESSIONS.insert(), sessions))
-    harness.clock.advance(days=1)
-
-    batches = [harness.core.run(accounts.purge_sessions, keep_days=1) for _ in range(3)]
-
-    assert batches == [accounts._PURGE_BATCH, 3, 0]
 
 
 def test_closing_an_account_erases_personal_data_and_keeps_the_ledger(

@@ -438,7 +438,8 @@ VIOLATIONS = [
         FOREIGN,
         (
             "INSERT INTO sign_in_sessions"
-            " VALUES (UNKNOWN_ID, UNKNOWN_ID, UNKNOWN_ID, '2026-01-01', '2026-01-01', NULL, NULL)"
+            " VALUES (UNKNOWN_ID, UNKNOWN_ID, '2026-01-01', '2026-01-01', NULL, NULL)"
         ),
     ),
+    (FOREIGN, "INSERT INTO refresh_tokens VALUES (UNKNOWN_ID, UNKNOWN_ID, '2026-01-01', NULL)"),
 ]

@@ -179,3 +179,44 @@ def test_existing_stocks_have_the_usual_price_limits(empty_uri: str) -> None:
     assert stock.limit_rules == LimitRules()
     assert core.read(get_stock, "A005930") == stock
     core.close()
+
+
+@pytest.mark.every_database
+def test_existing_sessions_keep_their_refresh_token(empty_uri: str) -> None:
+    """Migration 0016 moves it to a table; a downgrade keeps the newest unused one."""
+    on_database(empty_uri, lambda: upgrade(revision="0015"))
+    core = trading_core.build(settings_for(empty_uri, NO_REDIS))
+    user, session, ended, token, later = (f"{number:032x}" for number in range(1, 6))
+    with core.database.engine.begin() as connection:
+        for statement in (
+            (
+                f"INSERT INTO users VALUES (X'{user}', 'a@example.com', '이름', '', 'USER',"
+                " '2026-01-02', NULL)"
+            ),
+            (
+                f"INSERT INTO sign_in_sessions VALUES (X'{session}', X'{user}', X'{token}',"
+                " '2026-01-02', '2026-01-16', NULL, NULL)"
+            ),
+        ):
+            connection.exec_driver_sql(statement)
+
+    on_database(empty_uri, upgrade)
+    with core.database.engine.begin() as connection:
+        for statement in (
+            f"INSERT INTO refresh_tokens VALUES (X'{later}', X'{session}', '2026-01-17', NULL)",
+            (
+                f"INSERT INTO sign_in_sessions VALUES (X'{ended}', X'{user}',"
+                " '2026-01-02', '2026-01-16', NULL, NULL)"
+            ),
+        ):
+            connection.exec_driver_sql(statement)
+    on_database(empty_uri, lambda: downgrade(revision="0015"), upgrade)
+
+    with core.database.engine.connect() as connection:
+        kept = connection.exec_driver_sql(
+            "SELECT id, session_id, used_at FROM refresh_tokens"
+        ).all()
+        sessions = connection.exec_driver_sql("SELECT id FROM sign_in_sessions").all()
+    core.close()
+    assert [tuple(row) for row in kept] == [(bytes.fromhex(later), bytes.fromhex(session), None)]
+    assert [row[0] for row in sessions] == [bytes.fromhex(session)]
