@@ -85,6 +85,17 @@ def test_returns_equal_the_table() -> None:
     }
 
 
+def test_flows_of_one_day_cancel_out() -> None:
+    table = [row for row in rows(RETURNS, 6) if row[0] != "worth before"]
+    assert len(table) == 3
+    for before, paid_in, paid_out, net, worth, documented_return in table:
+        assert won(net) == won(paid_in) - won(paid_out)
+        first = Valuation(date(2026, 11, 19), won(before))
+        second = Valuation(date(2026, 11, 20), won(worth), won(paid_in), won(paid_out))
+        (found,) = daily_returns([first, second])
+        assert six(found.value) == documented_return
+
+
 def test_risk_figures_of_the_twenty_days() -> None:
     """With an index and a risk-free rate."""
     account, index = (

@@ -2,10 +2,11 @@
 
 Values and flows are whole won. Returns are Decimals: 0.01 is 1 %.
 
-Timing of flows (GIPS only requires that it is documented and consistent): deposits count from the
-beginning of their day, because they can be traded with at once; withdrawals count until the end of
-their day, because they could be traded with until then. So a return is never divided by money that
-was not in the account, and no return is below −100 %.
+Timing of flows (GIPS only requires that it is documented and consistent): deposits and withdrawals
+of the same day cancel out. What is left of a deposit counts from the beginning of its day, because
+it can be traded with at once; what is left of a withdrawal counts until the end of its day, because
+it could be traded with until then. So money that passes through the account on one day changes no
+return, a return is never divided by money that was not in the account, and none is below −100 %.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -77,13 +78,25 @@ def opening_valuation(first: Valuation) -> Valuation:
     return Valuation(first.day - _ONE_DAY, 0)
 
 
+def net_flows(left: int, paid_in: int, paid_out: int) -> tuple[int, int]:
+    """Return deposits and withdrawals (won) of one day without what cancels out.
+
+    ``left`` is the value of the account before. If nothing of it and of the deposits remains then,
+    the deposits were all the capital of the day, so they are returned unchanged.
+    """
+    cancelled = min(paid_in, paid_out)
+    if left + paid_in - cancelled <= 0:
+        return paid_in, paid_out
+    return paid_in - cancelled, paid_out - cancelled
+
+
 def daily_returns(valuations: Sequence[Valuation]) -> tuple[Return, ...]:
     """Return the returns between successive days of known value, oldest first.
 
     The first valuation is the starting point. A return spans days of unknown value and includes
-    their flows. If the account was empty, the return begins with the day of the first payment. A
-    day without capital (neither left from before nor paid in) has no return. An account in debt has
-    a return of −100 %, not less.
+    their flows, of which deposits and withdrawals cancel out as on one day. If the account was
+    empty, the return begins with the day of the first payment. A day without capital (neither left
+    from before nor paid in) has no return. An account in debt has a return of −100 %, not less.
     """
     found = []
     since: date | None = None
@@ -95,6 +108,7 @@ def daily_returns(valuations: Sequence[Valuation]) -> tuple[Return, ...]:
             funded = at.day
         if at.worth is None:
             continue
+        paid_in, paid_out = net_flows(left, paid_in, paid_out)
         if since is not None and left + paid_in > 0:
             begins = funded - _ONE_DAY if left <= 0 and funded is not None else since
             found.append(
@@ -145,16 +159,18 @@ def money_weighted_return(valuations: Iterable[Valuation], *, since: date, until
     while the account is never in debt.
     """
     flows: list[tuple[int, int]] = []
-    left = 0
+    worth = left = 0
     for at in valuations:
         days = (at.day - since).days
+        paid_in, paid_out = net_flows(worth, at.paid_in, at.paid_out)
         if at.day == since:
             flows.append((0, at.worth or 0))
         elif since < at.day < until:
-            flows += [(days - 1, at.paid_in), (days, -at.paid_out)]
+            flows += [(days - 1, paid_in), (days, -paid_out)]
         elif at.day == until:
-            flows.append((days - 1, at.paid_in))
-            left = max((at.worth or 0) + at.paid_out, 0)
+            flows.append((days - 1, paid_in))
+            left = max((at.worth or 0) + paid_out, 0)
+        worth = worth + at.paid_in - at.paid_out if at.worth is None else at.worth
     days = (until - since).days
     growth = _daily_growth(sorted(flow for flow in flows if flow[1]), days=days, left=Decimal(left))
     return Unavailable(UnavailableReason.NO_SINGLE_SOLUTION) if growth is None else growth**days - 1

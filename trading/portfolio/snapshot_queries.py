@@ -13,6 +13,7 @@ from trading.ledger.model import DIRECTION, FLOWS
 from trading.ledger.tables import TRANSACTIONS
 from trading.money import change_rate_bp
 from trading.portfolio.holdings import SummaryRecord
+from trading.portfolio.returns import net_flows
 from trading.portfolio.tables import DAILY_SNAPSHOTS
 
 _OUTWARD = [flow for flow in FLOWS if DIRECTION[flow] < 0]
@@ -75,10 +76,14 @@ class DayRecord:
 
     @property
     def profit_rate_bp(self) -> int | None:
-        """Return the profit relative to the assets before plus the day's deposits."""
+        """Return the profit relative to the assets before plus the day's net deposits.
+
+        See ``trading.portfolio.returns``.
+        """
         if self.profit is None or self.assets_before is None:
             return None
-        capital = self.assets_before + self.deposits
+        paid_in, _ = net_flows(self.assets_before, self.deposits, self.withdrawals)
+        capital = self.assets_before + paid_in
         return change_rate_bp(capital + self.profit, capital) if capital > 0 else None
 
 

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -56,11 +57,88 @@ def test_withdrawal_counts_until_the_end_of_its_day() -> None:
     assert values((100, 0), (60, -50)) == values((100, 0), (0, -110)) == [Decimal("0.1")]
 
 
-def test_day_with_deposit_and_withdrawal() -> None:
-    """100 and a deposit of 100 become 220, of which 210 are withdrawn: 10 %."""
-    (found,) = daily_returns([Valuation(day(0), 100), Valuation(day(1), 10, 100, 210)])
+def test_deposit_and_withdrawal_of_one_day_cancel_out() -> None:
+    """10,000,000 fall by 20 % while 100,000,000 pass through the account: −20 %."""
+    through = Valuation(day(1), 8_000_000, 100_000_000, 100_000_000)
+    valuations = [Valuation(day(0), 10_000_000), through]
+
+    (found,) = daily_returns(valuations)
+
+    assert found.value == Decimal("-0.2")
+    weighted = money_weighted_return(valuations, since=day(0), until=day(1))
+    assert weighted == pytest.approx(Decimal("-0.2"), abs=Decimal("1e-20"))
+
+
+def test_rest_of_a_deposit_or_withdrawal_counts() -> None:
+    """100, of which 110 more is withdrawn than deposited, leave 10: 20 %. 100 and 50 net: 10 %."""
+    (less,) = daily_returns([Valuation(day(0), 100), Valuation(day(1), 10, 100, 210)])
+    (more,) = daily_returns([Valuation(day(0), 100), Valuation(day(1), 165, 80, 30)])
+
+    assert (less.value, more.value) == (Decimal("0.2"), Decimal("0.1"))
+
+
+def test_deposit_of_an_empty_account_is_its_capital() -> None:
+    """100 are deposited, become 110, and all is withdrawn on the same day: 10 %."""
+    (found,) = daily_returns([Valuation(day(0), 0), Valuation(day(1), 0, 100, 110)])
 
     assert found.value == Decimal("0.1")
+
+
+def test_flows_cancel_out_over_a_day_of_unknown_value() -> None:
+    valuations = [
+        Valuation(day(0), 100),
+        Valuation(day(1), None, 1_000, 0),
+        Valuation(day(2), 80, 0, 1_000),
+    ]
+    assert [one.value for one in daily_returns(valuations)] == [Decimal("-0.2")]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 10**13)), min_size=2, max_size=20),
+    st.data(),
+)
+def test_flows_that_cancel_within_a_day_change_no_return(
+    rows: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    """Any payments in any order: the returns are those of the values alone, in fractions."""
+    valuations = []
+    for n, (worth, _) in enumerate(rows):
+        parts = data.draw(st.lists(st.integers(1, 10**12), max_size=3))
+        paid_in = paid_out = sum(parts)
+        valuations.append(Valuation(day(n), worth, paid_in, paid_out))
+
+    found = daily_returns(valuations)
+
+    expected = [Fraction(after[0], before[0]) - 1 for before, after in pairwise(rows)]
+    assert len(found) == len(expected)
+    for one, value in zip(found, expected, strict=True):
+        assert abs(Fraction(one.value) - value) <= (value + 2) / 10**26
+    assert daily_returns([Valuation(one.day, one.worth) for one in valuations]) == found
+
+
+@given(
+    before=st.integers(1, 10**10),
+    worth=st.integers(0, 10**10),
+    net=st.integers(-(10**10), 10**10),
+    through=st.lists(st.integers(0, 10**12), min_size=2, max_size=2),
+)
+def test_return_depends_on_the_net_flow_only(
+    before: int, worth: int, net: int, through: list[int]
+) -> None:
+    (one, other) = (
+        daily_returns(
+            [
+                Valuation(day(0), before),
+                Valuation(day(1), worth, max(net, 0) + more, max(-net, 0) + more),
+            ]
+        )
+        for more in through
+    )
+    assert one == other
+    capital, end = before + max(net, 0), worth + max(-net, 0)
+    assert abs(Fraction(one[0].value) - (Fraction(end, capital) - 1)) <= Fraction(
+        end + 2 * capital, capital * 10**26
+    )
 
 
 def test_first_return_is_measured_from_the_starting_cash() -> None:
@@ -141,7 +219,10 @@ def test_chaining_does_not_span_a_gap() -> None:
     )
 )
 def test_returns_equal_their_definition(rows: list[tuple[int | None, int]]) -> None:
-    """Each day in exact fractions: end plus withdrawals, divided by beginning plus deposits."""
+    """Each span in exact fractions: end plus withdrawals, divided by beginning plus deposits, net.
+
+    Without net capital, the deposits are the capital.
+    """
     expected: dict[date, Fraction] = {}
     before: int | None = None
     flows: list[int] = []
@@ -149,9 +230,13 @@ def test_returns_equal_their_definition(rows: list[tuple[int | None, int]]) -> N
         flows.append(flow)
         if worth is None:
             continue
-        capital = sum(flow for flow in flows if flow > 0)
+        paid = sum(flow for flow in flows if flow > 0)
+        taken = -sum(flow for flow in flows if flow < 0)
+        net = max(paid - taken, 0)
+        if before is not None and before + net > 0:
+            paid, taken = net, max(taken - paid, 0)
+        capital = paid
         if before is not None and before + capital > 0:
-            taken = -sum(flow for flow in flows if flow < 0)
             expected[day(n)] = Fraction(worth + taken, before + capital) - 1
         before, flows = worth, []
 
