@@ -118,7 +118,7 @@ def _record(session: Session, ended: CompletedDay, user_ids: Sequence[UUID], now
             func.coalesce(flows.c.net_flow, 0),
             func.coalesce(flows.c.paid_out, 0),
             func.coalesce(holdings.c.carried, 0),
-            func.coalesce(holdings.c.unpriced, 0),
+            literal(0),
             literal(now, Instant),
         )
         .select_from(ledger)
@@ -202,12 +202,18 @@ def _flows(ledger: Subquery) -> Subquery:
 def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
     """Compute each account's holdings value at the close.
 
-    Also count the holdings valued at an earlier day's close, and those without any close.
+    Also count the holdings valued at an earlier day's close, or without any close at the price of
+    the account's last fill.
     """
     bought = TRANSACTIONS.c.transaction_type == TransactionType.BUY
     quantity = func.sum(case((bought, TRANSACTIONS.c.quantity), else_=-TRANSACTIONS.c.quantity))
     shares = (
-        select(ledger.c.user_id, TRANSACTIONS.c.stock_code, quantity.label("quantity"))
+        select(
+            ledger.c.user_id,
+            TRANSACTIONS.c.stock_code,
+            quantity.label("quantity"),
+            func.max(TRANSACTIONS.c.sequence).label("last_trade"),
+        )
         .join(TRANSACTIONS, TRANSACTIONS.c.user_id == ledger.c.user_id)
         .where(
             TRANSACTIONS.c.sequence <= ledger.c.last_sequence,
@@ -231,9 +237,15 @@ def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
     return (
         select(
             dated.c.user_id,
-            func.sum(func.coalesce(dated.c.quantity * CANDLES.c.close, 0)).label("value"),
-            func.sum(case((dated.c.close_of < midnight, 1), else_=0)).label("carried"),
-            func.sum(case((dated.c.close_of.is_(None), 1), else_=0)).label("unpriced"),
+            func.sum(dated.c.quantity * func.coalesce(CANDLES.c.close, TRANSACTIONS.c.price)).label(
+                "value"
+            ),
+            func.sum(case((dated.c.close_of == midnight, 0), else_=1)).label("carried"),
+        )
+        .join(
+            TRANSACTIONS,
+            (TRANSACTIONS.c.user_id == dated.c.user_id)
+            & (TRANSACTIONS.c.sequence == dated.c.last_trade),
         )
         .outerjoin(
             CANDLES,

@@ -16,8 +16,8 @@ class DailySnapshotRow(Base):
     It covers the ledger up to and including the transaction ``last_sequence``, the last one before
     ``ended_at``. ``net_flow`` is deposits less withdrawals since the previous day, ``paid_out`` the
     withdrawals alone. ``holdings_value`` is at the closes of that day. ``carried_holdings`` counts
-    holdings valued at an earlier close because nothing was traded; ``unpriced_holdings`` counts
-    holdings without any close, which are not in ``holdings_value``.
+    holdings valued at an earlier close, or at the account's last fill, because none is of that day;
+    ``unpriced_holdings`` counts those of older rows that are not in ``holdings_value``.
     """
 
     __tablename__ = "daily_snapshots"

@@ -101,11 +101,14 @@ def replayed(
         if not booked:
             continue
         shares, cash, paid_in, paid_out = Counter[str](), 0, 0, 0
+        fills: dict[str, int] = {}
         for row in ledger[: booked[-1]]:
             cash = row.cash_after
             shares[row.stock_code] += {"BUY": 1, "SELL": -1}.get(row.transaction_type, 0) * (
                 row.quantity or 0
             )
+            if row.stock_code is not None:
+                fills[row.stock_code] = row.price
             if row.sequence > counted:
                 paid_in += row.amount if row.transaction_type == "DEPOSIT" else 0
                 paid_out += row.amount if row.transaction_type in ("WITHDRAW", "REFUND") else 0
@@ -127,11 +130,11 @@ def replayed(
             ended_at,
             booked[-1],
             cash,
-            sum(held[code] * last[code][1] for code in last),
+            sum(held[code] * (last[code][1] if code in last else fills[code]) for code in held),
             paid_in - paid_out,
             paid_out,
-            sum(last[code][0] < day for code in last),
-            len(held) - len(last),
+            sum(code not in last or last[code][0] < day for code in held),
+            0,
         )
         days.append(dict(zip(FIGURES, figures, strict=True)))
         counted = booked[-1]

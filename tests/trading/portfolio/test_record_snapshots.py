@@ -74,7 +74,7 @@ def test_nothing_is_written_until_ten_minutes_after_the_days_end(harness: Tradin
 
 
 def test_close_is_carried_over_days_without_a_trade(harness: TradingHarness) -> None:
-    """Samsung traded only on Friday, Hynix on no known day."""
+    """Samsung traded only on Friday; Hynix has no candle, so its fill at 900,000 counts."""
     user = harness.user()
     bought(harness, user, 2)
     bought(harness, user, 1, 900_000, HYNIX)
@@ -84,16 +84,9 @@ def test_close_is_carried_over_days_without_a_trade(harness: TradingHarness) -> 
     assert record(harness, KrxHours({})) == 2
 
     friday, monday = days_of(harness, user)
-    assert (friday["holdings_value"], friday["carried_holdings"], friday["unpriced_holdings"]) == (
-        120_000,
-        0,
-        1,
-    )
-    assert (monday["holdings_value"], monday["carried_holdings"], monday["unpriced_holdings"]) == (
-        120_000,
-        1,
-        1,
-    )
+    names = ("holdings_value", "carried_holdings", "unpriced_holdings")
+    assert [friday[name] for name in names] == [1_020_000, 1, 0]
+    assert [monday[name] for name in names] == [1_020_000, 2, 0]
     assert (monday["day"], monday["net_flow"]) == (MONDAY, 0)
 
 
