@@ -300,3 +300,77 @@ def test_no_fill_rests_on_a_trade_from_before_the_acceptance_or_of_another_day(
         else:
             assert traded_at + timedelta(seconds=1) > accepted_at
             assert traded_at.date() == executed_at.date()
+
+
+AUCTION_ORDERS = st.lists(
+    st.tuples(
+        st.sampled_from(Side),
+        st.none() | st.integers(640, 760).map(lambda hundreds: hundreds * 100),
+        st.sampled_from(["before", "in"]),
+        st.sampled_from([TimeInForce.DAY, GTC]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(
+    orders=AUCTION_ORDERS,
+    price=st.integers(640, 760).map(lambda hundreds: hundreds * 100),
+    closing=st.booleans(),
+)
+@settings(
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_all_fills_of_an_auction_have_its_price(
+    krx_harness: TradingHarness,
+    orders: list[tuple[Side, int | None, str, TimeInForce]],
+    price: int,
+    closing: bool,
+) -> None:
+    """Orders placed before the closing or opening auction and in it. Those that the result meets
+    are filled at it, and no others. Before the auction an order rests only beyond the last price.
+    """
+    harness = krx_harness
+    harness.core.redis.flushall()
+    # A Monday after all earlier examples; the opening auction is the next day's.
+    monday = max(harness.clock.now, kst(20, "10:00")) + timedelta(days=7)
+    monday -= timedelta(days=(monday + timedelta(hours=9)).weekday())
+    monday = monday.replace(hour=1, minute=0, second=0, microsecond=0)
+    at(harness, monday)
+    user = harness.user()
+    harness.tick(70_000)
+    bought(harness, user, 20)
+    before, within, result = (
+        (timedelta(hours=5, minutes=10), timedelta(hours=5, minutes=22), timedelta(hours=5.5))
+        if closing
+        else (timedelta(hours=5, minutes=10), timedelta(hours=22.7), timedelta(hours=23))
+    )
+    at(harness, monday + before)
+    harness.tick(70_000)
+    placed: list[tuple[OrderRecord, bool]] = []
+    for when, moment in (("before", before), ("in", within)):
+        at(harness, monday + moment)
+        for side, limit, wanted, time_in_force in orders:
+            rests = limit is not None and (limit < 70_000 if side is Side.BUY else limit > 70_000)
+            if wanted != when or (when == "before" and not rests):
+                continue
+            tif = GTC if when == "before" and not closing else time_in_force
+            order = harness.place(
+                user, side, 1, limit=limit, time_in_force=TimeInForce.DAY if limit is None else tif
+            )
+            met = limit is None or (price <= limit if side is Side.BUY else price >= limit)
+            placed.append((order, met))
+        harness.match()
+        harness.run_all()
+    at(harness, monday + result + timedelta(seconds=10))
+    harness.tick(price)
+    harness.match()
+    harness.run_all()
+
+    assert harness.breaches() == []
+    for order, met in placed:
+        fills = [one.price for one in harness.order(user, order.id).executions]
+        assert fills == ([price] if met else []), (order, price)
