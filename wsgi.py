@@ -20,3 +20,5 @@ app = create_app(
         database_timeout_s=None if _is_command else _settings.api_database_timeout_s,
     )
 )
+# Not in tests of single commands, which choose the database themselves.
+app.config["COMMANDS_NAME_DATABASE"] = _is_command

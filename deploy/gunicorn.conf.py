@@ -15,10 +15,13 @@ from gunicorn.glogging import Logger
 from trading.config.processes import Process
 from trading.observability import logs
 from trading.observability.metrics import multiprocess
+from trading.observability.metrics.families import ScrapedProcess
+from trading.redis.running_processes import report_process
 
 # Here and not only in the workers: the arbiter logs first, and invalid settings must end it before
 # it starts workers that fail repeatedly.
-loglevel = logs.setup_logging(Process.API).log_level.lower()
+_settings = logs.setup_logging(Process.API)
+loglevel = _settings.log_level.lower()
 
 wsgi_app = "wsgi:app"
 bind = f"{os.environ.get('API_HOST', '127.0.0.1')}:{os.environ.get('API_PORT', '8000')}"
@@ -111,3 +114,4 @@ def post_worker_init(_worker: Any) -> None:
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(0.0005)
+    report_process(ScrapedProcess.API, _settings.redis_url.get_secret_value())

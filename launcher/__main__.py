@@ -18,6 +18,7 @@ from launcher.errors import LaunchError
 from launcher.health import checks_of, wait_until_healthy
 from launcher.setup import bundled_redis, flask, prepare_database, remove_beat_schedule, tail
 from launcher.stack import Stack
+from trading.config.installation import write_environment_file
 
 DEMO_EMAIL = "demo@stocking.example"
 MIN_WIDTH = 120  # columns, so that no table of the demo is cut off
@@ -46,9 +47,9 @@ class Launch:
         self._log(f"Database: {plan.displayed_database(self._plan.environment)}")
         with bundled_redis(self._plan):
             if self._plan.valkey_port:
-                self._log(
-                    f"Redis: bundled Valkey on port {self._plan.valkey_port}{self._redis_hint}"
-                )
+                self._log(f"Redis: bundled Valkey on port {self._plan.valkey_port}")
+            written = write_environment_file(self._plan.var, self._plan.environment)
+            self._log(f"flask commands in other terminals read {written}.")
             self._log("Migrating the database")
             prepare_database(self._plan)
             remove_beat_schedule(self._plan)
@@ -122,15 +123,6 @@ class Launch:
         return "\n                  ".join(
             f"{url}  ({name})" for name, url in self._plan.metrics_urls.items()
         )
-
-    @property
-    def _redis_hint(self) -> str:
-        """Return what `flask` commands in another terminal need if Redis is not on its default
-        port.
-        """
-        if self._plan.valkey_port == plan.VALKEY_PORT:
-            return ""
-        return f"; flask commands need REDIS_URL={self._plan.environment['REDIS_URL']}"
 
     @property
     def _stream_url(self) -> str:

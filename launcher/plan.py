@@ -14,6 +14,7 @@ from launcher.credentials import stored_secret
 from launcher.errors import LaunchError
 from launcher.ports import LOOPBACK, free_port, is_free
 from launcher.valkey import url_of
+from trading.config import installation
 from trading.config.settings import SettingsError, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +64,7 @@ class Plan:
 
 def state_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder for all files of this installation. Create it for this user only."""
-    folder = Path(environment.get("STOCKING_VAR") or ROOT / "var").expanduser().resolve()
+    folder = installation.state_folder(environment)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

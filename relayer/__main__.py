@@ -14,6 +14,8 @@ from trading.config.processes import Process
 from trading.config.settings import Settings
 from trading.observability import logs
 from trading.observability.metrics import exposition
+from trading.observability.metrics.families import ScrapedProcess
+from trading.redis.running_processes import report_process
 
 
 def main() -> int:
@@ -31,6 +33,7 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     daemon = Daemon(settings, watchdog=kill_timer())
     exposition.serve(settings, exposition.build_registry(daemon.metrics, include_process=True))
+    report_process(ScrapedProcess.RELAYER, settings.redis_url.get_secret_value())
     await daemon.run(stop)
 
 

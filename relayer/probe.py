@@ -19,9 +19,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from trading.config.installation import command_environment
 from trading.config.processes import Process
 from trading.config.settings import SettingsError, load
 from trading.exchange.hours import AlwaysOpen, KrxHours, MarketHours
+from trading.exchange.time import kst_text
 from trading.marketdata.health import FeedStatus, RelayerHealth, diagnose, trading_since
 from trading.marketdata.quotes import MarketUnavailable, QuoteStore
 from trading.marketdata.stock_codes import product_code
@@ -137,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        settings = load(process=Process.RELAYER)
+        settings = load(command_environment(), process=Process.RELAYER)
     except SettingsError as faults:
         sys.stderr.write(f"{faults}\n")
         return 2
@@ -180,7 +182,7 @@ def _code(text: str) -> str:
 
 
 def _clock(at: datetime) -> str:
-    return f"{at.astimezone():%H:%M:%S}"
+    return kst_text(at)
 
 
 def _age(now: datetime, at: datetime) -> str:

@@ -1,7 +1,9 @@
 """Fixtures and collection rules for all tests."""
 
 import gc
+import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -32,6 +34,9 @@ from tests.support.trading_harness import (  # noqa: E402
 )
 
 __all__ = ["pytest_terminal_summary"]
+
+# Commands must not find an installation that runs from this checkout.
+os.environ["STOCKING_VAR"] = tempfile.mkdtemp(prefix="stocking-tests-")
 
 # The slowest tests start first, so that no xdist worker ends alone with one of them.
 _SLOWEST_FIRST = (

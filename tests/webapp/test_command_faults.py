@@ -327,7 +327,11 @@ def flask_process(*arguments: str, **environment: str) -> "subprocess.CompletedP
     return subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment},
+        env={
+            "PATH": os.environ["PATH"],
+            "STOCKING_VAR": os.environ["STOCKING_VAR"],
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,

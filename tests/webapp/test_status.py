@@ -1,6 +1,8 @@
 """`flask status`, also while servers are unavailable."""
 
 import json
+import os
+import re
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from sqlalchemy import text
 from launcher.plan import ROOT
 from launcher.ports import free_port
 from tests.support.log_lines import HOSTILE, unsafe_characters
+from tests.support.running_system import report_processes
 from tests.support.trading_harness import TradingHarness, settings_for
 from tests.trading.orders.steps import halt
 from tests.trading.payments.payment_rows import partly_refunded_payment
@@ -26,13 +29,20 @@ from trading import __version__
 from trading import bootstrap as trading_core
 from trading.config.settings import Settings
 from trading.exchange.order_types import Side
+from trading.exchange.time import KST
 from trading.marketdata.health import RelayerHealth
+from trading.observability.metrics.families import ScrapedProcess
 from trading.redis import keys
 from webapp import create_app
 
 
 def run_status(app: Any, *arguments: str) -> Result:
     return CliRunner().invoke(FlaskGroup(create_app=lambda: app), ["status", *arguments])
+
+
+def report_system(harness: TradingHarness, *, without: str = "") -> None:
+    url = harness.settings.redis_url.get_secret_value()
+    report_processes(harness.core.redis, url, harness.clock(), without=without)
 
 
 def facts(app: Any, *, exit_code: int = 0) -> dict[str, Any]:
@@ -56,13 +66,13 @@ def app_on(settings: Settings) -> Iterator[Any]:
 def test_status_shows_due_work_queues_halts_and_alerts(api: Api) -> None:
     """On each kind of database, with times in KST."""
     harness = api.harness
+    report_system(harness)
     harness.tick(70_000)
     user = harness.user()
     for _ in range(3):
         harness.place(user, Side.BUY, 1)
     harness.clock.advance(seconds=7)
     harness.core.redis.rpush("orders.execute", "one", "two")
-    harness.core.redis.set(keys.BEAT_LOCK, "machine:42:0a1b2c3d")
     halt(harness, user)
 
     found = facts(api.app)
@@ -79,21 +89,88 @@ def test_status_shows_due_work_queues_halts_and_alerts(api: Api) -> None:
     assert found["queues"]["orders.execute"] == 2
     assert sum(found["queues"].values()) == 2
     assert found["beat"] == {"holder": "machine:42"}
-    assert (found["feed"]["status"], found["feed"]["reasons"]) == ("OFFLINE", ["no-record"])
+    assert (found["feed"]["status"], found["feed"]["reasons"]) == ("HEALTHY", [])
+    assert [one["kind"] for one in found["processes"]["running"]] == sorted(ScrapedProcess)
     assert datetime.fromisoformat(found["trading"]["halted_since"]) == harness.clock()
     assert found["payments"]["open_alerts"] == 0
     assert found["settings"]["fill_profile"] == "simple"
     on_screen = run_status(api.app)
     assert on_screen.exit_code == 0
+    assert on_screen.output.splitlines()[0] == "OK"
     for printed in (
-        "2026-11-20 10:00:07 KST",
+        "2026-11-20 10:00:07+09:00",
         "the oldest for 7 s",
         "machine:42",
-        "OFFLINE",
+        "HEALTHY",
+        f":{os.getpid()}",
         __version__,
     ):
         assert printed in on_screen.output
-    assert len(on_screen.output.splitlines()) < 55
+    assert len(on_screen.output.splitlines()) < 60
+
+
+def test_each_problem_is_one_line_with_its_runbook(sqlite_harness: TradingHarness) -> None:
+    """Before everything else, by the rules of the alerts. The exit code is 1."""
+    harness = sqlite_harness
+    report_system(harness, without="worker")
+    harness.tick(70_000)
+    harness.place(harness.user(), Side.BUY, 1)
+    harness.clock.advance(seconds=80)
+    app = api_on(harness).app
+
+    found = facts(app, exit_code=1)
+    on_screen = run_status(app)
+
+    lines = on_screen.stdout.splitlines()
+    assert lines[0] == (
+        "CRITICAL ProcessMissing: No worker is running. docs/operations/runbook.md#processmissing"
+    )
+    page = "docs/operations/runbook.md#ordersoverdue"
+    waits = "Work in stage execute has waited for 80 s, since 2026-11-20 10:00:00+09:00."
+    assert f"CRITICAL OrdersOverdue: {waits} {page}" in lines[:5]
+    assert "OK" not in lines
+    assert on_screen.exit_code == 1
+    assert found["faults"] == [problem["text"] for problem in found["problems"]]
+    assert {"name": "OrdersOverdue", "severity": "critical", "text": waits, "page": page} in found[
+        "problems"
+    ]
+
+
+def test_silent_workers_are_reported_with_their_last_report(
+    sqlite_harness: TradingHarness,
+) -> None:
+    report_system(sqlite_harness)
+    redis = sqlite_harness.core.redis
+    (worker,) = [one for one in redis.zrange(keys.PROCESSES, 0, -1) if one.startswith("worker ")]
+    redis.zincrby(keys.PROCESSES, -80, worker)
+    at = datetime.fromtimestamp(redis.zscore(keys.PROCESSES, worker) or 0, KST)
+
+    result = run_status(api_on(sqlite_harness).app)
+
+    since = at.isoformat(sep=" ", timespec="seconds")
+    assert result.stdout.startswith(
+        f"CRITICAL ProcessMissing: No worker has responded since {since}. docs/"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_are_for_terminals(
+    sqlite_harness: TradingHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    coloured: bool,
+) -> None:
+    """FORCE_COLOR stands for a terminal, NO_COLOR wins."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    result = run_status(api_on(sqlite_harness).app)
+    assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]", result.stdout)) is coloured
 
 
 def test_version_is_the_projects() -> None:
@@ -149,7 +226,7 @@ def test_status_without_the_database(valkey_url: str) -> None:
     with app_on(settings_for(f"mysql+pymysql://me@127.0.0.1:{port}/x", valkey_url)) as app:
         found = facts(app, exit_code=1)
 
-    (fault,) = found["faults"]
+    fault = found["faults"][0]
     assert fault.startswith(f"The database server 127.0.0.1:{port} can't be reached (")
     for name in ("database", "migrations", "rows", "due", "trading", "payments", "audit"):
         assert found[name] == {"missing": "the database does not answer"}
@@ -187,7 +264,7 @@ def test_pending_migrations_are_listed(
     assert found["migrations"]["current"] == revision
     assert found["migrations"]["pending"][0] == ("0001" if revision is None else "0006")
     assert found["migrations"]["pending"][-1] == found["migrations"]["head"]
-    assert found["faults"] == ["Migrations are pending: flask db upgrade."]
+    assert found["faults"][0] == "Migrations are pending: flask db upgrade."
     assert "missing" in found["audit"]
 
 
@@ -205,7 +282,9 @@ def test_database_of_a_newer_release(sqlite_harness: TradingHarness) -> None:
                 text("UPDATE alembic_version SET version_num = :before"), {"before": before}
             )
 
-    assert found["faults"] == ["The database belongs to another release with unknown migrations."]
+    assert found["faults"][0] == (
+        "The database belongs to another release with unknown migrations."
+    )
 
 
 def test_control_characters_are_escaped(sqlite_harness: TradingHarness) -> None:
@@ -232,6 +311,7 @@ def test_control_characters_are_escaped(sqlite_harness: TradingHarness) -> None:
 def test_open_alerts_are_shown(sqlite_harness: TradingHarness) -> None:
     """With their number and the oldest."""
     harness = sqlite_harness
+    report_system(harness)
     app = api_on(harness).app
     assert facts(app)["payments"] == {"open_alerts": 0, "oldest_alert_at": None}
 
@@ -239,6 +319,6 @@ def test_open_alerts_are_shown(sqlite_harness: TradingHarness) -> None:
     since = harness.clock()
     harness.clock.advance(minutes=5)
 
-    found = facts(app)["payments"]
+    found = facts(app, exit_code=1)["payments"]
     assert found["open_alerts"] == 1
     assert datetime.fromisoformat(found["oldest_alert_at"]) == since

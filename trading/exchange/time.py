@@ -11,3 +11,8 @@ def trade_date(at: datetime) -> date:
     if at.tzinfo is None:
         raise ValueError("An instant without an offset is no instant.")
     return at.astimezone(KST).date()
+
+
+def kst_text(at: datetime, *, timespec: str = "seconds") -> str:
+    """Return a time for people: ``2026-11-30 09:00:00+09:00``."""
+    return at.astimezone(KST).isoformat(sep=" ", timespec=timespec)

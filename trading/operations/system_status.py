@@ -128,12 +128,14 @@ class QueuesStatus:
 class MarketStatus:
     """Status read from Redis.
 
-    The relayer's health record with its diagnosis, whether ticks are expected now, the end of the
-    tick stream, and the time of the last complete repair of account events.
+    The relayer's health record with its diagnosis, whether a relayer holds the lease, whether ticks
+    are expected now, the end of the tick stream, and the time of the last complete repair of
+    account events.
     """
 
     diagnosis: Diagnosis
     health: RelayerHealth | None
+    lease_held: bool
     trading: bool
     stream_end: Position | None
     events_repaired_at: datetime | None
@@ -224,6 +226,7 @@ def market_status(redis: Redis, *, hours: MarketHours, now: datetime) -> MarketS
     return MarketStatus(
         diagnosis=diagnose(health, now, trading_since=since),
         health=health,
+        lease_held=bool(redis.exists(keys.RELAYER_LEASE)),
         trading=since is not None,
         stream_end=latest[0].position if latest else None,
         events_repaired_at=AccountStreams(redis).last_sweep_at(),

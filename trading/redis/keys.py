@@ -45,6 +45,9 @@ ACCOUNT_EVENTS_SWEPT_AT = "account_events_swept_at"
 # String with a TTL, at the broker: the active beat as host, process id and random part.
 BEAT_LOCK = "beat_lock"
 
+# Sorted set: processes as "kind host pid start" with the time of their last report (Unix s).
+PROCESSES = "processes"
+
 # Hash, at the broker: messages delivered to Celery workers and not acknowledged. Named by Celery.
 BROKER_UNACKNOWLEDGED = "unacked"
 

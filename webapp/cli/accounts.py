@@ -14,6 +14,7 @@ from trading.accounts.records import UserRecord
 from trading.audit.account_halts import halt_account, resume_account
 from trading.audit.queries import audit_state
 from trading.db.ids import new_id
+from trading.exchange.time import kst_text
 from trading.halts.model import HaltCause
 from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
 from trading.text import RefusedCharacter, clean_text
@@ -63,13 +64,13 @@ def users_halted() -> None:
     state = core.snapshot(audit_state, now=core.clock())
     for halt in state.halted:
         click.echo(
-            f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} "
+            f"{halt.user_id} since {kst_text(halt.halted_at)}: {halt.cause} "
             f"({' '.join((halt.reason or '-').split())})"
         )
     for breach in state.breaches:
         click.echo(
             f"{breach.user_id} breaks {breach.check}; {breach.times} times since "
-            f"{breach.found_at.isoformat()}"
+            f"{kst_text(breach.found_at)}"
         )
         for line in breach.sample:
             click.echo(f"       {line}")
@@ -100,7 +101,7 @@ def users_halt(user: str, reason: str) -> None:
         )
     except UserNotFound:
         raise _unknown(user) from None
-    click.echo(f"{user_id} is halted since {halt.halted_at.isoformat()}.")
+    click.echo(f"{user_id} is halted since {kst_text(halt.halted_at)}.")
 
 
 @users.command("resume")

@@ -5,6 +5,7 @@ from datetime import datetime
 import click
 import msgspec
 
+from trading.exchange.time import kst_text
 from trading.operations.admin_action_model import ActionKind
 from trading.operations.admin_action_queries import AdminActionRecord, list_admin_actions
 from trading.pagination import LIMIT_MAX
@@ -57,7 +58,7 @@ def _line(record: AdminActionRecord) -> str:
 
 
 def _at(at: datetime | None) -> str:
-    return "" if at is None else at.isoformat(timespec="milliseconds")
+    return "" if at is None else kst_text(at, timespec="milliseconds")
 
 
 def _facts(details: dict[str, object]) -> str:

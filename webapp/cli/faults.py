@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from alembic.util import CommandError
+from flask import current_app
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,39 +21,58 @@ from trading.config.settings import Settings, SettingsError
 from trading.db.faults import explain
 from trading.db.transactions import DatabaseUnavailable
 from trading.redis.client import explain as explain_redis
-from webapp.cli.migrations import UnfitDatabase, require_newest
+from webapp.cli.migrations import UnfitDatabase, require_newest, short_place
 from webapp.context import get_core
 
 # These check what they need of the database themselves, or need none.
 _UNCHECKED = {"backup", "database", "db", "openapi", "restore", "status"}
+# Their output is for a file, and they use no database.
+_WITHOUT_DATABASE = {
+    "database describe",
+    "openapi list-config-prefixes",
+    "openapi print",
+    "openapi write",
+}
 
 
 def guard_commands(commands: MutableMapping[str, click.Command]) -> None:
-    """Wrap every command and subcommand with the check and the explanation."""
+    """Wrap every command and subcommand with the check and the explanation.
+
+    With the application's setting COMMANDS_NAME_DATABASE a command that uses the database first
+    names it on standard error.
+    """
     # Flask-Migrate logs before it exits; the sentence replaces that.
     logging.getLogger("flask_migrate").disabled = True
     for name, command in list(commands.items()):
-        commands[name] = _guarded(command, checks=name not in _UNCHECKED)
+        commands[name] = _guarded(command, name, checks=name not in _UNCHECKED)
 
 
-def _guarded(command: click.Command, *, checks: bool) -> click.Command:
+def _guarded(command: click.Command, name: str, *, checks: bool) -> click.Command:
     # A copy, because some commands are shared by all applications of a process.
     guarded = copy(command)
     if isinstance(guarded, click.Group):
         guarded.commands = {
-            name: _guarded(below, checks=checks) for name, below in guarded.commands.items()
+            below: _guarded(each, f"{name} {below}", checks=checks)
+            for below, each in guarded.commands.items()
         }
     elif command.callback is not None:
-        guarded.callback = _guarded_callback(command.callback, checks=checks)
+        guarded.callback = _guarded_callback(
+            command.callback, checks=checks, names=name not in _WITHOUT_DATABASE
+        )
     return guarded
 
 
-def _guarded_callback(callback: Callable[..., Any], *, checks: bool) -> Callable[..., Any]:
+def _guarded_callback(
+    callback: Callable[..., Any], *, checks: bool, names: bool
+) -> Callable[..., Any]:
     @wraps(callback)
     def checked(*arguments: Any, **options: Any) -> Any:
         with _explain_faults():
+            uri = get_core().settings.database_uri.get_secret_value()
             if checks:
-                require_newest(get_core().settings.database_uri.get_secret_value())
+                require_newest(uri)
+            if names and current_app.config.get("COMMANDS_NAME_DATABASE"):
+                click.echo(f"Database: {short_place(uri)}", err=True)
             return callback(*arguments, **options)
 
     return checked

@@ -111,6 +111,14 @@ def place_of(uri: str) -> str:
     return f"{place(url)}{name}"
 
 
+def short_place(uri: str) -> str:
+    """Return where the database is, without user and password."""
+    file, url = sqlite_file(uri), make_url(uri)
+    if file is not None:
+        return f"{file.resolve()} (SQLite)"
+    return f"{url.database} on {url.host}:{url.port or 3306}"
+
+
 def _revision(session: Session) -> str | None:
     try:
         found = session.scalar(text("SELECT version_num FROM alembic_version"))

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import click
 
+from trading.exchange.time import kst_text
 from trading.operations.admin_action_model import DONE, UNCHANGED, ActionKind, Outcome
 from trading.operations.admin_actions import insert_outcome
 from trading.payments.alerts import resolve_alerts
@@ -154,13 +155,13 @@ def _show(payment: PaymentRecord) -> None:
     click.echo(
         f"{payment.payment_id} {payment.status}: {payment.amount:,} won, "
         f"{payment.cancelled_amount:,} given back,"
-        f" {payment.held_amount:,} held; prepared {payment.created_at.isoformat()}"
+        f" {payment.held_amount:,} held; prepared {kst_text(payment.created_at)}"
     )
     for refund in payment.refunds:
         reason = f" {refund.failure}" if refund.failure else ""
         click.echo(
             f"  refund {refund.id} {refund.status}{reason}: {refund.amount:,} won, "
-            f"{refund.requested_at.isoformat()}"
+            f"{kst_text(refund.requested_at)}"
         )
     for cancellation in payment.cancellations:
         click.echo(
@@ -173,5 +174,5 @@ def _line(alert: PaymentAlertRecord) -> str:
     state = "open" if alert.resolved_at is None else f"resolved: {alert.note}"
     return (
         f"{alert.payment_id} {alert.kind} ({alert.detail or '-'}), {alert.times} times since"
-        f" {alert.raised_at.isoformat()}, {state}"
+        f" {kst_text(alert.raised_at)}, {state}"
     )

@@ -11,7 +11,7 @@ from trading.db.transactions import Database
 from trading.exchange.time import KST
 from trading.redis.client import connect, connect_broker
 from webapp.cli.status_data import Inspection, Status
-from webapp.cli.status_view import WIDTH, screen
+from webapp.cli.status_view import WIDTH, screen, summary
 from webapp.context import get_core
 
 # Timeout of one statement; a section that takes longer is shown as missing.
@@ -21,9 +21,11 @@ STATEMENT_S = 3
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="JSON output for programs.")
 def status(*, as_json: bool) -> None:
-    """Show versions, migrations, due work, queues, feed, halts, alerts and the audit.
+    """Show whether all is well, then processes, due work, queues, feed, halts and the rest.
 
-    Exits 1 if a server does not answer or migrations are pending. No secrets are shown.
+    The first line is OK, or there is one line for each problem with the page that says what to do.
+    Exits 1 on a problem: an alert rule that is broken now, a server that does not answer, or
+    pending migrations. No secrets are shown.
     """
     report = _inspect()
     if as_json:
@@ -31,9 +33,11 @@ def status(*, as_json: bool) -> None:
     else:
         console = Console(highlight=False)
         console.width = max(console.width, WIDTH)
+        for line in summary(report):
+            console.print(line, soft_wrap=True)
         console.print(screen(report))
-    if report.faults:
-        raise click.ClickException(" ".join(report.faults))
+    if report.problems:
+        raise click.ClickException(" ".join(problem.text for problem in report.problems))
 
 
 def _inspect() -> Status:
@@ -62,7 +66,11 @@ def _members(report: Status) -> dict[str, Any]:
         name: section.facts if section.missing is None else {"missing": section.missing}
         for name, section in report.sections.items()
     }
-    return {"at": report.at, "faults": report.faults, **sections}
+    problems = [
+        {name: getattr(problem, name) for name in problem.__slots__} for problem in report.problems
+    ]
+    faults = [problem.text for problem in report.problems]
+    return {"at": report.at, "faults": faults, "problems": problems, **sections}
 
 
 def _in_korea(value: object) -> str:

@@ -24,20 +24,25 @@ from trading.exchange.market_hours_provider import get_day_changes
 from trading.halts.queries import ACCOUNT_IS_HALTED, IS_RUNNING, halts_where
 from trading.halts.tables import ACCOUNT_HALTS
 from trading.marketdata.quotes import MarketUnavailable
+from trading.operations.alert_rules import Problem, Severity, alert, find_problems
 from trading.operations.row_counts import row_counts
 from trading.operations.system_status import (
-    DueRows,
-    PipelineStage,
-    due_rows,
+    DatabaseStatus,
+    MarketStatus,
+    SystemStatus,
+    database_status,
     market_status,
     queues_status,
 )
 from trading.payments.queries import count_open_alerts, list_open_alerts
 from trading.redis import keys
 from trading.redis.client import explain as explain_redis
+from trading.redis.running_processes import Processes, read_processes
 from webapp.cli.migrations import UnfitDatabase, require_file, scripts
 
 _PACKAGES = ("flask", "celery", "sqlalchemy", "pymysql", "redis", "gunicorn", "aiohttp", "flower")
+
+UPGRADE_PAGE = "docs/deployment.md#upgrade"
 
 Facts = dict[str, Any]
 
@@ -52,11 +57,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All sections by name, and faults: servers that do not answer, pending migrations."""
+    """All sections by name, and the problems: servers that do not answer, pending migrations, and
+    broken alert rules.
+    """
 
     at: datetime
     sections: Mapping[str, Section]
-    faults: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
 class Inspection:
@@ -77,6 +84,9 @@ class Inspection:
         self._uri = settings.database_uri.get_secret_value()
         # Servers that failed: the short reason and the sentence for the operator.
         self._failed: dict[object, tuple[str, str]] = {}
+        self._rows: DatabaseStatus | None = None
+        self._market: MarketStatus | None = None
+        self._processes: Processes | None = None
 
     def status(self) -> Status:
         """Return every section. Never raises for a server that does not answer."""
@@ -99,8 +109,10 @@ class Inspection:
         )
         sections["beat"] = self._of(self._broker, self._beat)
         sections["feed"] = self._of(self._redis, lambda: self._feed(hours))
+        sections["processes"] = self._of(self._redis, self._read_processes)
         sections["settings"] = Section(self._important_settings())
-        return Status(self._now, sections, tuple(self._faults(sections)))
+        problems = [*self._faults(sections), *self._broken_rules(sections)]
+        return Status(self._now, sections, tuple(problems))
 
     def _database_queries(self) -> dict[str, Callable[[Session], Facts]]:
         return {
@@ -110,15 +122,14 @@ class Inspection:
             "rows": lambda session: {
                 name: _members(count) for name, count in row_counts(session).items()
             },
-            "due": lambda session: {
-                stage: _members(due) for stage, due in self._due(session).items()
-            },
+            "due": self._due,
             "payments": _payments,
             "audit": self._audit,
         }
 
-    def _due(self, session: Session) -> Mapping[PipelineStage, DueRows]:
-        return due_rows(session, settings=self._settings, now=self._now)
+    def _due(self, session: Session) -> Facts:
+        self._rows = database_status(session, settings=self._settings, now=self._now)
+        return {stage: _members(due) for stage, due in self._rows.due.items()}
 
     def _of_database(self, query: Callable[[Session], Facts]) -> Section:
         if self._database in self._failed:
@@ -169,7 +180,7 @@ class Inspection:
         )
 
     def _feed(self, hours: MarketHours) -> Facts:
-        market = market_status(self._redis, hours=hours, now=self._now)
+        market = self._market = market_status(self._redis, hours=hours, now=self._now)
         facts: Facts = {
             "status": market.diagnosis.status,
             "reasons": list(market.diagnosis.reasons),
@@ -178,6 +189,10 @@ class Inspection:
         return facts | (
             {} if market.health is None else {name: getattr(market.health, name) for name in names}
         )
+
+    def _read_processes(self) -> Facts:
+        self._processes = read_processes(self._redis)
+        return {"running": [_members(process) for process in self._processes.running]}
 
     def _beat(self) -> Facts:
         holder = self._broker.get(keys.BEAT_LOCK)
@@ -216,15 +231,32 @@ class Inspection:
             "log_format": settings.log_format,
         }
 
-    def _faults(self, sections: Mapping[str, Section]) -> list[str]:
-        faults = [sentence for _, sentence in self._failed.values()]
+    def _faults(self, sections: Mapping[str, Section]) -> list[Problem]:
+        """Return servers that do not answer, and migrations that do not fit."""
+        faults = [alert("MetricsSourceDown", sentence) for _, sentence in self._failed.values()]
         if self._database not in self._failed:
             migrations = sections["migrations"]
             if migrations.facts.get("unknown"):
-                faults.append("The database belongs to another release with unknown migrations.")
+                faults.append(
+                    _migration_fault(
+                        "The database belongs to another release with unknown migrations."
+                    )
+                )
             elif migrations.missing or migrations.facts["pending"]:
-                faults.append("Migrations are pending: flask db upgrade.")
+                faults.append(_migration_fault("Migrations are pending: flask db upgrade."))
         return faults
+
+    def _broken_rules(self, sections: Mapping[str, Section]) -> list[Problem]:
+        beat = sections["beat"]
+        status = SystemStatus(
+            taken_at=self._now, database=self._rows, queues=None, market=self._market
+        )
+        is_beat_active = None if beat.missing else beat.facts["holder"] is not None
+        return find_problems(status, self._processes, is_beat_active=is_beat_active)
+
+
+def _migration_fault(sentence: str) -> Problem:
+    return Problem("Migrations", Severity.CRITICAL, sentence, UPGRADE_PAGE)
 
 
 def _members(record: Any) -> Facts:

@@ -8,18 +8,33 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trading.exchange.time import KST
+from trading.exchange.time import kst_text
 from trading.observability.logs.lines import visible
+from trading.operations.alert_rules import Severity
 from webapp.cli.status_data import Facts, Section, Status
 
 WIDTH = 116
-_LEFT = ("due", "queues", "feed", "beat", "trading", "audit", "payments")
+_LEFT = ("processes", "due", "queues", "feed", "beat", "trading", "audit", "payments")
+_COLOURS = {Severity.CRITICAL: "bold red", Severity.WARNING: "bold yellow"}
+
+
+def summary(status: Status) -> list[Text]:
+    """Return ``OK``, or one line for each problem with the page that says what to do."""
+    if not status.problems:
+        return [Text("OK", style="bold green")]
+    return [
+        Text.assemble(
+            (f"{problem.severity.upper()} {problem.name}: ", _COLOURS[problem.severity]),
+            visible(problem.text),
+            (f" {problem.page}", "dim"),
+        )
+        for problem in status.problems
+    ]
 
 
 def screen(status: Status) -> RenderableType:
-    """Return the screen: faults first, then the sections in two columns."""
-    title = Text.assemble(("StocKing", "bold"), f" at {clock(status.at)}")
-    faults = [Text(fault, style="bold red") for fault in status.faults]
+    """Return the screen below the summary: the sections in two columns."""
+    title = Text.assemble(("StocKing", "bold"), f" at {kst_text(status.at)}")
     columns = Table.grid(padding=(0, 3), expand=True)
     columns.add_column(ratio=1)
     columns.add_column(ratio=1)
@@ -28,11 +43,7 @@ def screen(status: Status) -> RenderableType:
         _section(name, section) for name, section in status.sections.items() if name not in _LEFT
     ]
     columns.add_row(Group(*left), Group(*right))
-    return Group(title, *faults, Text(), columns)
-
-
-def clock(at: datetime) -> str:
-    return f"{at.astimezone(KST):%Y-%m-%d %H:%M:%S} KST"
+    return Group(title, Text(), columns)
 
 
 def _section(name: str, section: Section) -> RenderableType:
@@ -56,7 +67,7 @@ def _format(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, datetime):
-        return clock(value)
+        return kst_text(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -91,6 +102,12 @@ def _due(facts: Facts) -> list[Row]:
     ]
 
 
+def _processes(facts: Facts) -> list[Row]:
+    return [
+        (one["kind"], f"{one['host']}:{one['pid']}", one["started_at"]) for one in facts["running"]
+    ] or [("none",)]
+
+
 def _migrations(facts: Facts) -> list[Row]:
     pending = ", ".join(facts["pending"]) or "none"
     return [
@@ -103,5 +120,6 @@ def _migrations(facts: Facts) -> list[Row]:
 _ROWS: Mapping[str, Callable[[Facts], list[Row]]] = {
     "rows": _counts,
     "due": _due,
+    "processes": _processes,
     "migrations": _migrations,
 }

@@ -16,6 +16,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
+from trading.config.installation import command_environment
 from trading.config.processes import Process
 from trading.config.settings import Settings, SettingsError, is_json_logging, load
 from trading.observability.logs.hooks import log_uncaught_exceptions
@@ -34,11 +35,14 @@ _FIRST = ("timestamp", "level", "event")
 def setup_logging(process: Process) -> Settings:
     """Load the settings of this process and configure its logs.
 
+    A command also reads the environment file of the installation.
+
     Invalid settings are reported in the log's format and end the process: a command with one line
     and exit status 1, any other process with one line per fault and exit status 2.
     """
     try:
-        settings = load(process=process)
+        environment = command_environment() if process is Process.COMMAND else None
+        settings = load(environment, process=process)
     except SettingsError as faults:
         _report_faults(faults, process)
     configure(settings)
