@@ -12,10 +12,9 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from trading.config.processes import Process
+from trading.config.processes import Process, ProcessKind
 from trading.observability import logs
 from trading.observability.metrics import multiprocess
-from trading.observability.metrics.families import ScrapedProcess
 from trading.redis.running_processes import report_process
 
 # Here and not only in the workers: the arbiter logs first, and invalid settings must end it before
@@ -114,4 +113,4 @@ def post_worker_init(_worker: Any) -> None:
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(0.0005)
-    report_process(ScrapedProcess.API, _settings.redis_url.get_secret_value())
+    report_process(ProcessKind.API, _settings.redis_url.get_secret_value())

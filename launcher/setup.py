@@ -9,6 +9,7 @@ from pathlib import Path
 
 from launcher import valkey
 from launcher.errors import LaunchError
+from launcher.log_files import begin_log
 from launcher.parent_death_signal import with_parent_death_signal
 from launcher.plan import ROOT, Plan
 
@@ -29,6 +30,7 @@ def bundled_redis(plan: Plan) -> Iterator[None]:
     folder, log = plan.var / "valkey", plan.logs / "valkey.log"
     folder.mkdir(exist_ok=True)
     command = valkey.server_command(plan.valkey_port, folder, durable=True)
+    begin_log(log).close()
     with log.open("wb") as output:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "launcher.supervisor", "--", *command],
@@ -55,6 +57,7 @@ def bundled_redis(plan: Plan) -> Iterator[None]:
 def prepare_database(plan: Plan) -> None:
     """Migrate the database and import the seed's stocks. Raise LaunchError with the log's end."""
     log = plan.logs / "setup.log"
+    begin_log(log).close()
     with log.open("wb") as output:
         done = flask(plan, "db", "upgrade", "--", "seed", output=output.fileno())
     if done != 0:

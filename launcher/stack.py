@@ -18,11 +18,11 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from honcho.process import Process
 
+from launcher.log_files import begin_log
 from launcher.parent_death_signal import set_parent_death_signal
 from launcher.plan import ROOT, Plan
 from launcher.supervisor import DEFAULT_GRACE_S
 
-LOG_SIZE = 10_000_000  # bytes, plus one older file
 GAVE_UP_STATUS = 1  # Exit status of a supervisor whose command kept failing.
 
 
@@ -49,11 +49,7 @@ class _LogPrinter(Printer):
 
     def _file(self, name: str) -> RotatingFileHandler:
         if name not in self._files:
-            path = self._logs / f"{name}.log"
-            path.unlink(missing_ok=True)
-            self._files[name] = RotatingFileHandler(
-                path, maxBytes=LOG_SIZE, backupCount=1, encoding="utf-8"
-            )
+            self._files[name] = begin_log(self._logs / f"{name}.log")
         return self._files[name]
 
 

@@ -12,10 +12,9 @@ import structlog
 
 from push_gateway.parse_error_logging import log_parse_errors_briefly
 from push_gateway.server import Gateway
-from trading.config.processes import Process
+from trading.config.processes import Process, ProcessKind
 from trading.config.settings import Settings
 from trading.observability import logs
-from trading.observability.metrics.families import ScrapedProcess
 from trading.redis.running_processes import report_process
 
 log = structlog.get_logger(__name__)
@@ -40,7 +39,7 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    report_process(ScrapedProcess.GATEWAY, settings.redis_url.get_secret_value())
+    report_process(ProcessKind.GATEWAY, settings.redis_url.get_secret_value())
     await Gateway(settings).run(stop)
 
 

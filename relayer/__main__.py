@@ -10,11 +10,10 @@ import sys
 
 from relayer.daemon import Daemon
 from relayer.lease.watchdog import kill_timer
-from trading.config.processes import Process
+from trading.config.processes import Process, ProcessKind
 from trading.config.settings import Settings
 from trading.observability import logs
 from trading.observability.metrics import exposition
-from trading.observability.metrics.families import ScrapedProcess
 from trading.redis.running_processes import report_process
 
 
@@ -33,7 +32,7 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     daemon = Daemon(settings, watchdog=kill_timer())
     exposition.serve(settings, exposition.build_registry(daemon.metrics, include_process=True))
-    report_process(ScrapedProcess.RELAYER, settings.redis_url.get_secret_value())
+    report_process(ProcessKind.RELAYER, settings.redis_url.get_secret_value())
     await daemon.run(stop)
 
 

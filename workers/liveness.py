@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from celery.signals import beat_init, heartbeat_sent, worker_ready
 
-from trading.observability.metrics.families import ScrapedProcess
+from trading.config.processes import ProcessKind
 from trading.redis.running_processes import report_process
 from workers.application import SETTINGS
 
@@ -36,15 +36,15 @@ def touch_liveness_file(**_signal: Any) -> None:
 
 @worker_ready.connect
 def _report_worker(**_signal: Any) -> None:
-    _report(ScrapedProcess.WORKER)
+    _report(ProcessKind.WORKER)
 
 
 @beat_init.connect
 def _report_beat(**_signal: Any) -> None:
-    _report(ScrapedProcess.BEAT)
+    _report(ProcessKind.BEAT)
 
 
-def _report(kind: ScrapedProcess) -> None:
+def _report(kind: ProcessKind) -> None:
     def works() -> bool:
         return time.monotonic() - _last_heartbeat[0] <= _HEARTBEAT_MAX_S
 

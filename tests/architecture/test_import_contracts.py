@@ -81,7 +81,7 @@ def test_every_import_contract_holds() -> None:
         ("webapp", ("trading", "webapp")),
         ("workers", ("trading", "workers")),
         ("sandbox", ("trading", "relayer.stomp", "sandbox")),
-        ("launcher", ("trading.config.settings", "launcher")),
+        ("launcher", ("trading.config", "launcher")),
     ],
 )
 def test_processes_import_only_the_product(package: str, allowed: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """The gateway's Prometheus metrics."""
 
 from tests.push_gateway.harness import SAMSUNG, User, gateway
-from trading.observability.metrics.families import FAMILIES, ScrapedProcess
+from trading.observability.metrics.families import FAMILIES, ProcessKind
 
 
 async def test_metrics_count_clients_messages_and_problems(valkey_url: str) -> None:
@@ -17,7 +17,7 @@ async def test_metrics_count_clients_messages_and_problems(valkey_url: str) -> N
         async with server.http.get(server.stream_url) as refused:
             assert refused.status == 401
         after = await server.metrics()
-    names = {family.name for family in FAMILIES if ScrapedProcess.GATEWAY in family.exposed_by} - {
+    names = {family.name for family in FAMILIES if ProcessKind.GATEWAY in family.exposed_by} - {
         "stocking_problems_total"
     }
     assert names <= {f"stocking_{name}" for name in before}

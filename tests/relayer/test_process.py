@@ -23,7 +23,7 @@ from tests.relayer.harness import SAMSUNG, add_subscriptions, confirmed_count, h
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import wait_until
 from trading.config.settings import SettingsError, load
-from trading.observability.metrics.families import FAMILIES, ScrapedProcess
+from trading.observability.metrics.families import FAMILIES, ProcessKind
 from trading.redis import keys
 
 FORBIDDEN = (
@@ -189,7 +189,7 @@ def test_running_relayer_loads_no_code_that_could_place_an_order(
     assert samples["ticks_written_total"] >= samples["tick_write_lag_seconds_count"] > 0
     assert abs(samples["last_tick_timestamp_seconds"] - time.time()) < 60
     assert samples["process_resident_memory_bytes"] > 0
-    names = {family.name for family in FAMILIES if ScrapedProcess.RELAYER in family.exposed_by}
+    names = {family.name for family in FAMILIES if ProcessKind.RELAYER in family.exposed_by}
     assert {name for name in names if name not in text} == set()
 
     loaded = json.loads(output.splitlines()[-1])

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from redis import Redis
 
+from trading.config.processes import ProcessKind
 from trading.marketdata.health import RelayerHealth
-from trading.observability.metrics.families import ScrapedProcess
 from trading.redis import keys
 from trading.redis.running_processes import ProcessReporter
 
@@ -14,7 +14,7 @@ BEAT = "machine:42:0a1b2c3d"
 
 def report_processes(redis: Redis, url: str, now: datetime, *, without: str = "") -> None:
     """Report one process of each kind, a healthy feed and the active beat."""
-    for kind in ScrapedProcess:
+    for kind in ProcessKind:
         if kind != without:
             ProcessReporter(kind, url, works=lambda: True).report()
     redis.set(keys.BEAT_LOCK, BEAT)

@@ -122,8 +122,8 @@ def test_operators_halt_and_resume_by_command(api: Api) -> None:
     damage(api.harness, person)
     audited(api.harness, person)
     shown = flask(api, "users", "halted").output
-    assert f"{person.id} since 2026-11-20T01:00:00+00:00: audit-breach (3a, 9e)" in shown
-    assert f"{person.id} breaks 3a holding quantity" in shown
+    assert f"{person.email} ({person.id}) since 2026-11-20 10:00:00+09:00: audit-breach" in shown
+    assert f"{person.email} ({person.id}) breaks 3a holding quantity" in shown
     assert shown.endswith("1 halted accounts, 2 open breaches.\n")
 
     assert (

@@ -94,6 +94,8 @@ COMMANDS: dict[str, tuple[list[str], frozenset[str]]] = {
     "users demote": (["nobody@example.com"], ROWS),
     "users halt": ([ID, "--reason", "x"], ROWS),
     "users halted": ([], ROWS),
+    "users list": ([], ROWS),
+    "users show": ([ID], ROWS),
     "users promote": (["nobody@example.com"], ROWS),
     "users resume": ([ID, "--note", "x"], ROWS),
 }

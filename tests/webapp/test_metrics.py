@@ -21,7 +21,7 @@ from tests.trading.payments.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, api_on, data_of, problem_of
 from trading import bootstrap as trading_core
 from trading.observability.metrics import instruments
-from trading.observability.metrics.families import FAMILIES, ScrapedProcess
+from trading.observability.metrics.families import FAMILIES, ProcessKind
 from trading.redis import keys
 from webapp.background_probe import BackgroundProbe
 from webapp.system_metrics import KEEP_S, SystemMetrics
@@ -140,7 +140,7 @@ def test_every_family_of_the_api_is_exposed(sqlite_api: Api) -> None:
     )
 
     names = {name for name, _ in exposed_samples(sqlite_api)}
-    of_api = [family for family in FAMILIES if ScrapedProcess.API in family.exposed_by]
+    of_api = [family for family in FAMILIES if ProcessKind.API in family.exposed_by]
     missing = {
         family.name
         for family in of_api

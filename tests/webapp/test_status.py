@@ -27,11 +27,11 @@ from tests.trading.payments.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, api_on
 from trading import __version__
 from trading import bootstrap as trading_core
+from trading.config.processes import ProcessKind
 from trading.config.settings import Settings
 from trading.exchange.order_types import Side
 from trading.exchange.time import KST
 from trading.marketdata.health import RelayerHealth
-from trading.observability.metrics.families import ScrapedProcess
 from trading.redis import keys
 from webapp import create_app
 
@@ -90,7 +90,7 @@ def test_status_shows_due_work_queues_halts_and_alerts(api: Api) -> None:
     assert sum(found["queues"].values()) == 2
     assert found["beat"] == {"holder": "machine:42"}
     assert (found["feed"]["status"], found["feed"]["reasons"]) == ("HEALTHY", [])
-    assert [one["kind"] for one in found["processes"]["running"]] == sorted(ScrapedProcess)
+    assert [one["kind"] for one in found["processes"]["running"]] == sorted(ProcessKind)
     assert datetime.fromisoformat(found["trading"]["halted_since"]) == harness.clock()
     assert found["payments"]["open_alerts"] == 0
     assert found["settings"]["fill_profile"] == "simple"

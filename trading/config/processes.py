@@ -4,7 +4,7 @@ A process does not receive secrets that it does not use.
 """
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import Enum, StrEnum
 
 # Settings with a development default that production does not use, with the error text for a
 # missing or unfit value.
@@ -22,6 +22,16 @@ _GUARDED = frozenset(
     {"database_uri", "portone_v1_api_key", "portone_v1_api_secret", *PRODUCTION_NEEDS}
 )
 _NONE: frozenset[str] = frozenset()
+
+
+class ProcessKind(StrEnum):
+    """Long-running process of the product: it exports metrics and reports that it runs."""
+
+    API = "api"
+    WORKER = "worker"
+    BEAT = "beat"
+    RELAYER = "relayer"
+    GATEWAY = "gateway"
 
 
 class Process(Enum):

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from trading.audit.model import last_night
+from trading.config.processes import ProcessKind
 from trading.exchange.time import kst_text
 from trading.marketdata.health import FeedStatus
-from trading.observability.metrics.families import ScrapedProcess
 from trading.operations.system_status import (
     ALERTS,
     CANDLES,
@@ -83,13 +83,13 @@ def find_problems(
     """
     now = status.taken_at
     found = list(_of_processes(processes))
-    beat_runs = processes is None or processes.is_running(ScrapedProcess.BEAT)
+    beat_runs = processes is None or processes.is_running(ProcessKind.BEAT)
     if is_beat_active is False and beat_runs:
         found.append(alert("BeatStopped", "No beat is active: no periodic task is sent."))
     if status.market is not None:
         found += _of_market(status.market)
     # What a process does periodically is late only if one could have done it.
-    workers_since = None if processes is None else processes.running_since(ScrapedProcess.WORKER)
+    workers_since = None if processes is None else processes.running_since(ProcessKind.WORKER)
     if status.database is not None:
         found += _of_database(status.database, status.market, workers_since, now=now)
     if status.market is not None and status.market.events_repaired_at and workers_since:
@@ -106,7 +106,7 @@ def _of_processes(processes: Processes | None) -> Iterator[Problem]:
     if not processes.running and not processes.silent_since:
         yield alert("ProcessMissing", "No process is running.")
         return
-    for kind in ScrapedProcess:
+    for kind in ProcessKind:
         if processes.is_running(kind):
             continue
         since = processes.silent_since.get(kind)

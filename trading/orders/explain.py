@@ -18,14 +18,15 @@ from trading.config.settings import Settings
 from trading.exchange.fees import tax_rates
 from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import OrderType, Side, TimeInForce
-from trading.exchange.price_grid import Market, StockKind, tick_table
+from trading.exchange.price_grid import Market, StockKind
 from trading.exchange.time import trade_date
 from trading.halts.queries import ACCOUNT_HALTED_SINCE, halts_since
 from trading.halts.records import HaltRecord
 from trading.marketdata.sharding import shard_of
 from trading.marketdata.ticks import Tick
-from trading.money import BASIS_POINTS, rate_rounded_down
+from trading.money import rate_rounded_down
 from trading.orders.fill_price import Fill, is_met, is_within_order_life
+from trading.orders.limit_distance import Distance, distance_to_limit
 from trading.orders.model import FillProfile, OrderStatus
 from trading.orders.queries import get_order
 from trading.orders.records import ExecutionRecord, OrderRecord
@@ -139,18 +140,6 @@ class FillExplanation:
     ms_to_fill: int | None
     ms_to_settlement: int | None
     ms_to_portfolio: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Distance:
-    """How far the last trade is from the limit; 0 where the limit is met.
-
-    In won, in basis points of the last price (rounded up) and in steps of the price grid.
-    """
-
-    won: int
-    basis_points: int
-    steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +289,7 @@ def explain_waiting(
         price=order.price,
         tick=tick,
         tick_age_ms=None if tick is None else tick.age_ms(now),
-        distance=_distance(facts, tick),
+        distance=distance_to_limit(Side(order.side), order.price, tick, kind=facts.kind),
         next_check_at=facts.next_attempt_at,
         expires_at=order.expires_at,
         # The opening for LIMIT orders: trades fill every order in the book from then on.
@@ -486,30 +475,3 @@ def _reasons_of_last_trade(
     elif counts:
         scanned = tick.position.packed <= facts.matched_until
         yield WaitingReason.NOT_REACHED if scanned else WaitingReason.AWAITING_MATCH
-
-
-def _distance(facts: OrderFacts, tick: Tick | None) -> Distance | None:
-    limit, side = facts.order.price, Side(facts.order.side)
-    if limit is None or tick is None:
-        return None
-    if is_met(side, limit, tick.price):
-        return Distance(0, 0, 0)
-    won = abs(tick.price - limit)
-    # The legal prices between the last trade, which may be off the grid itself, and the limit.
-    first, last = (limit, tick.price - 1) if side is Side.BUY else (tick.price + 1, limit)
-    return Distance(
-        won=won,
-        basis_points=-(-won * BASIS_POINTS // tick.price),
-        steps=_legal_prices_up_to(last, facts.kind) - _legal_prices_up_to(first - 1, facts.kind),
-    )
-
-
-def _legal_prices_up_to(price: int, kind: StockKind) -> int:
-    """Return how many prices of the grid are at most ``price`` (won)."""
-    table = tick_table(kind)
-    ends = [start for start, _step in table[1:]] + [price + 1]
-    return sum(
-        (min(price, end - 1) - start) // step + 1
-        for (start, step), end in zip(table, ends, strict=True)
-        if start <= price
-    )

@@ -1,15 +1,12 @@
-"""`flask users`: administrator rights and account halts."""
+"""`flask users`: administrator rights and account halts; the list is in account_listing."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from uuid import UUID
 
 import click
 
-from trading.accounts.accounts import demote, normalized_email, promote
+from trading.accounts.accounts import demote, promote
 from trading.accounts.errors import UserNotFound
-from trading.accounts.queries import credentials_by_email
 from trading.accounts.records import UserRecord
 from trading.audit.account_halts import halt_account, resume_account
 from trading.audit.queries import audit_state
@@ -18,6 +15,8 @@ from trading.exchange.time import kst_text
 from trading.halts.model import HaltCause
 from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
 from trading.text import RefusedCharacter, clean_text
+from webapp.cli.account_listing import users_list, users_show
+from webapp.cli.account_lookup import find_user_id, label_of, labels_of, unknown_account
 from webapp.context import get_core
 from webapp.http.admin_log import run_commanded
 
@@ -27,7 +26,11 @@ _NOTE_LENGTH_MAX = 500
 
 @click.group()
 def users() -> None:
-    """Manage accounts. USER is an e-mail address or an id."""
+    """Show and manage accounts. USER is an e-mail address or an id."""
+
+
+users.add_command(users_list)
+users.add_command(users_show)
 
 
 @users.command("promote")
@@ -62,14 +65,16 @@ def users_halted() -> None:
     """Show halted accounts and the audit's open breaches."""
     core = get_core()
     state = core.snapshot(audit_state, now=core.clock())
+    halted = {halt.user_id for halt in state.halted}
+    labels = labels_of(halted | {breach.user_id for breach in state.breaches})
     for halt in state.halted:
         click.echo(
-            f"{halt.user_id} since {kst_text(halt.halted_at)}: {halt.cause} "
+            f"{labels[halt.user_id]} since {kst_text(halt.halted_at)}: {halt.cause} "
             f"({' '.join((halt.reason or '-').split())})"
         )
     for breach in state.breaches:
         click.echo(
-            f"{breach.user_id} breaks {breach.check}; {breach.times} times since "
+            f"{labels[breach.user_id]} breaks {breach.check}; {breach.times} times since "
             f"{kst_text(breach.found_at)}"
         )
         for line in breach.sample:
@@ -82,7 +87,7 @@ def users_halted() -> None:
 @click.option("--reason", required=True, help="Why, for later readers.")
 def users_halt(user: str, reason: str) -> None:
     """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
-    user_id, text, halt_id = _user_id(user), _text(reason, _REASON_LENGTH_MAX), new_id()
+    user_id, text, halt_id = find_user_id(user), _text(reason, _REASON_LENGTH_MAX), new_id()
     try:
         halt = run_commanded(
             ActionKind.HALT_ACCOUNT,
@@ -100,8 +105,8 @@ def users_halt(user: str, reason: str) -> None:
             reason=text,
         )
     except UserNotFound:
-        raise _unknown(user) from None
-    click.echo(f"{user_id} is halted since {kst_text(halt.halted_at)}.")
+        raise unknown_account(user) from None
+    click.echo(f"{label_of(user_id)} is halted since {kst_text(halt.halted_at)}.")
 
 
 @users.command("resume")
@@ -109,7 +114,7 @@ def users_halt(user: str, reason: str) -> None:
 @click.option("--note", required=True, help="What was found and done, for later readers.")
 def users_resume(user: str, note: str) -> None:
     """Resume trading of USER. The next audit halts the account again if it still finds a breach."""
-    user_id, text = _user_id(user), _text(note, _NOTE_LENGTH_MAX)
+    user_id, text = find_user_id(user), _text(note, _NOTE_LENGTH_MAX)
     lifted = run_commanded(
         ActionKind.RESUME_ACCOUNT,
         partial(resume_account, user_id=user_id, by=None, note=text),
@@ -119,22 +124,8 @@ def users_resume(user: str, note: str) -> None:
         note=text,
     )
     if lifted is None:
-        raise click.ClickException("This account is not halted.")
-    click.echo(f"{user_id} may trade again.")
-
-
-def _user_id(user: str) -> UUID:
-    """Return the id of an account by id (also of a closed account) or e-mail address."""
-    with suppress(ValueError):
-        return UUID(user)
-    credentials = get_core().read(credentials_by_email, normalized_email(user))
-    if credentials is None:
-        raise _unknown(user)
-    return credentials.user_id
-
-
-def _unknown(user: str) -> click.ClickException:
-    return click.ClickException(f"There is no account {user}.")
+        raise click.ClickException(f"{label_of(user_id)} is not halted.")
+    click.echo(f"{label_of(user_id)} may trade again.")
 
 
 def _text(value: str, length_max: int) -> str:

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from launcher.plan import ROOT
+from trading.config.processes import ProcessKind
 from trading.marketdata.health import Diagnosis, FeedStatus
 from trading.marketdata.ticks import Position
-from trading.observability.metrics.families import ScrapedProcess
 from trading.operations import alert_rules
 from trading.operations.alert_rules import find_problems
 from trading.operations.system_status import (
@@ -126,7 +126,7 @@ def names(
 ) -> list[str]:
     found = find_problems(
         SystemStatus(taken_at=now, database=rows or database(), queues=None, market=market),
-        processes(*ScrapedProcess) if running is None else running,
+        processes(*ProcessKind) if running is None else running,
         is_beat_active=is_beat_active,
     )
     return [problem.name for problem in found]
@@ -184,7 +184,7 @@ def test_accounts_are_left_for_the_audit_for_six_hours() -> None:
     began = datetime(2026, 11, 29, 19, 0, tzinfo=UTC)
     rows = database(audit=replace(database().audit, accounts_due=5, run_at=None))
     market = replace(MARKET, events_repaired_at=None)
-    running = processes(*ScrapedProcess, started_at=began + timedelta(hours=6))
+    running = processes(*ProcessKind, started_at=began + timedelta(hours=6))
     for minutes, expected in ((0, []), (1, ["AuditLate"])):
         now = began + timedelta(hours=6, minutes=minutes)
         assert names(rows, market, running, now=now) == expected
@@ -208,9 +208,9 @@ def test_missing_lease_and_beat_are_reported() -> None:
     assert names(is_beat_active=False) == ["BeatStopped"]
 
 
-@pytest.mark.parametrize("kind", ScrapedProcess)
-def test_missing_process_is_reported_with_its_last_report(kind: ScrapedProcess) -> None:
-    others = [one for one in ScrapedProcess if one is not kind]
+@pytest.mark.parametrize("kind", ProcessKind)
+def test_missing_process_is_reported_with_its_last_report(kind: ProcessKind) -> None:
+    others = [one for one in ProcessKind if one is not kind]
     for silent, text in (
         ({}, f"No {kind} is running."),
         ({kind: NOW}, f"No {kind} has responded since 2026-11-30 12:00:00+09:00."),
@@ -234,7 +234,7 @@ def test_periodic_work_is_late_only_if_a_worker_could_have_done_it() -> None:
     rows = replace(reading(0, 86_400), audit=replace(database().audit, run_at=LONG_AGO))
     rows = replace(rows, readers=rows.readers[:1])
 
-    assert names(rows, market, processes(*ScrapedProcess, started_at=NOW)) == []
+    assert names(rows, market, processes(*ProcessKind, started_at=NOW)) == []
     assert set(names(rows, market)) == {"MatcherStalled", "AuditStalled", "AccountEventsLate"}
 
 

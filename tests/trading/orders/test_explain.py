@@ -19,7 +19,6 @@ from trading.orders.errors import OrderNotFound
 from trading.orders.explain import (
     Charge,
     ChargeName,
-    Distance,
     OrderFacts,
     OrderStage,
     Waiting,
@@ -28,6 +27,7 @@ from trading.orders.explain import (
     explain_waiting,
     get_order_facts,
 )
+from trading.orders.limit_distance import Distance
 from trading.orders.records import OrderRecord
 
 R = WaitingReason

@@ -11,21 +11,13 @@ from enum import StrEnum
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from trading.config.processes import ProcessKind
+
 
 class Kind(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
-
-
-class ScrapedProcess(StrEnum):
-    """Process that is scraped."""
-
-    API = "api"
-    WORKER = "worker"
-    BEAT = "beat"
-    RELAYER = "relayer"
-    GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +27,7 @@ class Family:
     name: str
     kind: Kind
     help: str
-    exposed_by: tuple[ScrapedProcess, ...]
+    exposed_by: tuple[ProcessKind, ...]
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
 
@@ -53,18 +45,18 @@ class Family:
 
 
 def _counter(
-    name: str, help_text: str, *exposed_by: ScrapedProcess, labels: tuple[str, ...] = ()
+    name: str, help_text: str, *exposed_by: ProcessKind, labels: tuple[str, ...] = ()
 ) -> Family:
     return Family(f"stocking_{name}", Kind.COUNTER, help_text, exposed_by, labels)
 
 
 def _gauge(
-    name: str, help_text: str, *exposed_by: ScrapedProcess, labels: tuple[str, ...] = ()
+    name: str, help_text: str, *exposed_by: ProcessKind, labels: tuple[str, ...] = ()
 ) -> Family:
     return Family(f"stocking_{name}", Kind.GAUGE, help_text, exposed_by, labels)
 
 
-_API, _WORKER, _BEAT, _RELAYER, _GATEWAY = ScrapedProcess
+_API, _WORKER, _BEAT, _RELAYER, _GATEWAY = ProcessKind
 
 # Requests
 HTTP_REQUEST_DURATION = Family(
