@@ -3,11 +3,13 @@
 from datetime import date, datetime
 
 import pytest
+from sqlalchemy import update
 
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import SAMSUNG
 from tests.trading.portfolio.days import close, record
 from tests.webapp.client import Api, data_of, problem_of
+from trading.portfolio.tables import DAILY_SNAPSHOTS
 
 START = 10_000_000
 FRIDAY = date(2026, 11, 20)
@@ -82,13 +84,26 @@ def test_day_is_provisional_until_it_is_recorded(krx_api: Api) -> None:
         assert (newest["day"], newest["provisional"]) == (label, True)
 
 
-def test_unpriced_holding_makes_the_total_unknown(api: Api) -> None:
+def test_day_without_a_close_is_valued_at_the_last_fill(api: Api) -> None:
+    person = api.person()
+    api.harness.tick(70_000)
+    api.bought(person, 1)
+    api.harness.clock.advance(days=1, hours=15)
+    record(api.harness)
+    person = api.signed_in(person.email)
+    day, *_ = data_of(api.get("/portfolio/history", person))["items"]
+    assert (day["total_assets"], day["carried_holdings"]) == (START - 10, 1)
+
+
+def test_unpriced_holding_of_an_older_row_makes_the_total_unknown(api: Api) -> None:
     """On its day, and the profit of the next day."""
     person = api.person()
     api.harness.tick(70_000)
     api.bought(person, 1)
     api.harness.clock.advance(days=1, hours=15)
     record(api.harness)
+    unpriced = update(DAILY_SNAPSHOTS).values(unpriced_holdings=1)
+    api.harness.do(lambda session: session.execute(unpriced))
     api.harness.tick(70_000)
     person = api.signed_in(person.email)
     *_, day, today = data_of(api.get("/portfolio/history", person))["items"]
