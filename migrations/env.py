@@ -7,10 +7,18 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import create_engine, pool
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from trading.bootstrap import Core
 from trading.db.declarative import Base
-from webapp.cli.migrations import current_revision, require_file, require_known
+from trading.db.faults import explain, message_of
+from webapp.cli.migrations import (
+    UnfitDatabase,
+    current_revision,
+    place_of,
+    require_file,
+    require_known,
+)
 
 # A migration must not block a running service: it gives up instead of waiting behind a long
 # transaction.
@@ -64,8 +72,23 @@ def _online() -> None:
             connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_TIMEOUT_S}")
             connection.commit()
         context.configure(connection=connection, on_version_apply=_say, **_options)
-        with context.begin_transaction():
-            context.run_migrations()
+        try:
+            with context.begin_transaction():
+                context.run_migrations()
+        except DBAPIError as fault:
+            if explain(fault, _uri) is None:
+                raise UnfitDatabase(_mismatch(fault)) from fault
+            raise
+
+
+def _mismatch(fault: DBAPIError) -> str:
+    """Return the sentence for a migration that the present tables do not permit."""
+    revision = current_revision(_uri)
+    begin = "for the first time" if revision is None else f"from revision {revision}"
+    return (
+        f"{place_of(_uri)} can't be migrated {begin} ({message_of(fault)}), as after an interrupted"
+        " migration: restore the backup from before it, or start with an empty database."
+    )
 
 
 if context.is_offline_mode():

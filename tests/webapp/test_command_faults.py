@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
@@ -22,7 +23,8 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import FlaskGroup
 from flask_migrate import upgrade
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from launcher.plan import ROOT
@@ -282,6 +284,62 @@ def test_database_of_another_revision(
 
 def test_server_database_without_tables(empty_server_uri: str, files: dict[str, str]) -> None:
     walk(empty_server_uri, files, "unmigrated", named="", only=frozenset({"unmigrated"}))
+
+
+class Interrupted(BaseException):
+    """The end of a process in the middle of a migration."""
+
+
+@contextmanager
+def interrupted_after(statements: int) -> Iterator[None]:
+    """Interrupt after so many statements that change something."""
+    numbers = count()
+
+    def count_or_interrupt(
+        _connection: Any, _cursor: Any, sql: str, _parameters: Any, _context: Any, _many: Any
+    ) -> None:
+        is_change = sql.split(maxsplit=1)[0] not in ("SELECT", "SHOW", "SET")
+        if is_change and next(numbers) == statements:
+            raise Interrupted
+
+    event.listen(Engine, "before_cursor_execute", count_or_interrupt)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", count_or_interrupt)
+
+
+@pytest.mark.every_database
+@pytest.mark.parametrize("statements", [2, 40, 70])
+def test_upgrade_after_an_interrupted_one(
+    empty_server_uri: str, files: dict[str, str], statements: int
+) -> None:
+    """It completes, or ends with a sentence that says what to do."""
+    url = make_url(empty_server_uri)
+    with app_on(empty_server_uri, NO_REDIS) as app:
+        with pytest.raises(Interrupted), interrupted_after(statements):
+            run(app, "db upgrade", files)
+        again = run(app, "db upgrade", files)
+    if again.exit_code:
+        assert faulty("db upgrade", again, named=f"{url.host}:{url.port}") == []
+        assert str(url.database) in again.stderr
+        assert "restore the backup" in again.stderr
+
+
+@pytest.mark.every_database
+def test_upgrade_of_tables_without_a_revision(empty_uri: str, files: dict[str, str]) -> None:
+    """One table of the first revision exists already, and keeps its rows."""
+    engine = create_engine(empty_uri)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE stocks (code VARCHAR(9))"))
+        connection.execute(text("INSERT INTO stocks VALUES ('A005930')"))
+    with app_on(empty_uri, NO_REDIS) as app:
+        result = run(app, "db upgrade", files)
+    assert faulty("db upgrade", result, named="already exists") == []
+    assert "for the first time" in result.stderr
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT code FROM stocks")).scalar_one() == "A005930"
+    engine.dispose()
 
 
 def test_commands_work_without_redis(

@@ -85,6 +85,12 @@ def explain(fault: BaseException, uri: str) -> str | None:
     return f"{place(url)} {wrong.format(user=url.username, database=url.database)}: {remedy}."
 
 
+def message_of(fault: DBAPIError) -> str:
+    """Return the server's or SQLite's own message, in one line without the statement."""
+    arguments = getattr(fault.orig, "args", ())
+    return " ".join(str(arguments[-1] if arguments else fault.orig).split()).rstrip(".")
+
+
 def place(url: URL) -> str:
     """Return the words for where a database is: its server, or its file."""
     if url.get_backend_name() == "sqlite":
