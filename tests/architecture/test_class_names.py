@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("trading", "webapp", "workers", "relayer", "push_gateway", "launcher", "sandbox")
 ACTIONS = (
-    "Cancel|Change|Complete|Deposit|Explain|Halt|Login|Logout|Prepare|Preview|Receive|Reconnect"
-    "|Refresh|Refund|Resume|Sort|Subscribe|Unsubscribe|Withdraw"
+    "Cancel|Change|Complete|Delist|Deposit|Explain|Halt|Liquidate|Login|Logout|Prepare|Preview"
+    "|Receive|Reconnect|Refresh|Refund|Resume|Set|Sort|Subscribe|Unsubscribe|Withdraw"
 )
 VIEW_NAME = re.compile(rf"\w+(?:List|Detail|Batch)|(?:{ACTIONS})\w*")
 

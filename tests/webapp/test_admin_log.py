@@ -14,6 +14,7 @@ from flask.cli import FlaskGroup
 from structlog.testing import capture_logs
 
 from tests.support.payments_stack import PaymentsStack, payments_stack
+from tests.support.trading_harness import HYNIX, SAMSUNG
 from tests.trading.db.cutting_proxy import Cut
 from tests.trading.orders.steps import rows
 from tests.webapp.client import Api, Person, data_of, problem_of
@@ -30,7 +31,10 @@ QUERIES = {
     "/admin/websocket/subscriptions/subscribe": {"topic": "A000660"},
     "/admin/websocket/subscriptions/unsubscribe": {"topic": "A000660"},
 }
-BODIES = {"/admin/accounts/<uuid:user_id>/resume": {"note": "확인"}}
+BODIES = {
+    "/admin/accounts/<uuid:user_id>/resume": {"note": "확인"},
+    "/admin/stocks/<stock_code>/leverage": {"leverage": "2"},
+}
 OPERATOR = pwd.getpwuid(os.getuid()).pw_name
 
 
@@ -94,8 +98,10 @@ def test_every_writing_administrator_route_is_recorded(sqlite_api: Api) -> None:
 
     for method, rule in asked:
         before = rows(api.harness, "SELECT id FROM admin_actions")
+        # A delisted stock cannot be halted.
+        code = HYNIX if rule.endswith("/delist") else SAMSUNG
         path, body = (
-            rule.replace("<uuid:user_id>", user.id),
+            rule.replace("<uuid:user_id>", user.id).replace("<stock_code>", code),
             {"json": BODIES[rule]} if rule in BODIES else {},
         )
         answer = api.ask(method, path, administrator, query_string=QUERIES.get(rule, {}), **body)

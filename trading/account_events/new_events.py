@@ -13,6 +13,7 @@ from trading.account_events.payloads import (
     HoldingEventData,
     OrderEventData,
     PaymentEventData,
+    StockEventData,
 )
 from trading.account_events.stream import EventKind
 from trading.marketdata.ticks import Position
@@ -114,3 +115,8 @@ def alert_event(user_id: UUID, alert: Mapping[str, Any]) -> NewEvent:
 def payment_event(user_id: UUID, data: PaymentEventData, *, at: datetime) -> NewEvent:
     """Return the event of a payment whose own state, or a refund's state, changed."""
     return NewEvent(user_id, EventKind.PAYMENT, at, data)
+
+
+def stock_event(user_id: UUID, data: StockEventData, *, at: datetime) -> NewEvent:
+    """Return the event of a stock whose trading an operator changed."""
+    return NewEvent(user_id, EventKind.STOCK, at, data)

@@ -94,6 +94,16 @@ class PaymentEventData(TypedDict):
     refund: RefundEventData | None
 
 
+class StockEventData(TypedDict):
+    """How the trading of a stock changed, and its state now; ``leverage`` is decimal text."""
+
+    stock_code: str
+    change: str
+    status: str
+    leverage: str
+    in_liquidation: bool
+
+
 EventData = (
     OrderEventData
     | FillEventData
@@ -101,4 +111,5 @@ EventData = (
     | HoldingEventData
     | AlertEventData
     | PaymentEventData
+    | StockEventData
 )

@@ -60,6 +60,7 @@ class EventKind(StrEnum):
 
     ORDER: an order's state. FILL: a new execution. CASH: a new ledger entry. HOLDING: a holding.
     PAYMENT: the state of a payment or of its refund. ALERT: a stock reached an alert's price.
+    STOCK: the trading of a stock that the user holds or has an open order for.
     """
 
     ORDER = "order"
@@ -68,6 +69,7 @@ class EventKind(StrEnum):
     HOLDING = "holding"
     PAYMENT = "payment"
     ALERT = "alert"
+    STOCK = "stock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,6 +89,7 @@ def execute_orders(uow: UnitOfWork, order_ids: Sequence[UUID]) -> ExecutionRepor
                 kind=stock.kind,
                 hours=hours,
                 halts=halts,
+                stock_resumed_at=stock.resumed_at,
                 now=now,
             )
         matched = pending_fills.get(order.id, ())

@@ -103,6 +103,7 @@ class OrderFacts:
     market: Market
     kind: StockKind
     stock_status: str
+    stock_resumed_at: datetime | None
     accepted_position: int
     book_price: int | None
     next_attempt_at: datetime | None
@@ -174,6 +175,7 @@ class _FactsRow(NamedTuple):
     market: Market
     kind: StockKind
     stock_status: str
+    stock_resumed_at: datetime | None
     order_with_pending_fills: UUID | None
     account_halted_since: datetime | None
     matched_until: int | None
@@ -212,16 +214,13 @@ def get_order_facts(
             STOCKS.c.market,
             STOCKS.c.kind,
             STOCKS.c.status.label("stock_status"),
+            STOCKS.c.resumed_at.label("stock_resumed_at"),
             with_pending_fills.label("order_with_pending_fills"),
             ACCOUNT_HALTED_SINCE.label("account_halted_since"),
-            select(MATCH_CURSORS.c.position)
-            .where(own_cursor)
-            .scalar_subquery()
-            .label("matched_until"),
-            select(MATCH_CURSORS.c.scanned_at)
-            .where(own_cursor)
-            .scalar_subquery()
-            .label("matched_at"),
+            *(
+                select(MATCH_CURSORS.c[name]).where(own_cursor).scalar_subquery()
+                for name in ("position", "scanned_at")
+            ),
         )
         .join(STOCKS, STOCKS.c.code == ORDERS.c.stock_code)
         .where(ORDERS.c.id == order_id),
@@ -233,6 +232,7 @@ def get_order_facts(
         market=row.market,
         kind=row.kind,
         stock_status=row.stock_status,
+        stock_resumed_at=row.stock_resumed_at,
         accepted_position=row.accepted_position or 0,
         book_price=row.book_price,
         next_attempt_at=row.next_attempt_at,
@@ -363,6 +363,7 @@ def _step(
             kind=facts.kind,
             hours=hours,
             halts=facts.halts,
+            stock_resumed_at=facts.stock_resumed_at,
             now=now,
         )
     return next_step(

@@ -52,6 +52,7 @@ from trading.orders.order_book import (
 from trading.orders.phase_limits import limits_of_begun_phases
 from trading.orders.rows import LOCKED_COLUMNS, LockedOrder, StoredPendingFill
 from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
+from trading.stocks.halts import stock_halts_since
 from trading.stocks.model import StockStatus
 from trading.stocks.price_limits import price_limits_on
 from trading.stocks.queries import StockAttributes, load_stock_attributes
@@ -201,22 +202,26 @@ def _passed_ticks(
 def _evidence(session: Session, ticks: Sequence[Tick], settings: Settings) -> list[Tick]:
     """Return the ticks that may fill orders.
 
-    Not those that the feed reported late, and not those that were traded or received during a halt.
+    Not those that the feed reported late, and not those that were traded or received during a halt
+    of all trading or of their stock. Orders of a stock that is halted now are left alone anyway.
     """
     ticks = [tick for tick in ticks if not tick.is_late(settings.tick_freshness_ms)]
     if not ticks:
         return []
-    halts = halts_since(session, min(min(tick.traded_at, tick.received_at) for tick in ticks))
+    since = min(min(tick.traded_at, tick.received_at) for tick in ticks)
+    halts = halts_since(session, since)
     if any(halt.is_running for halt in halts):
         return []
-    return [
-        tick
-        for tick in ticks
-        if not any(
+    of_stocks = stock_halts_since(session, since)
+
+    def is_halted(tick: Tick) -> bool:
+        of_stock = of_stocks.get(tick.code)
+        return any(
             halt.is_active_at(tick.received_at) or halt.is_active_at(tick.traded_at)
-            for halt in halts
+            for halt in (*halts, *((of_stock,) if of_stock else ()))
         )
-    ]
+
+    return [tick for tick in ticks if not is_halted(tick)]
 
 
 def _match(
@@ -292,7 +297,10 @@ def _resumptions(session: Session, ticks: Sequence[Tick]) -> Resumptions:
         return Resumptions()
     since = min(tick.traded_at for tick in ticks) - timedelta(days=1)
     halts = halts_since(session, since)
-    return Resumptions(tuple(halt.resumed_at for halt in halts if halt.resumed_at is not None))
+    return Resumptions(
+        tuple(halt.resumed_at for halt in halts if halt.resumed_at is not None),
+        {code: halt.resumed_at for code, halt in stock_halts_since(session, since).items()},
+    )
 
 
 def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHours) -> int | None:

@@ -164,13 +164,15 @@ def last_trade_evidence(
     kind: StockKind,
     hours: MarketHours,
     halts: Sequence[HaltRecord],
+    stock_resumed_at: datetime | None,
     now: datetime,
 ) -> TickEvidence:
     """Return what the last trade proves for a stored order.
 
     Its session is None, so that it fills nothing, if it was traded before the end of a halt or
     after the order's day, or was printed outside the sessions that fill orders. Its age counts from
-    the trade where the feed reported it late.
+    the trade where the feed reported it late. ``stock_resumed_at`` is the end of the stock's latest
+    halt.
     """
     session = None
     alive = is_within_order_life(
@@ -179,7 +181,7 @@ def last_trade_evidence(
     # The first print after a halt is a new price, so none from before its end counts.
     halted = any(
         halt.is_active_at(tick.received_at) or _is_before_end(tick, halt) for halt in halts
-    )
+    ) or (stock_resumed_at is not None and tick.traded_before <= stock_resumed_at)
     if alive and not halted:
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind)
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)

@@ -170,7 +170,7 @@ def validate_terms(
             time_in_force=terms.time_in_force,
             book_state=BookState.ARRIVING,
         ),
-        _evidence(tick, stock.kind, hours=hours, now=now),
+        _evidence(tick, stock, hours=hours, now=now),
         profile=profile,
         freshness_ms=settings.tick_freshness_ms,
     )
@@ -237,6 +237,7 @@ class _StockRow(NamedTuple):
     leverage_percent: int
     listed_on: date | None
     in_liquidation: bool
+    resumed_at: datetime | None
     reference_price: int | None
     halted_since: datetime | None
     account_halted_since: datetime | None
@@ -309,16 +310,18 @@ def _highest_price(
 
 
 def _evidence(
-    tick: Tick | None, kind: StockKind, *, hours: MarketHours, now: datetime
+    tick: Tick | None, stock: _StockRow, *, hours: MarketHours, now: datetime
 ) -> TickEvidence | None:
     if tick is None:
         return None
     # An order that arrives in an auction, or just after one, cannot be filled by earlier trades:
     # only continuous trading has a last trade to fill at.
-    continuous = hours.accepts_at_once(now, order_type=OrderType.LIMIT, kind=kind)
+    continuous = hours.accepts_at_once(now, order_type=OrderType.LIMIT, kind=stock.kind)
+    resumed_at = stock.resumed_at
+    is_before_resumption = resumed_at is not None and tick.traded_before <= resumed_at
     session = (
-        hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind)
-        if continuous
+        hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
+        if continuous and not is_before_resumption
         else None
     )
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)

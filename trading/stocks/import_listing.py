@@ -25,6 +25,8 @@ _FROM_LISTING = (
 )
 # Most files do not state these: a new stock gets these values, any other keeps what it has.
 _UNSTATED = {"leverage_percent": 100, "listed_on": None, "in_liquidation": False}
+# A listing never changes these.
+_NEW = {"status": StockStatus.TRADABLE, "halted_at": None, "resumed_at": None}
 
 
 def import_stocks(uow: UnitOfWork, listing: Sequence[ListedStock]) -> int:
@@ -53,4 +55,4 @@ def _stated(stock: ListedStock) -> tuple[str, ...]:
 def _row(stock: ListedStock, *, now: datetime) -> dict[str, object]:
     columns = asdict(stock)
     unstated = {name: value for name, value in _UNSTATED.items() if columns[name] is None}
-    return {**columns, **unstated, "status": StockStatus.TRADABLE, "updated_at": now}
+    return {**columns, **unstated, **_NEW, "updated_at": now}

@@ -1,4 +1,4 @@
-"""Trading status of a stock."""
+"""Trading status of a stock, and how operators change it."""
 
 from enum import StrEnum
 
@@ -9,3 +9,14 @@ class StockStatus(StrEnum):
     TRADABLE = "TRADABLE"
     HALTED = "HALTED"
     DELISTED = "DELISTED"
+
+
+class StockChange(StrEnum):
+    """What an operator changed about the trading of a stock."""
+
+    HALTED = "halted"
+    RESUMED = "resumed"
+    DELISTED = "delisted"
+    LIQUIDATION_STARTED = "liquidation-started"
+    LIQUIDATION_ENDED = "liquidation-ended"
+    LEVERAGE_CHANGED = "leverage-changed"

@@ -51,6 +51,8 @@ class StockRecord:
     leverage_percent: int
     listed_on: date | None
     in_liquidation: bool
+    halted_at: datetime | None
+    resumed_at: datetime | None
 
     @property
     def leverage(self) -> str:
@@ -81,11 +83,13 @@ def get_stock(session: Session, code: str) -> StockRecord:
         leverage_percent=row.leverage_percent,
         listed_on=row.listed_on,
         in_liquidation=row.in_liquidation,
+        halted_at=row.halted_at,
+        resumed_at=row.resumed_at,
     )
 
 
 class StockAttributes(NamedTuple):
-    """What a fill of a stock depends on."""
+    """What a fill of a stock depends on. ``resumed_at`` is the end of its latest halt."""
 
     market: Market
     kind: StockKind
@@ -93,6 +97,7 @@ class StockAttributes(NamedTuple):
     leverage_percent: int
     listed_on: date | None
     in_liquidation: bool
+    resumed_at: datetime | None
 
     @property
     def limit_rules(self) -> LimitRules:
@@ -109,8 +114,8 @@ def load_stock_attributes(session: Session, codes: Iterable[str]) -> dict[str, S
         select(STOCKS.c.code, *ATTRIBUTE_COLUMNS).where(STOCKS.c.code.in_(sorted(codes)))
     )
     return {
-        code: StockAttributes(market, kind, StockStatus(status), *limit_columns)
-        for code, market, kind, status, *limit_columns in rows
+        code: StockAttributes(market, kind, StockStatus(status), *others)
+        for code, market, kind, status, *others in rows
     }
 
 

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import Boolean, CheckConstraint, String
+from sqlalchemy import Boolean, CheckConstraint, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trading.db.declarative import MYSQL, STOCK_CODE, WORD, Base, one_of, table_of
@@ -18,7 +18,8 @@ class StockRow(Base):
 
     ``leverage_percent`` is the multiple of its index that a fund follows (-200: twice inverse).
     ``listed_on`` is the first trading day, NULL if it is not known. Stocks in liquidation trading,
-    the days before a delisting, have no price limits.
+    the days before a delisting, have no price limits. ``halted_at`` and ``resumed_at`` are the
+    begin and the end of the latest halt; ``resumed_at`` is NULL while it lasts.
     """
 
     __tablename__ = "stocks"
@@ -33,6 +34,11 @@ class StockRow(Base):
             name="leverage_percent",
         ),
         CheckConstraint("in_liquidation IN (0, 1)", name="in_liquidation"),
+        CheckConstraint(
+            "resumed_at IS NULL OR (halted_at IS NOT NULL AND resumed_at >= halted_at)",
+            name="resumed_at",
+        ),
+        Index("ix_stocks_resumed_at", "resumed_at"),
         MYSQL,
     )
 
@@ -50,6 +56,8 @@ class StockRow(Base):
     listed_on: Mapped[date | None]
     leverage_percent: Mapped[int] = mapped_column(server_default="100")
     in_liquidation: Mapped[bool] = mapped_column(Boolean, server_default="0")
+    halted_at: Mapped[datetime | None]
+    resumed_at: Mapped[datetime | None]
 
 
 class StockAliasRow(Base):

@@ -12,6 +12,7 @@ from trading.db.declarative import Base
 from trading.operations.admin_action_model import ActionKind, Outcome
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import ListedStock, MalformedListing, read_listing, seed_listing
+from webapp.cli import stock_trading
 from webapp.cli.accounts import users
 from webapp.cli.admin_log import admin_log
 from webapp.cli.audit_output import print_audit
@@ -58,6 +59,8 @@ def stocks() -> None:
 
 
 stocks.add_command(aliases)
+for command in stock_trading.COMMANDS:
+    stocks.add_command(command)
 
 
 @stocks.command("import")
