@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
 from rich.console import Console
 
@@ -17,7 +18,7 @@ from launcher.demo.trading_day import DemoError, TradingDay
 from launcher.errors import LaunchError
 from launcher.health import checks_of, wait_until_healthy
 from launcher.setup import bundled_redis, flask, prepare_database, remove_beat_schedule, tail
-from launcher.stack import Stack
+from launcher.stack import KST, TIME_FORMAT, Stack
 from trading.config.installation import write_environment_file
 
 DEMO_EMAIL = "demo@stocking.example"
@@ -156,7 +157,7 @@ class Launch:
             raise DemoError("'flask audit' found a breach.")
 
     def _log(self, message: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} launcher | {message}", flush=True)
+        print(f"{datetime.now(KST):{TIME_FORMAT}} launcher | {message}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

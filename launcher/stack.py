@@ -13,6 +13,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from honcho.manager import Manager
 from honcho.printer import Message, Printer
@@ -23,6 +24,9 @@ from launcher.parent_death_signal import set_parent_death_signal
 from launcher.plan import ROOT, Plan
 from launcher.supervisor import DEFAULT_GRACE_S
 
+# On the terminal; the lines themselves have their own times in UTC.
+KST = ZoneInfo("Asia/Seoul")
+TIME_FORMAT = "%H:%M:%S+09:00"
 GAVE_UP_STATUS = 1  # Exit status of a supervisor whose command kept failing.
 
 
@@ -32,7 +36,7 @@ class _LogPrinter(Printer):
     """
 
     def __init__(self, logs: Path, *, echo: bool) -> None:
-        super().__init__(sys.stdout)
+        super().__init__(sys.stdout, time_format=TIME_FORMAT, colour=not os.environ.get("NO_COLOR"))
         self._logs = logs
         self._echo = echo
         self._files: dict[str, RotatingFileHandler] = {}
@@ -45,7 +49,8 @@ class _LogPrinter(Printer):
         )
         self._file(message.name).emit(makeLogRecord({"msg": text.rstrip("\n")}))
         if self._echo:
-            super().write(message)
+            # honcho's time is the machine's local time, without an offset.
+            super().write(message._replace(time=message.time.astimezone(KST)))
 
     def _file(self, name: str) -> RotatingFileHandler:
         if name not in self._files:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,6 +88,18 @@ def wait_until_up(launcher: subprocess.Popen[bytes], output: Path) -> None:
     assert launcher.poll() is None, output.read_text()
 
 
+def flask(var: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command as in another terminal, which knows the state folder only."""
+    return subprocess.run(
+        [sys.executable, "-m", "flask", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "STOCKING_VAR": str(var)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def demo_password(output: Path) -> str:
     found = re.search(r"demo@stocking\.example / (\S+)", output.read_text())
     assert found, output.read_text()
@@ -131,6 +144,9 @@ def test_system_survives_killed_workers_and_stops_on_ctrl_c(var: Path) -> None:
         assert len(addresses) == 5
         for address in addresses:
             wait_until(lambda url=address: serves_metrics(url), what=f"an answer at {address}")
+        wait_until(lambda: flask(var, "status").stdout.startswith("OK\n"), what="the status is OK")
+        assert flask(var, "users", "list").stdout.startswith("demo@stocking.example  ")
+        assert stat.S_IMODE((var / "stocking.env").stat().st_mode) == 0o600
         for pid in every_celery_worker(var):
             os.kill(pid, signal.SIGKILL)
         wait_until(
@@ -145,6 +161,7 @@ def test_system_survives_killed_workers_and_stops_on_ctrl_c(var: Path) -> None:
     with launched(var) as (launcher, output):
         wait_until_up(launcher, output)
         assert demo_password(output) == first_password
+        assert "Ended by SIGKILL" in (var / "log" / "worker.log.1").read_text()
         launcher.kill()
         launcher.wait()
         assert_nothing_left(var)

@@ -48,7 +48,7 @@ def test_backup_is_written_restored_and_audited(
 
     assert written.exit_code == 0, written.output
     assert re.fullmatch(
-        r"\S+backup\.gz: \d+\.\d MB, revision \d{4}, \d+ tables, \d+ rows, in \d+\.\d s\. "
+        r"\S+backup\.gz: \d+ kB, revision \d{4}, \d+ tables, \d+ rows, in \d+\.\d s\. "
         r"It was read back and is complete\.\n",
         written.output,
     )

@@ -278,7 +278,8 @@ def explain_waiting(
     )
     closed = WaitingReason.CLOSED_SESSION in reasons
     delayed_since = None
-    if set(reasons) & set(_ABOUT_TO_FILL):
+    blocked = any(_blocking_reasons(facts, hours=hours, now=now))
+    if set(reasons) & set(_ABOUT_TO_FILL) or (_is_in_execution(facts, step) and not blocked):
         delayed_since = _delayed_since(facts, step, settings=settings, now=now)
     if delayed_since is not None:
         waits = tuple(reason for reason in reasons if reason not in _ABOUT_TO_FILL)

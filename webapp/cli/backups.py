@@ -117,7 +117,7 @@ def restore(file: Path) -> None:
 
 def _describe(backup: Backup) -> str:
     rows = "" if backup.rows is None else f", {backup.rows:,} rows"
-    size = f"{backup.size_bytes / 1_000_000:,.1f} MB"
+    size = f"{backup.size_bytes / 1_000:,.0f} kB"
     return f"{size}, revision {backup.revision}, {backup.tables} tables{rows}"
 
 

@@ -191,6 +191,16 @@ def test_matched_order_without_a_worker_is_delayed(harness: TradingHarness) -> N
     assert (found.reasons, found.delayed_since) == ((R.PROCESSING_DELAYED,), found_at)
 
 
+def test_overdue_order_is_delayed_without_a_price_too(harness: TradingHarness) -> None:
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1)
+    harness.core.redis.flushall()
+    harness.clock.advance(seconds=80)
+
+    assert reasons(harness, user, order) == ["no-tick", "processing-delayed"]
+
+
 def test_halted_order_is_not_delayed(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
