@@ -147,6 +147,10 @@ class Api:
         )
         return order
 
+    def close(self, who: Person, **more: Any) -> TestResponse:
+        """Close an account with its password."""
+        return self.ask("DELETE", "/users/me", who, json={"password": who.password, **more})
+
     def bought(self, who: Person, quantity: int = 10, code: str = SAMSUNG) -> dict[str, Any]:
         """Place a buy order and run every stage."""
         order: dict[str, Any] = self.order(who, "BUY", quantity, code).get_json()["data"]

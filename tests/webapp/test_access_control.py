@@ -297,7 +297,7 @@ def test_closed_account_rejects_every_token(api: Api) -> None:
     """Access and refresh tokens of all sessions, also of an administrator."""
     person = api.administrator()
     elsewhere = api.signed_in(person.email)
-    data_of(api.ask("DELETE", "/users/me", person))
+    data_of(api.close(person))
     for one in (person, elsewhere):
         for method, path, _ in operations(api):
             if (

@@ -121,7 +121,7 @@ def test_closed_account_is_erased_and_its_ledger_stays(api: Api) -> None:
     """Tokens, password and name are erased, the address is free again, and the invariants hold."""
     person = api.person("leaving@example.com")
 
-    assert data_of(api.ask("DELETE", "/users/me", person)) is None
+    assert data_of(api.close(person)) is None
 
     problem_of(api.get("/users/me", person), "unauthorized")
     problem_of(api.login("leaving@example.com"), "unauthorized")

@@ -102,7 +102,7 @@ def test_missing_listing_file_is_reported(sqlite_api: Api, tmp_path: Path) -> No
 def test_promote_makes_an_administrator(api: Api) -> None:
     """In any letter case; unknown and closed accounts are refused."""
     person, closed = api.person("admin@example.com"), api.person("closed@example.com")
-    api.ask("DELETE", "/users/me", closed)
+    api.close(closed)
 
     promoted = _flask(api, "users", "promote", " Admin@Example.com")
 

@@ -88,7 +88,7 @@ def trade(api: Api) -> None:
     data_of(api.post("/balance/deposit", person, {"amount": 1_000}), 201)
     data_of(api.post("/admin/trading/halt", administrator))
     data_of(api.post("/admin/trading/resume", administrator))
-    data_of(api.ask("DELETE", "/users/me", person))
+    data_of(api.close(person))
     assert api.harness.breaches() == []
 
 

@@ -16,8 +16,10 @@ MOMENTARY_CONFLICTS = {
     "insufficient-quantity",
     "market-closed",
     "payment-not-refundable",
+    "payment-under-way",
     "price-out-of-range",
     "refund-exceeds-payment",
+    "refunds-forfeited",
     "request-in-progress",
     "stock-not-tradable",
     "subscription-budget-exceeded",
@@ -25,6 +27,7 @@ MOMENTARY_CONFLICTS = {
     "watchlist-directory-not-empty",
     "watchlist-limit-reached",
     "watchlist-order-mismatch",
+    "wrong-password",
 }
 
 

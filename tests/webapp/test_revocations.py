@@ -20,7 +20,7 @@ def change_password(api: Api, who: Person) -> None:
 
 
 def close_account(api: Api, who: Person) -> None:
-    assert data_of(api.ask("DELETE", "/users/me", who)) is None
+    assert data_of(api.close(who)) is None
 
 
 def reuse_refresh_token(api: Api, who: Person) -> None:

@@ -134,3 +134,18 @@ def test_security_events_are_logged_without_personal_data(api: Api) -> None:
     assert len({line["account"] for line in events}) == 1
     assert next(line["locked_s"] for line in events if line["event"] == "sign_in_locked") == 60
     assert "known@example.com" not in str(lines)
+
+
+def test_guesses_at_closing_the_account_are_counted(api: Api) -> None:
+    """With a stolen access token, as many as at the login."""
+    person = api.person()
+    wrong = {"password": GUESS}
+
+    for _ in range(5):
+        problem_of(
+            api.ask("DELETE", "/users/me", person, json=wrong, **ELSEWHERE), "wrong-password"
+        )
+    locked = api.ask("DELETE", "/users/me", person, json={"password": PASSWORD}, **ELSEWHERE)
+
+    problem_of(locked, "sign-in-locked")
+    data_of(api.get("/users/me", person))

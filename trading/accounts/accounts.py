@@ -30,6 +30,7 @@ from trading.db.statements import execute_rowcount
 from trading.errors import Unauthorized
 from trading.ledger.cash import open_balance
 from trading.ledger.model import LedgerEntry, TransactionType
+from trading.orders.close import cancel_orders_of_closed_account
 from trading.unit_of_work import UnitOfWork
 from trading.watchlists.directories import delete_watchlist, lock_watchlist
 
@@ -283,7 +284,9 @@ def rename(uow: UnitOfWork, *, user_id: UUID, name: str) -> UserRecord:
 
 
 def close_account(uow: UnitOfWork, *, user_id: UUID) -> None:
-    """Close an account: delete name, address and watchlist, end all sessions, keep the ledger."""
+    """Close an account: cancel its open orders, delete name, address and watchlist, end all
+    sessions, keep the ledger.
+    """
     session, now = uow.session, uow.now
     session.execute(
         update(USERS)
@@ -292,6 +295,7 @@ def close_account(uow: UnitOfWork, *, user_id: UUID) -> None:
             email=f"{user_id}@closed.invalid", name="탈퇴한 회원", password_hash="", deleted_at=now
         )
     )
+    cancel_orders_of_closed_account(uow, user_id=user_id)
     delete_watchlist(session, user_id, now=now)
     _revoke(session, SIGN_IN_SESSIONS.c.user_id == user_id, reason="account-closed", now=now)
 

@@ -7,6 +7,12 @@ class EmailTaken(DomainError):
     code = "email-taken"
 
 
+class WrongPassword(DomainError):
+    """The signed-in user did not confirm a request with the right password."""
+
+    code = "wrong-password"
+
+
 class UserNotFound(DomainError):
     code = "user-not-found"
 

@@ -24,6 +24,7 @@ _BY_ITEM = (
     " JOIN {schema}.watchlist_directories d ON d.id = i.directory_id WHERE d.user_id IN ({users}))"
 )
 OWN_ROWS = {
+    "users": "id IN ({users})",
     "virtual_balances": _BY_USER,
     "transactions": _BY_USER,
     "portfolios": _BY_USER,

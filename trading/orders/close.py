@@ -147,6 +147,14 @@ def cancel_open_orders(uow: UnitOfWork, *, user_id: UUID) -> list[UUID]:
     return [order.id for order in orders]
 
 
+def cancel_orders_of_closed_account(uow: UnitOfWork, *, user_id: UUID) -> None:
+    """Cancel every open order of a user whose account is being closed."""
+    orders = _lock_open_orders(uow.session, ORDERS.c.user_id == user_id)
+    end_orders(
+        uow, [OrderClosure(order, OrderEvent.CANCEL, EndReason.ACCOUNT_CLOSED) for order in orders]
+    )
+
+
 def cancel_buys_of_overdrawn(uow: UnitOfWork, *, user_id: UUID) -> None:
     """Cancel every open buy of a user whose cash is needed for a payment that is taken back."""
     orders = _lock_open_orders(

@@ -51,6 +51,7 @@ class EndReason(StrEnum):
     INSUFFICIENT_CASH = "insufficient-cash"
     ACCOUNT_OVERDRAWN = "account-overdrawn"
     PRICE_OUT_OF_LIMITS = "price-out-of-limits"
+    ACCOUNT_CLOSED = "account-closed"
 
 
 ORDER_TRANSITIONS = Transitions(

@@ -16,6 +16,7 @@ from trading.config.settings import Settings
 from trading.exchange.fees import SaleTaxes, commission, largest_affordable_quantity, sale_taxes
 from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
+from trading.halts.accounts import ensure_open
 from trading.ledger.cash import available_cash, reserve_cash
 from trading.ledger.errors import InsufficientCash, InsufficientQuantity
 from trading.ledger.holdings import HeldShares, HoldingKey, held_shares, reserve_shares
@@ -71,6 +72,7 @@ def place_order(uow: UnitOfWork, command: PlaceOrder) -> OrderRecord:
     validation = validate_terms(uow, command, market, user_id=command.user_id)
     reserved_cash = required_cash(command, validation, quantity=command.quantity, settings=settings)
     _insert(uow, command, validation, reserved_cash=reserved_cash)
+    ensure_open(session, command.user_id)
     # Reservations come last, because they lock the balance or the holding until the COMMIT.
     if command.side is Side.BUY:
         _reserve_cash(session, command, validation, needed=reserved_cash, settings=settings)

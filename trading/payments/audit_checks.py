@@ -87,4 +87,17 @@ PAYMENT_CHECKS = (
             WHERE (status IN ('REQUESTED', 'IN_PROGRESS')) <> (next_attempt_at IS NOT NULL)
                 OR (status IN ('REQUESTED', 'IN_PROGRESS')) <> (finished_at IS NULL)""",
     ),
+    Check(
+        name="5g an account closed under this rule has no open order and no open refund",
+        population="SELECT COUNT(*) FROM users WHERE deleted_at IS NOT NULL",
+        figure="SELECT COUNT(*) FROM users",
+        faults="""SELECT x.user_id, x.id, x.status, u.deleted_at FROM (
+                SELECT user_id, id, status FROM orders
+                WHERE status IN ('PENDING', 'PARTIALLY_FILLED')
+                UNION ALL SELECT user_id, id, status FROM payment_refunds
+                WHERE status IN ('REQUESTED', 'IN_PROGRESS')
+            ) x JOIN users u ON u.id = x.user_id
+            WHERE u.deleted_at >=
+                (SELECT since FROM rule_changes WHERE name = 'closed-accounts')""",
+    ),
 )

@@ -19,6 +19,22 @@ class RefundExceedsPayment(DomainError):
     code = "refund-exceeds-payment"
 
 
+class PaymentUnderWay(DomainError):
+    """An account cannot be closed while a payment or a refund is under way. Facts:
+    ``payment_ids``.
+    """
+
+    code = "payment-under-way"
+
+
+class RefundsForfeited(DomainError):
+    """Closing the account would forfeit money that can be refunded. Facts: ``refundable`` in won
+    and ``payment_ids``.
+    """
+
+    code = "refunds-forfeited"
+
+
 class PaymentServiceUnavailable(DomainError):
     """The payment service gave no usable answer in time; the prepared payment cannot be paid."""
 

@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import insert, select, update
 
 from trading.db.statements import execute_rowcount
+from trading.halts.accounts import ensure_open
 from trading.ledger.errors import CashLimitExceeded
 from trading.ledger.tables import VIRTUAL_BALANCES
 from trading.payments.errors import PaymentServiceRefused, PaymentServiceUnavailable
@@ -122,6 +123,7 @@ def _insert(
             next_attempt_at=now + FIRST_CHECK_AFTER,
         )
     )
+    ensure_open(session, user_id)
 
 
 def _expire(uow: UnitOfWork, payment_id: UUID) -> None:

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import insert
 
 from trading.account_events.new_events import payment_event
-from trading.halts.accounts import ensure_not_halted
+from trading.halts.accounts import ensure_not_halted, ensure_open
 from trading.ledger.cash import save
 from trading.ledger.errors import InsufficientCash
 from trading.payments.alert_kinds import PaymentAlertKind
@@ -132,6 +132,7 @@ def request_refund(
         next_attempt_at=now + timedelta(milliseconds=settings.wake_grace_ms),
     )
     session.execute(insert(PAYMENT_REFUNDS).values(**refund._asdict()))
+    ensure_open(session, user_id)
     uow.emit(payment_event(user_id, payment_event_data(payment, refund), at=now))
     uow.after_commit(TaskRequest(Task.REFUND_PAYMENT, (refund_id,)))
     return refund_record(refund)

@@ -10,6 +10,7 @@ from structlog.contextvars import bind_contextvars
 
 from trading.accounts import accounts
 from trading.accounts.accounts import SignIn
+from trading.accounts.errors import WrongPassword
 from trading.accounts.queries import (
     Credentials,
     credentials_by_email,
@@ -18,6 +19,7 @@ from trading.accounts.queries import (
 )
 from trading.db.ids import new_id
 from trading.errors import Unauthorized
+from trading.payments.close_account import CloseAccount, close_account
 from trading.problems import MIMETYPE
 from trading.unit_of_work import UnitOfWork
 from webapp.context import get_core
@@ -82,6 +84,19 @@ class PasswordChangeSchema(Schema):
         required=True, load_only=True, metadata={"example": "correct horse"}
     )
     new_password = Password(required=True, example="battery staple")
+
+
+class ClosureSchema(Schema):
+    password = fields.String(required=True, load_only=True, metadata={"example": "correct horse"})
+    forfeit_refundable = fields.Boolean(
+        load_default=False,
+        truthy={True},
+        falsy={False},
+        metadata={
+            "example": False,
+            "description": "환불할 수 있는 결제 금액이 남아 있어도 환불을 포기하고 탈퇴",
+        },
+    )
 
 
 @blueprint.route("/users")
@@ -220,14 +235,41 @@ class CurrentUserDetail(MethodView):
         return success(changed, "내 정보를 변경했습니다.")
 
     @login_required
+    @blueprint.arguments(ClosureSchema)
     @blueprint.response(200, TaskResultSchema)
-    def delete(self) -> dict[str, object]:
+    @blueprint.alt_response(
+        403, schema=ProblemSchema, content_type=MIMETYPE, description="wrong-password"
+    )
+    @blueprint.alt_response(
+        409,
+        schema=ProblemSchema,
+        content_type=MIMETYPE,
+        description="payment-under-way, refunds-forfeited",
+    )
+    @blueprint.alt_response(
+        429, schema=ProblemSchema, content_type=MIMETYPE, description="rate-limited, sign-in-locked"
+    )
+    def delete(self, body: dict[str, Any]) -> dict[str, object]:
         """Close your account.
 
-        회원 탈퇴. 개인 정보를 지우고 탈퇴합니다. 거래 원장은 개인 정보 없이 보관합니다.
+        회원 탈퇴. 비밀번호를 확인하고, 미체결 주문을 취소하고, 개인 정보와 관심 종목을 지웁니다.
+        거래 원장은 개인 정보 없이 보관합니다. 결제나 환불이 진행 중이면 탈퇴할 수 없습니다. 환불할
+        수 있는 결제 금액이 남아 있으면 `forfeit_refundable`이 `true`일 때만 탈퇴합니다.
         """
-        user_id = current_user().user_id
-        get_core().run(accounts.close_account, user_id=user_id)
+        core, user_id = get_core(), current_user().user_id
+        email = core.read(accounts.user_of, user_id).email
+        try:
+            with login_attempt(email):
+                known = core.read(credentials_of, user_id)
+                credentials = _verified(known, body["password"])
+        except Unauthorized:
+            raise WrongPassword from None
+        command = CloseAccount(
+            user_id=user_id,
+            verified_hash=credentials.password_hash,
+            forfeit_refundable=body["forfeit_refundable"],
+        )
+        core.run(close_account, command)
         publish_recent_revocations(user_id)
         return success(None, "회원 탈퇴가 완료되었습니다.")
 

@@ -73,6 +73,7 @@ ENDING_MESSAGES: dict[EndReason | None, str] = {
     EndReason.PRICE_OUT_OF_LIMITS: (
         "주문 가격이 오늘의 상한가와 하한가 사이를 벗어나 주문이 취소되었습니다."
     ),
+    EndReason.ACCOUNT_CLOSED: "회원 탈퇴로 계좌가 해지되어 주문이 취소되었습니다.",
     EndReason.ACCOUNT_OVERDRAWN: "결제 취소로 미수금이 발생하여 매수 주문이 취소되었습니다.",
 }
 

@@ -51,6 +51,9 @@ _TABLE: dict[str, ProblemText] = {
     "email-taken": ProblemText(
         409, "이미 가입된 이메일", "이미 가입된 이메일 주소입니다.", momentary=False
     ),
+    "wrong-password": ProblemText(
+        403, "비밀번호 불일치", "비밀번호가 올바르지 않습니다.", momentary=True
+    ),
     "user-not-found": ProblemText(
         404, "사용자 없음", "사용자를 찾을 수 없습니다.", momentary=False
     ),
@@ -166,6 +169,21 @@ _TABLE: dict[str, ProblemText] = {
         "환불 가능 금액 초과",
         "환불할 수 있는 금액을 초과했습니다.",
         "이 결제에서 환불할 수 있는 금액은 {refundable:won}입니다.",
+        momentary=True,
+    ),
+    "payment-under-way": ProblemText(
+        409,
+        "진행 중인 결제",
+        "진행 중인 결제나 환불이 있어 탈퇴할 수 없습니다. 끝난 뒤에 다시 시도해 주세요.",
+        momentary=True,
+    ),
+    "refunds-forfeited": ProblemText(
+        409,
+        "환불할 수 있는 결제",
+        "탈퇴하면 결제한 금액을 환불받을 수 없습니다. 먼저 환불하거나, 환불을 포기한다고 확인해 "
+        "주세요.",
+        "탈퇴하면 결제한 금액 {refundable:won}을 환불받을 수 없습니다. 먼저 환불하거나, 환불을 "
+        "포기한다고 확인해 주세요.",
         momentary=True,
     ),
     "payment-service-unavailable": ProblemText(

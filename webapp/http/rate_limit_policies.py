@@ -46,6 +46,7 @@ BY_ROUTE: Mapping[tuple[str, str], Budget] = {
     ("POST", f"{PREFIX}/users/login"): SIGN_IN,
     ("POST", f"{PREFIX}/users"): REGISTRATION,
     ("POST", f"{PREFIX}/users/me/password"): PASSWORD,
+    ("DELETE", f"{PREFIX}/users/me"): PASSWORD,
     ("POST", f"{PREFIX}/users/refresh"): REFRESH,
     ("POST", f"{PREFIX}/trading/orders"): ORDERS,
     ("DELETE", f"{PREFIX}/trading/orders"): ORDERS,
