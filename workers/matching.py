@@ -41,13 +41,9 @@ def match_limit_orders(shard: int = 0) -> TaskResult | None:
             rests + report.resting,
             filled + report.filled,
         )
-        if report.ended:
-            instruments.record(
-                instruments.ORDERS_ENDED,
-                OrderStatus.CANCELLED,
-                EndReason.PRICE_OUT_OF_LIMITS,
-                value=report.ended,
-            )
+        instruments.record(instruments.BASE_PRICE_JUMPS, matcher(shard), value=report.jumps)
+        for reason, count in report.ended.items():
+            instruments.record(instruments.ORDERS_ENDED, OrderStatus.CANCELLED, reason, value=count)
         found.append(report.affected)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break

@@ -6,9 +6,9 @@ no trade is lost. Only the transaction that holds the cursor's lock matches; a s
 once.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from trading.marketdata.sharding import shard_of
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Position, Tick
 from trading.orders.auctions import AuctionRole, Resumptions, record_auction_prints
-from trading.orders.close import OrderClosure, end_orders
+from trading.orders.begun_phases import PhaseEndings, end_by_reason, endings_of_begun_phases
 from trading.orders.fill_price import apply_slippage, is_within_order_life
 from trading.orders.match_cursor import is_cursor_of, lock_cursor, unread_ticks
 from trading.orders.matching import (
@@ -40,17 +40,15 @@ from trading.orders.matching import (
     match_by_volume,
     match_whole,
 )
-from trading.orders.model import EndReason, FillProfile, OrderEvent
+from trading.orders.model import EndReason, FillProfile
 from trading.orders.order_book import (
     NewInBook,
     TradedRange,
     orders_awaiting_first_print,
     orders_crossed,
     orders_new_in_book,
-    orders_outside,
 )
-from trading.orders.phase_limits import limits_of_begun_phases
-from trading.orders.rows import LOCKED_COLUMNS, LockedOrder, StoredPendingFill
+from trading.orders.rows import StoredPendingFill
 from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.halts import stock_halts_since
 from trading.stocks.model import StockStatus
@@ -77,7 +75,8 @@ class MatchReport:
     - ``ticks``: ticks read.
     - ``filled``: orders with new pending fills.
     - ``resting``: orders now known to rest.
-    - ``ended``: orders that ended because the day's limits exclude their price.
+    - ``ended``: number of orders that ended because their stock began a day, by reason.
+    - ``jumps``: base prices that the last recorded close does not explain.
     - ``gap``: True if trades before these were lost.
     - ``more``: True if there is more to read at once.
     - ``busy``: True if another process was matching this shard, and nothing was done.
@@ -86,7 +85,8 @@ class MatchReport:
     ticks: int = 0
     filled: int = 0
     resting: int = 0
-    ended: int = 0
+    ended: Mapping[EndReason, int] = field(default_factory=dict)
+    jumps: int = 0
     gap: bool = False
     more: bool = False
     busy: bool = False
@@ -140,10 +140,10 @@ def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchRep
     ]
     passed = _passed_ticks(stream, new, until=position, settings=settings)
     ticks = _evidence(session, [*passed, *own], settings)
-    result, ended = MatchResult(), list[UUID]()
+    result, endings = MatchResult(), PhaseEndings({})
     if ticks or new:
         new_ids = {order.id for order in new}
-        result, ended = _match(
+        result, endings = _match(
             session,
             ticks,
             new=new_ids,
@@ -153,7 +153,14 @@ def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchRep
             settings=settings,
         )
         _store(uow, result, {tick.position.packed: tick for tick in ticks}, new=new_ids)
-        _end_outside_limits(uow, ended)
+        end_by_reason(uow, endings.reasons)
+    for jump in endings.jumps:
+        log.warning(
+            "base_price_jumped",
+            stock_code=jump.stock_code,
+            last_close=jump.last_close,
+            base_price=jump.base_price,
+        )
     if part.end != position or now - cursor.scanned_at >= _RECORD_SCAN_EVERY:
         scanned_at = cursor.scanned_at if part.more else now
         session.execute(
@@ -167,9 +174,10 @@ def match_orders(uow: UnitOfWork, *, shard: int, stream: TickStream) -> MatchRep
         filled=len(matched),
         resting=len(result.resting),
         gap=part.gap,
-        ended=len(ended),
+        ended=Counter(endings.reasons.values()),
+        jumps=len(endings.jumps),
         more=part.more,
-        affected=AffectedIds(order_ids=(*matched, *ended)),
+        affected=AffectedIds(order_ids=(*matched, *endings.reasons)),
     )
 
 
@@ -233,10 +241,10 @@ def _match(
     quotes: QuoteStore,
     hours: MarketHours,
     settings: Settings,
-) -> tuple[MatchResult, list[UUID]]:
+) -> tuple[MatchResult, PhaseEndings]:
     """Match ticks, given in stream order, against the book.
 
-    Return the result, and the orders whose price is outside the limits of a day that has begun.
+    Return the result, and the orders that end because their stock has begun a phase.
     """
     # Shares have the widest hours of all kinds. The narrower hours of a fund are checked where one
     # of its orders was found.
@@ -247,30 +255,37 @@ def _match(
     roles = record_auction_prints(
         session, ticks_by_stock, hours=hours, resumptions=_resumptions(session, ticks)
     )
-    outside = orders_outside(
-        session, limits_of_begun_phases(session, ticks_by_stock, roles, quotes=quotes)
-    )
+    endings = endings_of_begun_phases(session, ticks_by_stock, roles, quotes=quotes)
     traded = [
         TradedRange(code, min(tick.price for tick in ticks), max(tick.price for tick in ticks))
         for code, ticks in sorted(ticks_by_stock.items())
     ]
-    ids = {*outside, *new}
+    ids = {*endings.reasons, *new}
     if traded:
         ids.update(orders_crossed(session, traded))
         ids.update(orders_awaiting_first_print(session, ticks_by_stock))
     if not ids:
-        return MatchResult(), []
+        return MatchResult(), endings
     orders = _lock_in_book(session, sorted(ids))
     pending = _pending_quantities(session, [order.id for order in orders])
     # A fill that was found on an earlier day is executed.
-    ended = sorted({order.id for order in orders if order.id not in pending}.intersection(outside))
+    ended = {
+        order.id: endings.reasons[order.id]
+        for order in orders
+        if order.id in endings.reasons and order.id not in pending
+    }
     stocks = load_stock_attributes(session, {order.stock_code for order in orders})
     book: defaultdict[str, list[BookOrder]] = defaultdict(list)
     for order in orders:
         code = order.stock_code
         remaining = order.quantity - order.executed_quantity - pending.get(order.id, 0)
         is_tradable = stocks[code].status is StockStatus.TRADABLE
-        if remaining > 0 and is_tradable and ticks_by_stock[code] and order.id not in outside:
+        if (
+            remaining > 0
+            and is_tradable
+            and ticks_by_stock[code]
+            and order.id not in endings.reasons
+        ):
             until = _last_position(order, ticks_by_stock[code], hours)
             # Earlier runs have matched the order against the ticks up to the cursor.
             since = 0 if order.id in new else read_until
@@ -288,7 +303,7 @@ def _match(
                 settings=settings,
             )
         )
-    return result, ended
+    return result, replace(endings, reasons=ended)
 
 
 def _resumptions(session: Session, ticks: Sequence[Tick]) -> Resumptions:
@@ -386,21 +401,6 @@ def _store(
         Task.EXECUTE_ORDERS, sorted(leaving | in_part), batch_size=settings.stage_batch_size
     ):
         uow.after_commit(request)
-
-
-def _end_outside_limits(uow: UnitOfWork, ids: Sequence[UUID]) -> None:
-    """End locked orders whose price is outside the day's limits."""
-    for start in range(0, len(ids), _IDS_PER_STATEMENT):
-        rows = uow.session.execute(
-            select(*LOCKED_COLUMNS)
-            .where(ORDERS.c.id.in_(ids[start : start + _IDS_PER_STATEMENT]))
-            .order_by(ORDERS.c.id)
-        )
-        closures = [
-            OrderClosure(LockedOrder._make(row), OrderEvent.CANCEL, EndReason.PRICE_OUT_OF_LIMITS)
-            for row in rows
-        ]
-        end_orders(uow, closures)
 
 
 def _pending_fill(fill: MatchedFill, tick: Tick) -> StoredPendingFill:

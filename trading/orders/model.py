@@ -52,6 +52,7 @@ class EndReason(StrEnum):
     ACCOUNT_OVERDRAWN = "account-overdrawn"
     PRICE_OUT_OF_LIMITS = "price-out-of-limits"
     ACCOUNT_CLOSED = "account-closed"
+    BASE_PRICE_CHANGED = "base-price-changed"
 
 
 ORDER_TRANSITIONS = Transitions(

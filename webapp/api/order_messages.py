@@ -74,6 +74,10 @@ ENDING_MESSAGES: dict[EndReason | None, str] = {
         "주문 가격이 오늘의 상한가와 하한가 사이를 벗어나 주문이 취소되었습니다."
     ),
     EndReason.ACCOUNT_CLOSED: "회원 탈퇴로 계좌가 해지되어 주문이 취소되었습니다.",
+    EndReason.BASE_PRICE_CHANGED: (
+        "종목의 기준가가 크게 변경되어 이전에 접수한 주문이 취소되었습니다. 주식 분할이나 병합이 "
+        "있었는지 확인해 주세요."
+    ),
     EndReason.ACCOUNT_OVERDRAWN: "결제 취소로 미수금이 발생하여 매수 주문이 취소되었습니다.",
 }
 

@@ -6,6 +6,7 @@ The exceptions are listed one by one, so a new one fails.
 import csv
 from datetime import date
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import pytest
@@ -136,6 +137,26 @@ def test_newly_listed_stock_closed_at_the_limit_of_its_first_day() -> None:
         assert not outside(stock, offered, listed_on=date(2026, 3, 20))
         assert limits is not None
         assert stock.close == limits.upper == offered * 4
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("krx_*.csv")), ids=lambda path: path.stem)
+def test_closes_beyond_the_usual_limits_are_those_of_listing_days(path: Path) -> None:
+    """Those at the upper limit of that day are 4.00 times the base price."""
+    day = date.fromisoformat(path.stem.removeprefix("krx_"))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["Close"]) > int(row["Changes"])]
+    for row in rows:
+        close = int(row["Close"])
+        base = close - int(row["Changes"])
+        market = cast("Market", row["Market"].split()[0])
+        usual = daily_price_range(base, LimitRules(market=market), day=day)
+        listing = daily_price_range(base, LimitRules(market=market, listed_on=day), day=day)
+        assert usual is not None
+        assert listing is not None
+        if not usual.contains(close):
+            assert listing.contains(close), row["Code"]
+        if close == listing.upper:
+            assert close == 4 * base, row["Code"]
 
 
 @pytest.mark.parametrize(

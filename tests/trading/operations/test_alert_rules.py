@@ -38,6 +38,7 @@ RULES: dict[str, dict[str, Any]] = {
 OF_A_PERIOD = {
     "ApiErrors",
     "ApiSlow",
+    "BasePriceJumped",
     "GatewayRedisDisconnected",
     "InternalErrors",
     "PortoneUnanswered",

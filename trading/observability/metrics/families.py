@@ -152,6 +152,12 @@ TICK_GAPS = _counter(
     _WORKER,
     labels=("reader",),
 )
+BASE_PRICE_JUMPS = _counter(
+    "base_price_jumps_total",
+    "Base prices beyond the price limits of the last recorded close.",
+    _WORKER,
+    labels=("reader",),
+)
 
 # Beat
 BEAT_ACTIVE = _gauge("beat_active", "1 for the active beat, 0 for a standby.", _BEAT)

@@ -57,6 +57,7 @@ SWEEP_OVERDUE_ROWS = _counter(families.SWEEP_OVERDUE_ROWS)
 TRANSACTIONS_RETRIED = _counter(families.TRANSACTIONS_RETRIED)
 TICKS_READ = _counter(families.TICKS_READ)
 TICK_GAPS = _counter(families.TICK_GAPS)
+BASE_PRICE_JUMPS = _counter(families.BASE_PRICE_JUMPS)
 BEAT_MESSAGES = _counter(families.BEAT_MESSAGES)
 
 

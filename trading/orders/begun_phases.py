@@ -1,0 +1,156 @@
+"""Which orders in the book end when a stock begins a phase of its day.
+
+The first print of a phase shows the day's price limits and base price. Limit orders whose price is
+outside the limits end. So do those from before the day if the base price has jumped: their prices
+belong to other shares, such as those before a split.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from itertools import groupby
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trading.exchange.order_types import OrderType
+from trading.exchange.price_grid import LimitRules, PriceRange
+from trading.exchange.time import KST, trade_date
+from trading.marketdata.quotes import QuoteStore
+from trading.marketdata.ticks import Tick
+from trading.orders.auctions import AuctionRole
+from trading.orders.close import OrderClosure, end_orders
+from trading.orders.model import EndReason, OrderEvent
+from trading.orders.order_book import orders_outside
+from trading.orders.rows import LOCKED_COLUMNS, LockedOrder
+from trading.orders.tables import ORDERS
+from trading.stocks.price_limits import price_limits_on
+from trading.stocks.queries import StockAttributes, load_stock_attributes
+from trading.stocks.valuation_prices import load_recorded_prices
+from trading.unit_of_work import UnitOfWork
+
+_PER_STATEMENT = 500
+
+
+class BasePriceJump(NamedTuple):
+    """A base price (won) that the last recorded close (won) does not explain.
+
+    ``day_began_at`` is midnight in Korea.
+    """
+
+    stock_code: str
+    last_close: int
+    base_price: int
+    day_began_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEndings:
+    """Orders to end by id, with the reason, and the jumps of base prices."""
+
+    reasons: Mapping[UUID, EndReason]
+    jumps: Sequence[BasePriceJump] = ()
+
+
+def has_jumped(base_price: int, last_close: int, rules: LimitRules, *, now: datetime) -> bool:
+    """Return True if a day's base price is beyond what one day of trading can explain.
+
+    That is outside the price limits which the last recorded close would give on this day.
+    """
+    limits = price_limits_on(trade_date(now), rules, base_price=last_close)
+    return limits is not None and not limits.contains(base_price)
+
+
+def endings_of_begun_phases(
+    session: Session,
+    ticks_by_stock: Mapping[str, Sequence[Tick]],
+    roles: Mapping[int, AuctionRole],
+    *,
+    quotes: QuoteStore,
+) -> PhaseEndings:
+    """Return the orders in the book that end, because their stock has begun a phase."""
+    first_prints = {
+        code: tick
+        for code, ticks in ticks_by_stock.items()
+        for tick in ticks
+        if roles[tick.position.packed].begins_phase
+    }
+    if not first_prints:
+        return PhaseEndings({})
+    stocks = load_stock_attributes(session, first_prints)
+    outside = orders_outside(session, _limits(first_prints, stocks, quotes=quotes))
+    jumps = _jumps(session, first_prints, stocks)
+    reasons = dict.fromkeys(outside, EndReason.PRICE_OUT_OF_LIMITS)
+    reasons |= dict.fromkeys(_orders_before(session, jumps), EndReason.BASE_PRICE_CHANGED)
+    return PhaseEndings(reasons, jumps)
+
+
+def end_by_reason(uow: UnitOfWork, reasons: Mapping[UUID, EndReason]) -> None:
+    """End locked orders for these reasons."""
+    ids = sorted(reasons)
+    for start in range(0, len(ids), _PER_STATEMENT):
+        rows = uow.session.execute(
+            select(*LOCKED_COLUMNS)
+            .where(ORDERS.c.id.in_(ids[start : start + _PER_STATEMENT]))
+            .order_by(ORDERS.c.id)
+        )
+        orders = map(LockedOrder._make, rows)
+        end_orders(uow, [OrderClosure(one, OrderEvent.CANCEL, reasons[one.id]) for one in orders])
+
+
+def _limits(
+    first_prints: Mapping[str, Tick],
+    stocks: Mapping[str, StockAttributes],
+    *,
+    quotes: QuoteStore,
+) -> dict[str, PriceRange]:
+    published = quotes.published_limits(first_prints)
+    limits: dict[str, PriceRange] = {}
+    for code, stock in stocks.items():
+        day = trade_date(first_prints[code].traded_at)
+        of_day = price_limits_on(
+            day,
+            stock.limit_rules,
+            base_price=first_prints[code].base_on(day),
+            published=published.get(code),
+        )
+        if of_day is not None:
+            limits[code] = of_day
+    return limits
+
+
+def _jumps(
+    session: Session, first_prints: Mapping[str, Tick], stocks: Mapping[str, StockAttributes]
+) -> list[BasePriceJump]:
+    def day_of(code: str) -> datetime:
+        return datetime.combine(trade_date(first_prints[code].traded_at), time(), KST)
+
+    jumps = []
+    for day, group in groupby(sorted(stocks, key=lambda code: (day_of(code), code)), day_of):
+        codes = list(group)
+        for start in range(0, len(codes), _PER_STATEMENT):
+            recorded = load_recorded_prices(session, codes[start : start + _PER_STATEMENT], now=day)
+            for code, prices in sorted(recorded.items()):
+                base, close = first_prints[code].base_on(day.date()), prices.before_today
+                if base is None or close is None:
+                    continue
+                if has_jumped(base, close, stocks[code].limit_rules, now=day):
+                    jumps.append(BasePriceJump(code, close, base, day))
+    return jumps
+
+
+def _orders_before(session: Session, jumps: Sequence[BasePriceJump]) -> list[UUID]:
+    """Return the limit orders in the book that were accepted before the day of a jump."""
+    found: list[UUID] = []
+    for jump in jumps:
+        found += session.scalars(
+            select(ORDERS.c.id).where(
+                ORDERS.c.stock_code == jump.stock_code,
+                ORDERS.c.book_price.is_not(None),
+                ORDERS.c.order_type == OrderType.LIMIT,
+                ORDERS.c.accepted_at < jump.day_began_at,
+            )
+        )
+    return found
