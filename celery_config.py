@@ -5,6 +5,8 @@ The reasons are measured facts, see docs/decisions/0004.
 
 from typing import Any
 
+from kombu import Exchange, Queue
+
 from trading.config.settings import Settings
 from trading.tasks import Task
 
@@ -99,9 +101,10 @@ def worker(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_soft_time_limit": SOFT_TIME_LIMIT_S,
         "task_time_limit": HARD_TIME_LIMIT_S,
-        "task_queues": {
-            queue: {"exchange": queue, "routing_key": queue} for queue in queue_names(settings)
-        },
+        # Objects, because Flower reads their names.
+        "task_queues": [
+            Queue(queue, Exchange(queue), routing_key=queue) for queue in queue_names(settings)
+        ],
         "task_routes": {str(task): {"queue": queue} for task, queue in QUEUES.items()},
         "task_publish_retry": False,
         "worker_prefetch_multiplier": 1,

@@ -7,14 +7,14 @@ from trading.operations.system_status import ALERTS
 from trading.tasks import Task
 from trading.watchlists.check_alerts import check_price_alerts as check
 from workers.application import app
-from workers.task import CoreTask, TaskResult, get_core, task_result
+from workers.task import PeriodicTask, TaskResult, get_core, task_result
 
 # After an outage a task works on its backlog for this long; the next run takes the rest.
 _CATCH_UP_S = 10.0
 
 
 # Not retried: the next periodic run covers it.
-@app.task(base=CoreTask, name=str(Task.CHECK_PRICE_ALERTS), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.CHECK_PRICE_ALERTS), autoretry_for=())
 def check_price_alerts() -> TaskResult | None:
     """Fire the price alerts that trades since the last scan have met."""
     core = get_core()

@@ -13,7 +13,7 @@ from trading.audit.run import claim_batch, record_audit_run, record_batch
 from trading.bootstrap import Core
 from trading.tasks import Task
 from workers.application import app
-from workers.task import CoreTask, get_core
+from workers.task import PeriodicTask, get_core
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ _RUN_S = 10.0
 
 # Not retried: the next periodic run covers it.
 @app.task(
-    base=CoreTask,
+    base=PeriodicTask,
     name=str(Task.AUDIT_ACCOUNTS),
     autoretry_for=(),
     soft_time_limit=celery_config.AUDIT_SOFT_TIME_LIMIT_S,

@@ -10,14 +10,14 @@ from trading.stocks.candles.build import build_candles as build
 from trading.stocks.candles.build import purge_minutes
 from trading.tasks import Task
 from workers.application import app
-from workers.task import CoreTask, get_core
+from workers.task import PeriodicTask, get_core
 
 # After an outage a task works on its backlog for this long; the next run takes the rest.
 _CATCH_UP_S = 10.0
 
 
 # Neither task is retried: the next periodic run covers it.
-@app.task(base=CoreTask, name=str(Task.BUILD_CANDLES), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.BUILD_CANDLES), autoretry_for=())
 def build_candles() -> dict[str, Any] | None:
     """Add the trades since the last run to their minute and day candles."""
     core = get_core()
@@ -32,7 +32,7 @@ def build_candles() -> dict[str, Any] | None:
     return {**asdict(report), "ticks": ticks, "candles": candles} if ticks or report.gap else None
 
 
-@app.task(base=CoreTask, name=str(Task.PURGE_CANDLES), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.PURGE_CANDLES), autoretry_for=())
 def purge_candles() -> dict[str, Any] | None:
     """Delete minute candles older than the configured number of days."""
     core = get_core()

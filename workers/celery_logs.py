@@ -40,6 +40,10 @@ def use_root_logger(settings: Settings) -> None:
     if settings.log_level != "DEBUG":
         for name in _CHATTY:
             logging.getLogger(name).addFilter(is_wanted)
+    # No worker replied, as at every start: Flower and the workers start together.
+    logging.getLogger("flower.inspector").addFilter(
+        lambda record: record.msg != "Inspect method %s failed"
+    )
     # At DEBUG Flower logs its settings, including its cookie secret.
     logging.getLogger("flower").setLevel(logging.INFO)
 

@@ -22,7 +22,7 @@ from trading.tasks import Task, log_fields
 from trading.unit_of_work import UnitOfWork
 from trading.watchlists.followed_stocks import stocks_to_follow
 from workers.application import SETTINGS, app
-from workers.task import CoreTask, TaskResult, get_core
+from workers.task import PeriodicTask, TaskResult, get_core
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ def _run_sweeps_at_start(**_signal: Any) -> None:
         task.apply_async(retry=False, expires=SETTINGS.sweep_period_s)
 
 
-@app.task(base=CoreTask, name=str(Task.SWEEP_DUE_WORK))
+@app.task(base=PeriodicTask, name=str(Task.SWEEP_DUE_WORK))
 def sweep_due_work() -> TaskResult:
     """Dispatch overdue rows again: their message was lost or their task died."""
     core = get_core()
@@ -64,20 +64,20 @@ def sweep_due_work() -> TaskResult:
     return TaskResult({"overdue": overdue.orders + overdue.unsettled + overdue.unapplied}, ids)
 
 
-@app.task(base=CoreTask, name=str(Task.REFRESH_SUBSCRIPTIONS))
-def refresh_subscriptions() -> dict[str, Any]:
+@app.task(base=PeriodicTask, name=str(Task.REFRESH_SUBSCRIPTIONS))
+def refresh_subscriptions() -> dict[str, Any] | None:
     """Publish to the relayer, through Redis, the stocks to subscribe.
 
     First come the stocks in holdings, orders and watchlists; the largest stocks fill up the budget.
     """
     core = get_core()
     wanted = core.read(stocks_to_follow, largest=core.settings.relayer_subscription_budget)
-    publish_subscriptions(core.redis, wanted)
-    return {"subscriptions": len(wanted)}
+    is_change = publish_subscriptions(core.redis, wanted)
+    return {"subscriptions": len(wanted)} if is_change else None
 
 
 # Not retried: the next periodic run covers the same period.
-@app.task(base=CoreTask, name=str(Task.REPAIR_ACCOUNT_STREAMS), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.REPAIR_ACCOUNT_STREAMS), autoretry_for=())
 def repair_account_streams() -> dict[str, Any] | None:
     """Publish account events that were committed but not published.
 
@@ -95,7 +95,7 @@ def repair_account_streams() -> dict[str, Any] | None:
 
 
 # No purge is retried: the next periodic run covers it.
-@app.task(base=CoreTask, name=str(Task.PURGE_RECEIPTS), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.PURGE_RECEIPTS), autoretry_for=())
 def purge_idempotency_receipts() -> dict[str, Any] | None:
     """Delete idempotency receipts after their guaranteed lifetime."""
     core = get_core()
@@ -103,7 +103,7 @@ def purge_idempotency_receipts() -> dict[str, Any] | None:
     return _purge_in_batches(lambda uow: purge(uow.session, keep_h=keep_h, now=uow.now))
 
 
-@app.task(base=CoreTask, name=str(Task.PURGE_SESSIONS), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.PURGE_SESSIONS), autoretry_for=())
 def purge_sign_in_sessions() -> dict[str, Any] | None:
     """Delete sessions whose refresh token expired long ago."""
     keep_days = get_core().settings.session_keep_days

@@ -12,7 +12,7 @@ from trading.orders.match import match_orders
 from trading.orders.model import EndReason, OrderStatus
 from trading.tasks import AffectedIds, Task
 from workers.application import app
-from workers.task import CoreTask, TaskResult, get_core, task_result
+from workers.task import PeriodicTask, TaskResult, get_core, task_result
 
 # After an outage a task works on its backlog for this long; the next run takes the rest.
 _CATCH_UP_S = 10.0
@@ -21,7 +21,7 @@ _CATCH_UP_S = 10.0
 # Not retried: the next periodic scan covers it. A market crash may fill a hundred thousand orders
 # in one scan, which is one transaction; hence the long limit.
 @app.task(
-    base=CoreTask,
+    base=PeriodicTask,
     name=str(Task.MATCH_LIMIT_ORDERS),
     autoretry_for=(),
     soft_time_limit=celery_config.MATCH_SOFT_TIME_LIMIT_S,
@@ -60,7 +60,7 @@ def match_limit_orders(shard: int = 0) -> TaskResult | None:
     )
 
 
-@app.task(base=CoreTask, name=str(Task.EXPIRE_ORDERS), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.EXPIRE_ORDERS), autoretry_for=())
 def expire_orders() -> TaskResult | None:
     """Expire DAY orders after their trading day, and cancel resting orders of delisted stocks."""
     core = get_core()

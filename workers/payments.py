@@ -14,7 +14,7 @@ from trading.payments.refunds import process_refund
 from trading.payments.sweep import dispatch_due_payments
 from trading.tasks import Task, log_fields
 from workers.application import SETTINGS, app
-from workers.task import CoreTask, TaskResult, get_core, ids_of
+from workers.task import CoreTask, PeriodicTask, TaskResult, get_core, ids_of
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ def refund_payment(refund_ids: list[str]) -> TaskResult:
 
 
 # Not retried: the next periodic run covers it.
-@app.task(base=CoreTask, name=str(Task.SWEEP_PAYMENTS), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.SWEEP_PAYMENTS), autoretry_for=())
 def sweep_payments() -> dict[str, Any] | None:
     """Dispatch payments and refunds that are due for a query or whose message was lost."""
     core = get_core()

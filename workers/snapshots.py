@@ -13,7 +13,7 @@ from trading.stocks.toss.errors import TossError
 from trading.stocks.toss.index_closes import recent_closes
 from trading.tasks import Task
 from workers.application import app
-from workers.task import CoreTask, get_core
+from workers.task import PeriodicTask, get_core
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ _CATCH_UP_S = 10.0
 
 
 # Not retried: the next periodic run finds the same days.
-@app.task(base=CoreTask, name=str(Task.RECORD_ACCOUNT_DAYS), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.RECORD_ACCOUNT_DAYS), autoretry_for=())
 def record_account_days() -> dict[str, Any] | None:
     """Record completed days of accounts that lack them."""
     core = get_core()
@@ -34,7 +34,7 @@ def record_account_days() -> dict[str, Any] | None:
 
 
 # Not retried: the next periodic run finds the same days.
-@app.task(base=CoreTask, name=str(Task.REFRESH_INDEX_CLOSES), autoretry_for=())
+@app.task(base=PeriodicTask, name=str(Task.REFRESH_INDEX_CLOSES), autoretry_for=())
 def refresh_index_closes() -> dict[str, Any] | None:
     """Record the index's missing closes of recent completed days, as far as Toss has them.
 

@@ -41,7 +41,7 @@ def options_of(words: list[str]) -> dict[str, Any]:
 
 def queues_of(name: str, *, shards: int) -> set[str]:
     """Return the queues that a service's worker consumes with this number of shards."""
-    known = set(celery_config.worker(Settings(matcher_shards=shards))["task_queues"])
+    known = set(celery_config.queue_names(Settings(matcher_shards=shards)))
     options = options_of(PRODUCT_SERVICES[name]["command"])
     named = {*(options["queues"] or ()), *(options["exclude_queues"] or ())}
     assert named <= known, "a queue that nobody sends to"
@@ -54,7 +54,7 @@ def test_every_queue_is_consumed_by_exactly_one_kind_of_worker(shards: int) -> N
     consumed = {name: queues_of(name, shards=shards) for name in WORKERS}
 
     assert sorted(queue for queues in consumed.values() for queue in queues) == sorted(
-        celery_config.worker(Settings(matcher_shards=shards))["task_queues"]
+        celery_config.queue_names(Settings(matcher_shards=shards))
     )
     assert all(queue.startswith("orders.") for queue in consumed["worker-orders"])
     assert all(queue.startswith("payments.") for queue in consumed["worker-payments"])

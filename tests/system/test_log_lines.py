@@ -10,11 +10,13 @@ from typing import Any
 
 import requests
 
+from celery_config import QUEUES
 from launcher.ports import LOOPBACK
 from tests.support.deadlines import DEADLINE_S
 from tests.support.log_lines import HOSTILE, events, json_lines
 from tests.support.servers import wait_until
 from tests.system.stack import Stack, Trader, running_stack
+from trading.exchange.price_grid import floor_to_grid
 
 PROCESSES = ("api", "worker-1", "worker-2", "beat", "relayer", "flower")
 STAGES = ["execute_orders", "settle_executions", "update_portfolios"]
@@ -58,8 +60,10 @@ def check_order_is_traceable(stack: Stack, trader: Trader) -> None:
         assert [line["task"] for line in lines if line["event"] == "task_done"] == STAGES
 
 
-def check_flower(stack: Stack) -> None:
-    """Check that Flower shows the number of ids, the first id and the result of each task."""
+def check_flower(stack: Stack, trader: Trader) -> None:
+    """Check that Flower shows the number of ids, the first id and the result of each task, and of
+    periodic tasks only those that found something. Its broker page lists the queues.
+    """
     for task, row, result in zip(
         STAGES, ("order", "execution", "execution"), ("filled", "settled", "applied"), strict=True
     ):
@@ -74,11 +78,18 @@ def check_flower(stack: Stack) -> None:
         assert len(entry["args"]) == len(f"1 {row}: ") + 36
         assert entry["result"] == f"{{'{result}': 1}}"
         assert entry["name"] == task
+    (bought,) = trader.get("/trading/orders")["items"]
+    price = floor_to_grid(bought["executions"][0]["price"] * 8 // 10)
+    assert trader.resting_order("BUY", 1, price).status_code == 201
     wait_until(
         lambda: tasks(stack, taskname="match_limit_orders"),
         what="Flower lists a matcher task",
     )
     assert {one["args"] for one in tasks(stack, taskname="match_limit_orders")} == {"shard 0"}
+    for one in tasks(stack):
+        assert one["state"] != "SUCCESS" or one["name"] in STAGES or one["result"] != "None", one
+    page = requests.get(f"http://{LOOPBACK}:{stack.flower_port}/broker", timeout=DEADLINE_S).text
+    assert {queue for queue in QUEUES.values() if f">{queue}<" in page} == set(QUEUES.values())
 
 
 def crash_worker_and_send_garbage(stack: Stack) -> None:
@@ -108,10 +119,10 @@ def test_every_log_line_is_json_and_traces_orders(migrated_sqlite: str, tmp_path
     """
     environment = {"LOG_FORMAT": "json", "FLOWER_UNAUTHENTICATED_API": "1"}
     with running_stack(migrated_sqlite, tmp_path, flower=True, settings=environment) as (stack, _):
-        wait_until(lambda: tasks(stack), what="Flower lists the workers' tasks")
+        wait_until(lambda: tasks(stack), what="Flower lists the first subscriptions")
         trader = stack.trader("followed")
         check_order_is_traceable(stack, trader)
-        check_flower(stack)
+        check_flower(stack, trader)
         crash_worker_and_send_garbage(stack)
         for name in PROCESSES:
             stack.kill(name, signal.SIGTERM)

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from kombu import Queue
 
 import celery_config
 from launcher.plan import ROOT
@@ -18,6 +20,13 @@ WORKER = celery_config.worker(SETTINGS)
 PRODUCER = celery_config.producer(SETTINGS)
 
 
+def queues_of(config: dict[str, Any]) -> set[str]:
+    """Return the names of the queues, each with an exchange and a routing key of its name."""
+    queues: list[Queue] = config["task_queues"]
+    assert all(queue.exchange.name == queue.routing_key == queue.name for queue in queues)
+    return {queue.name for queue in queues}
+
+
 def test_every_task_has_a_queue_and_every_stage_its_own() -> None:
     """A long queue shows which stage is behind, and a worker can serve one stage."""
     assert set(celery_config.QUEUES) == set(Task)
@@ -29,7 +38,7 @@ def test_every_task_has_a_queue_and_every_stage_its_own() -> None:
     for task, queue in celery_config.QUEUES.items():
         assert celery_config.queue_of(task) == queue
         assert WORKER["task_routes"][str(task)] == {"queue": queue}
-        assert queue in WORKER["task_queues"]
+        assert queue in queues_of(WORKER)
 
 
 def test_an_unknown_task_has_no_queue() -> None:
@@ -96,7 +105,7 @@ def test_each_matcher_shard_has_its_own_queue_and_schedule() -> None:
     queues = ["orders.match.0", "orders.match.1", "orders.match.2"]
     assert [one["args"] for one in turns] == [(0,), (1,), (2,)]
     assert [one["options"]["queue"] for one in turns] == queues
-    assert set(queues) <= set(config["task_queues"])
+    assert set(queues) <= queues_of(config)
 
 
 def test_a_worker_loads_no_web_framework() -> None:

@@ -6,6 +6,7 @@ The relayer reads them about once a second.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from redis import Redis, RedisError
 
@@ -66,21 +67,23 @@ class Subscription:
     reason: str | None
 
 
-def publish_subscriptions(redis: Redis, subscriptions: Mapping[str, SubscriptionSource]) -> None:
-    """Replace the product's subscriptions by these stocks (product codes).
+def publish_subscriptions(redis: Redis, subscriptions: Mapping[str, SubscriptionSource]) -> bool:
+    """Replace the product's subscriptions by these stocks (product codes); return if they differ.
 
     Raises MarketUnavailable.
     """
     if not subscriptions:
         # An empty hash would not exist, which the relayer reads as lost.
-        return
+        return False
+    wanted: Mapping[Any, Any] = {
+        trade_topic(code): str(source) for code, source in subscriptions.items()
+    }
     try:
         with redis.pipeline(transaction=True) as pipeline:
+            pipeline.hgetall(keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS)
             pipeline.delete(keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS)
-            pipeline.hset(
-                keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS,
-                mapping={trade_topic(code): str(source) for code, source in subscriptions.items()},
-            )
-            pipeline.execute()
+            pipeline.hset(keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS, mapping=wanted)
+            before, *_ = pipeline.execute()
     except RedisError as fault:
         raise MarketUnavailable from fault
+    return bool(before != wanted)

@@ -36,6 +36,15 @@ def test_subscriptions_are_replaced_as_a_whole(client: Redis) -> None:
     }
 
 
+def test_publishing_returns_whether_the_subscriptions_differ(client: Redis) -> None:
+    followed = {"A005930": SubscriptionSource.HOLDINGS, "A000660": SubscriptionSource.WATCHLISTS}
+
+    assert publish_subscriptions(client, followed)
+    assert not publish_subscriptions(client, dict(reversed(followed.items())))
+    assert publish_subscriptions(client, followed | {"A000660": SubscriptionSource.HOLDINGS})
+    assert not publish_subscriptions(client, {})
+
+
 def test_commanded_subscriptions_are_unchanged(client: Redis) -> None:
     client.sadd(keys.RELAYER_SUBSCRIPTIONS, trade_topic("A005930"))
 
