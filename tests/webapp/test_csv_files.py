@@ -15,7 +15,7 @@ from flask import Flask
 from sqlalchemy import insert, text
 from werkzeug.test import TestResponse
 
-from tests.support.trading_harness import HYNIX
+from tests.support.trading_harness import HYNIX, SAMSUNG
 from tests.webapp.client import HANGUL, Api, Person, data_of, problem_of
 from trading.db.ids import new_id
 from trading.exchange.order_types import OrderType, Side, TimeInForce
@@ -311,6 +311,79 @@ def test_filters_of_the_list_apply_to_the_orders_file(api: Api) -> None:
     }.items():
         problem_of(api.get(f"{ORDER_PATH}?{query}", person, headers=CSV), code)
     problem_of(api.get(ORDER_PATH, headers=CSV), "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("group_by", "english", "korean", "key"),
+    [
+        ("day", "day", "날짜", "2026-11-20"),
+        ("month", "month", "월", "2026-11"),
+        ("year", "year", "연도", "2026"),
+        ("stock", "stock_code", "종목 코드", "A005930"),
+    ],
+)
+def test_file_contains_realized_profit(
+    api: Api, group_by: str, english: str, korean: str, key: str
+) -> None:
+    """Every group as in JSON, with the stock's name where stocks are the groups."""
+    person, path = api.person(), f"/trading/realized-profit-loss?group_by={group_by}"
+    api.harness.tick(70_000)
+    api.bought(person, 10)
+    api.order(person, "SELL", 4)
+    api.harness.run_all()
+    (item,) = data_of(api.get(path, person))["items"]
+
+    head, row = rows_of(api.get(path, person, headers=CSV), "realized-profit")
+    shown = dict(zip(head, row, strict=True))
+    assert shown.pop(english) == key == item["key"]
+    assert ("stock_name" in shown) == (group_by == "stock")
+    assert shown == {name: str(item[name]) for name in shown}
+    assert int(shown["realized_profit"]) < 0
+    head, *_ = rows_of(api.get(path, person, headers=KOREAN), "realized-profit")
+    assert head[0] == korean
+    assert all(HANGUL.search(name) for name in head)
+    for query, code in {
+        "limit=5": "validation-failed",
+        "form=x": "unknown-query-parameter",
+    }.items():
+        problem_of(api.get(f"{path}&{query}", person, headers=CSV), code)
+
+
+def test_realized_profit_file_has_every_stock(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over several batches, in the order of the list."""
+    monkeypatch.setattr(csv_files, "BATCH_ROWS", 1)
+    person, path = api.person(), "/trading/realized-profit-loss?group_by=stock"
+    for code in (HYNIX, SAMSUNG):
+        api.harness.tick(70_000, code)
+        api.bought(person, 2, code)
+        api.order(person, "SELL", 1, code)
+    api.harness.run_all()
+    _, *rows = rows_of(api.get(path, person, headers=CSV), "realized-profit")
+    assert [row[0] for row in rows] == sorted((HYNIX, SAMSUNG))
+
+
+def test_file_contains_the_history_of_the_account(api: Api) -> None:
+    """Every day as in JSON; the current one is provisional."""
+    person, path = api.person(), "/portfolio/history"
+    api.harness.tick(70_000)
+    api.bought(person, 10)
+    items = data_of(api.get(path, person))["items"]
+
+    head, *rows = rows_of(api.get(path, person, headers=CSV), "portfolio-history")
+
+    assert [row[0] for row in rows] == [item["day"] for item in items]
+    for row, item in zip(rows, items, strict=True):
+        shown = dict(zip(head, row, strict=True))
+        assert shown.pop("provisional") == str(item["provisional"]).upper()
+        assert shown == {name: "" if item[name] is None else str(item[name]) for name in shown}
+    assert rows[-1][head.index("provisional")] == "TRUE"
+    head, *_ = rows_of(api.get(path, person, headers=KOREAN), "portfolio-history")
+    assert all(HANGUL.search(name) for name in head)
+    for query, code in {
+        "limit=5": "unknown-query-parameter",
+        "from=x": "validation-failed",
+    }.items():
+        problem_of(api.get(f"{path}?{query}", person, headers=CSV), code)
 
 
 def test_orders_file_has_every_order_once(api: Api) -> None:

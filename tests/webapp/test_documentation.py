@@ -23,7 +23,12 @@ CREATED = {
     ("POST", "/payments/portone/prepare"),
 }
 ACCEPTED = {("POST", "/payments/portone/complete"), ("POST", "/payments/{payment_id}/cancel")}
-AS_CSV = {("GET", "/trading/transactions"), ("GET", "/trading/orders")}
+AS_CSV = {
+    ("GET", "/trading/transactions"),
+    ("GET", "/trading/orders"),
+    ("GET", "/trading/realized-profit-loss"),
+    ("GET", "/portfolio/history"),
+}
 STREAM = ("GET", "/trading/realtime/stream")
 ASSET = re.compile(r"""(?:src|href)\s*=\s*["']([^"']+)["']""")
 

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from flask import Response
 from flask.views import MethodView
 
+from trading.pagination import Page
 from trading.portfolio.performance import Performance
 from trading.portfolio.performance_report import performance_report
-from trading.portfolio.realized_profit import realized_profit
+from trading.portfolio.realized_profit import Grouping, RealizedProfit, realized_profit
 from trading.portfolio.returns import Figure, Unavailable, UnavailableReason
 from trading.portfolio.trade_statistics import trade_statistics
 from trading.portfolio.trade_totals import by_span, sum_totals
@@ -23,7 +25,9 @@ from webapp.api.analytics_schemas import (
 )
 from webapp.api.periods import days_of
 from webapp.context import get_core
+from webapp.http import csv_files
 from webapp.http.authentication import current_user, login_required
+from webapp.http.csv_files import Column
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, success
 
@@ -48,6 +52,27 @@ _FIGURES = (
     "volatility",
     "sharpe_ratio",
 )
+_KEY_COLUMNS = {
+    Grouping.DAY: Column("key", "날짜", english="day"),
+    Grouping.MONTH: Column("key", "월", english="month"),
+    Grouping.YEAR: Column("key", "연도", english="year"),
+    Grouping.STOCK: Column("key", "종목 코드", english="stock_code"),
+}
+_REALIZED_COLUMNS = (
+    Column("executions", "매도 체결 수"),
+    Column("quantity", "매도 수량"),
+    Column("sold_amount", "매도 금액"),
+    Column("commission", "매도 수수료"),
+    Column("tax", "세금"),
+    Column("cost", "매입 금액"),
+    Column("buy_commission", "매수 수수료"),
+    Column("realized_profit", "실현 손익"),
+    Column("profit_rate", "손익률"),
+)
+_REALIZED_CSV = """day,executions,quantity,sold_amount,commission,tax,cost,buy_commission,…
+2026-11-20,4,24,2940000,441,5880,2900000,435,…
+"""
+
 _COMPARED = ("account_return", "index_return", "excess_return", "beta")
 
 
@@ -98,11 +123,16 @@ class RealizedProfitList(MethodView):
     @login_required
     @blueprint.arguments(RealizedProfitQuerySchema, location="query")
     @blueprint.response(200, envelope(RealizedProfitsSchema))
-    def get(self, query: dict[str, Any]) -> dict[str, object]:
+    @blueprint.doc(**csv_files.documentation(_REALIZED_CSV))
+    def get(self, query: dict[str, Any]) -> dict[str, object] | Response:
         """Get realized profit by day, month, year or stock.
 
         실현 손익 조회. 매도 실현 손익을 일·월·연·종목별로, 기간 합계와 함께 조회합니다.
+        `Accept: text/csv`로 요청하면 합계를 제외한 전체 내역을 CSV 파일로 받습니다. 파일의 언어는
+        `Accept-Language`를 따릅니다.
         """
+        if csv_files.is_wanted():
+            return _realized_csv(**query)
         user_id = current_user().user_id
         totals, page = get_core().snapshot(realized_profit, user_id=user_id, **query)
         return success(
@@ -115,6 +145,21 @@ class RealizedProfitList(MethodView):
                 "next_cursor": page.next_cursor,
             }
         )
+
+
+def _realized_csv(*, group_by: Grouping, cursor: str | None, **filters: Any) -> Response:
+    core, user_id = get_core(), current_user().user_id
+    filters |= {"group_by": group_by, "limit": csv_files.BATCH_ROWS}
+
+    def read(after: str | None) -> Page[RealizedProfit]:
+        _, groups = core.snapshot(realized_profit, user_id=user_id, cursor=after, **filters)
+        return groups
+
+    names = (Column("stock_name", "종목명"),) if group_by is Grouping.STOCK else ()
+    columns = (_KEY_COLUMNS[group_by], *names, *_REALIZED_COLUMNS)
+    return csv_files.respond(
+        "realized-profit", columns, csv_files.read_pages(read, cursor=cursor, parse=str)
+    )
 
 
 @blueprint.route("/trading/performance")

@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
@@ -27,7 +28,9 @@ from trading.portfolio.snapshot_queries import (
 from webapp.api.periods import KnownPeriodSchema
 from webapp.api.valuation import freshness_field, my_holdings, my_rows, my_summary, valued
 from webapp.context import get_core
+from webapp.http import csv_files
 from webapp.http.authentication import current_user, login_required
+from webapp.http.csv_files import Column
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, page, success
 
@@ -35,6 +38,24 @@ blueprint = make_blueprint("Portfolio", "보유 종목")
 
 HISTORY_DAYS = 90
 HISTORY_DAYS_MAX = 1_096
+
+_HISTORY_COLUMNS = (
+    Column("day", "날짜"),
+    Column("total_assets", "총자산"),
+    Column("cash_balance", "예수금"),
+    Column("holdings_value", "보유 종목 평가 금액"),
+    Column("deposits", "입금"),
+    Column("withdrawals", "출금"),
+    Column("net_flow", "순입금"),
+    Column("profit", "손익"),
+    Column("profit_rate_bp", "수익률 (bp)"),
+    Column("carried_holdings", "이전 종가로 평가한 종목 수"),
+    Column("unpriced_holdings", "평가하지 못한 종목 수"),
+    Column("provisional", "잠정 여부"),
+)
+_HISTORY_CSV = """day,total_assets,cash_balance,holdings_value,deposits,withdrawals,net_flow,…
+2026-11-20,10020820,8800820,1220000,50000,20000,30000,…
+"""
 
 
 def _won(example: int, description: str | None = None, *, unknown: bool = False) -> fields.Integer:
@@ -233,18 +254,23 @@ class PortfolioHistoryDetail(MethodView):
     @login_required
     @blueprint.arguments(PortfolioHistoryQuerySchema, location="query")
     @blueprint.response(200, envelope(HistorySchema))
-    def get(self, period: dict[str, date | None]) -> dict[str, object]:
+    @blueprint.doc(**csv_files.documentation(_HISTORY_CSV))
+    def get(self, period: dict[str, date | None]) -> dict[str, object] | Response:
         """List daily account values.
 
         일별 자산 조회. 거래일별 마감 자산을 오래된 순으로 조회합니다. 오늘은 현재까지의 값을
-        조회합니다.
+        조회합니다. `Accept: text/csv`로 요청하면 CSV 파일로 받습니다. 파일의 언어는
+        `Accept-Language`를 따릅니다.
         """
         core = get_core()
         now = core.clock()
         # A day is provisional until its row is written.
         today = ledger_day(core.market_hours(), now - RECORDED_AFTER)
         first, last = _bounds(today, **period)
-        return success({"first": first, "last": last, "items": _history(first, last, today, now)})
+        days = _history(first, last, today, now)
+        if csv_files.is_wanted():
+            return csv_files.respond("portfolio-history", _HISTORY_COLUMNS, [days])
+        return success({"first": first, "last": last, "items": days})
 
 
 def _bounds(today: date, first: date | None, last: date | None) -> tuple[date, date]:
