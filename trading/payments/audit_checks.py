@@ -89,8 +89,8 @@ PAYMENT_CHECKS = (
     ),
     Check(
         name="5g an account closed under this rule has no open order and no open refund",
-        population="SELECT COUNT(*) FROM users WHERE deleted_at IS NOT NULL",
-        figure="SELECT COUNT(*) FROM users",
+        population="SELECT COUNT(*) FROM users",
+        figure="SELECT COUNT(*) FROM users WHERE deleted_at IS NOT NULL",
         faults="""SELECT x.user_id, x.id, x.status, u.deleted_at FROM (
                 SELECT user_id, id, status FROM orders
                 WHERE status IN ('PENDING', 'PARTIALLY_FILLED')

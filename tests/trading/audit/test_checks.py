@@ -87,6 +87,7 @@ DAMAGE = [
     ({"4b", "4c"}, "UPDATE order_executions SET settled_at = NULL WHERE applied_at IS NOT NULL"),
     ({"4c"}, "UPDATE order_executions SET stock_code = 'A000660'"),
     ({"4c"}, "DELETE FROM orders WHERE status = 'FILLED'"),
+    ({"5g"}, "UPDATE users SET deleted_at = '2026-11-20'"),
     ({"6"}, "UPDATE transactions SET execution_id = NULL WHERE transaction_type = 'BUY'"),
     ({"2d"}, "UPDATE orders SET reserved_cash = reserved_cash - 400000 WHERE limit_price = 60000"),
     (
@@ -314,9 +315,10 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Tr
         harness.tick(70_500)
         check_alerts(harness)
         harness.core.run(build_candles, stream=harness.core.ticks)
-        rule = {"name": "auction-prices", "since": datetime(2026, 1, 1, tzinfo=UTC)}
+        since = datetime(2026, 1, 1, tzinfo=UTC)
+        rules = [{"name": name, "since": since} for name in ("auction-prices", "closed-accounts")]
         harness.do(lambda session: session.execute(RULE_CHANGES.delete()))
-        harness.do(lambda session: session.execute(RULE_CHANGES.insert(), rule))
+        harness.do(lambda session: session.execute(RULE_CHANGES.insert(), rules))
         yield harness
 
 
