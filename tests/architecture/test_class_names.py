@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("trading", "webapp", "workers", "relayer", "push_gateway", "launcher", "sandbox")
 ACTIONS = (
     "Cancel|Change|Complete|Delist|Deposit|Explain|Halt|Liquidate|Login|Logout|Prepare|Preview"
-    "|Receive|Reconnect|Refresh|Refund|Resume|Set|Sort|Subscribe|Unsubscribe|Withdraw"
+    "|Receive|Reconnect|Refresh|Refund|Resume|Set|Sort|Subscribe|Unsubscribe|Withdraw|WriteOff"
 )
 VIEW_NAME = re.compile(rf"\w+(?:List|Detail|Batch)|(?:{ACTIONS})\w*")
 

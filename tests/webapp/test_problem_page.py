@@ -21,6 +21,7 @@ MOMENTARY_CONFLICTS = {
     "refund-exceeds-payment",
     "refunds-forfeited",
     "request-in-progress",
+    "stock-not-delisted",
     "stock-not-tradable",
     "subscription-budget-exceeded",
     "subscription-withdrawn",

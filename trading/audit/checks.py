@@ -132,7 +132,7 @@ _CHECKS = (
                    < (o.quantity - o.executed_quantity) * o.limit_price)""",
     ),
     Check(
-        name="3a holding quantity and cost equal bought − sold over applied executions",
+        name="3a holding quantity and cost equal applied purchases − sales − write-offs",
         population="SELECT COUNT(*) FROM portfolios",
         figure="SELECT COALESCE(SUM(quantity), 0) FROM portfolios",
         faults="""SELECT x.user_id, x.stock_code, SUM(x.quantity) AS quantity_off,
@@ -145,6 +145,8 @@ _CHECKS = (
                        CASE side WHEN 'BUY' THEN -amount ELSE cost END, CASE side WHEN 'BUY'
                            THEN -commission ELSE buy_commission END
                 FROM order_executions WHERE applied_at IS NOT NULL
+                UNION ALL
+                SELECT user_id, stock_code, quantity, cost, buy_commission FROM holding_write_offs
             ) x GROUP BY x.user_id, x.stock_code
             HAVING SUM(x.quantity) <> 0 OR SUM(x.cost) <> 0 OR SUM(x.commission) <> 0""",
     ),
@@ -223,6 +225,7 @@ _CHECKS = (
                     WHERE transaction_type NOT IN ('BUY', 'SELL')
                 UNION ALL SELECT user_id, -realized_profit FROM order_executions
                     WHERE realized_profit IS NOT NULL
+                UNION ALL SELECT user_id, cost + buy_commission FROM holding_write_offs
             ) x WHERE NOT EXISTS (SELECT 1 FROM order_executions e WHERE e.user_id = x.user_id
                 AND e.applied_at IS NULL)
             GROUP BY x.user_id HAVING SUM(x.won) <> 0""",

@@ -28,6 +28,7 @@ OWN_ROWS = {
     "virtual_balances": _BY_USER,
     "transactions": _BY_USER,
     "portfolios": _BY_USER,
+    "holding_write_offs": _BY_USER,
     "orders": _BY_USER,
     "order_executions": _BY_USER,
     "pending_fills": _BY_ORDER,

@@ -35,3 +35,9 @@ class AccountOverdrawn(DomainError):
 
 class TransactionNotFound(DomainError):
     code = "transaction-not-found"
+
+
+class StockNotDelisted(DomainError):
+    """Facts: ``stock_code`` and ``stock_name``. Only delisted stocks are written off."""
+
+    code = "stock-not-delisted"

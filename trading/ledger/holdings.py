@@ -94,6 +94,12 @@ class LockedHolding:
         self.reserved -= quantity
         return sale
 
+    def write_off(self) -> HoldingPosition:
+        """Remove all shares without proceeds and return them with their cost, which is lost."""
+        lost, self.position = self.position, HoldingPosition()
+        self.realized_profit -= lost.cost + lost.buy_commission
+        return lost
+
     def ensure_consistent(self) -> None:
         """Raise InvariantBroken if more shares are reserved than held."""
         if not 0 <= self.reserved <= self.position.quantity:

@@ -141,3 +141,29 @@ class HoldingRow(Base):
 
 
 PORTFOLIOS = table_of(HoldingRow)
+
+
+class HoldingWriteOffRow(Base):
+    """Shares of a delisted stock that an operator removed from a holding, and their lost cost in
+    won.
+    """
+
+    __tablename__ = "holding_write_offs"
+    __table_args__ = (
+        Index("ix_holding_write_offs_user_id", "user_id", "stock_code"),
+        CheckConstraint("quantity > 0", name="quantity"),
+        CheckConstraint("cost >= 0 AND buy_commission >= 0", name="cost"),
+        {**MYSQL, "info": APPEND_ONLY},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, ForeignKey("users.id"))
+    stock_code: Mapped[str] = mapped_column(STOCK_CODE, ForeignKey("stocks.code"))
+    quantity: Mapped[int] = mapped_column(Shares)
+    cost: Mapped[int] = mapped_column(Won)
+    buy_commission: Mapped[int] = mapped_column(Won)
+    reason: Mapped[str | None] = mapped_column(String(200))
+    written_off_at: Mapped[datetime]
+
+
+HOLDING_WRITE_OFFS = table_of(HoldingWriteOffRow)

@@ -39,6 +39,7 @@ class ActionKind(StrEnum):
     SET_LEVERAGE = "stocks.set-leverage"
     ADD_ALIAS = "stocks.add-alias"
     REMOVE_ALIAS = "stocks.remove-alias"
+    WRITE_OFF_HOLDINGS = "stocks.write-off"
     IMPORT_INDEX = "index.import"
     CHECK_PAYMENT = "payments.look"
     RESOLVE_ALERTS = "payments.resolve"

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
-from trading.ledger.tables import PORTFOLIOS
+from trading.ledger.tables import HOLDING_WRITE_OFFS, PORTFOLIOS
 from trading.orders.tables import ORDER_EXECUTIONS
-from trading.portfolio.daily_change import DayTrades
+from trading.portfolio.daily_change import NO_TRADES, DayTrades
 from trading.stocks.tables import STOCKS
 from trading.stocks.valuation_prices import RecordedPrice, RecordedPrices, load_recorded_prices
 
@@ -55,7 +55,7 @@ def load_holdings(
 ) -> HoldingRows:
     """Load a user's holdings, all or one, by stock code, with today's fills and recorded prices.
 
-    ``since`` is the instant at which the day began in Korea. It takes four statements, or five if
+    ``since`` is the instant at which the day began in Korea. It takes five statements, or six if
     candles of a stock are missing.
     """
     holdings = (
@@ -83,13 +83,48 @@ def load_holdings(
     if stock_code is not None:
         holdings = holdings.where(PORTFOLIOS.c.stock_code == stock_code)
         profits = profits.where(ORDER_EXECUTIONS.c.stock_code == stock_code)
+    realized_profit = {code: int(profit) for code, profit in session.execute(profits)}
+    trades = _trades_by_stock(session, user_id, since, stock_code)
+    for lost in load_write_offs(session, user_id, stock_code):
+        code = lost.stock_code
+        realized_profit[code] = realized_profit.get(code, 0) - lost.loss
+        if lost.written_off_at >= since:
+            before = trades.get(code, NO_TRADES)
+            trades[code] = replace(before, sold=before.sold + lost.quantity)
     rows = HoldingRows(
         holdings=[HoldingEntry(**row) for row in session.execute(holdings).mappings()],
-        realized_profit={code: int(profit) for code, profit in session.execute(profits)},
-        trades=_trades_by_stock(session, user_id, since, stock_code),
+        realized_profit=realized_profit,
+        trades=trades,
     )
     recorded = load_recorded_prices(session, rows.codes, now=since)
     return replace(rows, recorded=_with_own_fills(session, user_id, rows, recorded, since=since))
+
+
+class WriteOff(NamedTuple):
+    """Shares that were written off, with their lost cost (won)."""
+
+    stock_code: str
+    quantity: int
+    cost: int
+    buy_commission: int
+    written_off_at: datetime
+
+    @property
+    def loss(self) -> int:
+        return self.cost + self.buy_commission
+
+
+def load_write_offs(
+    session: Session, user_id: UUID, stock_code: str | None = None
+) -> list[WriteOff]:
+    """Load what was written off of a user's holdings, all or one, oldest first."""
+    wanted = select(*(HOLDING_WRITE_OFFS.c[name] for name in WriteOff._fields)).where(
+        HOLDING_WRITE_OFFS.c.user_id == user_id
+    )
+    if stock_code is not None:
+        wanted = wanted.where(HOLDING_WRITE_OFFS.c.stock_code == stock_code)
+    ordered = wanted.order_by(HOLDING_WRITE_OFFS.c.written_off_at, HOLDING_WRITE_OFFS.c.id)
+    return [WriteOff(*row) for row in session.execute(ordered)]
 
 
 def _with_own_fills(

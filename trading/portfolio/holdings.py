@@ -6,7 +6,7 @@ that was never traded has no value, and the totals count the holdings left out.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from trading.money import BASIS_POINTS, average_price, change_rate_bp
 from trading.orders.tables import ORDER_EXECUTIONS
 from trading.portfolio.daily_change import NO_TRADES, DayTrades, change_of_day, change_of_held
 from trading.portfolio.errors import HoldingNotFound
-from trading.portfolio.holding_rows import HoldingRows
+from trading.portfolio.holding_rows import HoldingRows, load_write_offs
 from trading.stocks.tables import STOCKS
 from trading.stocks.valuation_prices import (
     Freshness,
@@ -138,13 +138,18 @@ class HoldingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedHolding:
-    """A stock of which all shares were sold (shares, won), costs of both sides included."""
+    """A stock of which all shares were sold (shares, won), costs of both sides included.
+
+    ``written_off_quantity`` counts shares removed without proceeds after a delisting; their cost is
+    included.
+    """
 
     stock_code: str
     name: str
     market: str
     sector: str | None
     sold_quantity: int
+    written_off_quantity: int
     cost: int
     proceeds: int
     last_sold_at: datetime
@@ -297,12 +302,13 @@ def load_cash(session: Session, user_id: UUID) -> CashRecord:
 
 
 def load_closed_holdings(session: Session, user_id: UUID) -> list[ClosedHolding]:
-    """Load the stocks that a user has sold out of, most recently sold first, in one statement."""
+    """Load the stocks that a user no longer holds, most recently sold first, in three statements
+    at most.
+    """
     sold = ORDER_EXECUTIONS.c
     held = select(PORTFOLIOS.c.user_id).where(
         PORTFOLIOS.c.user_id == sold.user_id, PORTFOLIOS.c.stock_code == sold.stock_code
     )
-    last_sold_at = func.max(sold.executed_at)
     rows = session.execute(
         select(
             sold.stock_code,
@@ -312,28 +318,66 @@ def load_closed_holdings(session: Session, user_id: UUID) -> list[ClosedHolding]
             func.sum(sold.quantity).label("quantity"),
             func.sum(sold.cost + sold.buy_commission).label("cost"),
             func.sum(sold.realized_profit).label("profit"),
-            last_sold_at.label("last_sold_at"),
+            func.max(sold.executed_at).label("last_sold_at"),
         )
         # An outer join, although every fill has its stock: with an inner join MariaDB would start
         # from the stocks instead of the user's sales.
         .outerjoin(STOCKS, STOCKS.c.code == sold.stock_code)
         .where(sold.user_id == user_id, sold.realized_profit.is_not(None), ~held.exists())
         .group_by(sold.stock_code, STOCKS.c.name, STOCKS.c.market, STOCKS.c.sector)
-        .order_by(last_sold_at.desc(), sold.stock_code)
     )
-    return [
-        ClosedHolding(
+    closed = {
+        row.stock_code: ClosedHolding(
             stock_code=row.stock_code,
             name=row.name,
             market=row.market,
             sector=row.sector,
             sold_quantity=int(row.quantity),
+            written_off_quantity=0,
             cost=int(row.cost),
             proceeds=int(row.cost + row.profit),
             last_sold_at=row.last_sold_at,
         )
         for row in rows
-    ]
+    }
+    _add_write_offs(session, user_id, closed)
+    by_code = sorted(closed.values(), key=lambda one: one.stock_code)
+    return sorted(by_code, key=lambda one: one.last_sold_at, reverse=True)
+
+
+def _add_write_offs(session: Session, user_id: UUID, closed: dict[str, ClosedHolding]) -> None:
+    """Add the write-offs of stocks that the user no longer holds."""
+    write_offs = load_write_offs(session, user_id)
+    if not write_offs:
+        return
+    held = select(PORTFOLIOS.c.stock_code).where(PORTFOLIOS.c.user_id == user_id)
+    codes = {lost.stock_code for lost in write_offs}
+    stocks = session.execute(
+        select(STOCKS.c.code, STOCKS.c.name, STOCKS.c.market, STOCKS.c.sector).where(
+            STOCKS.c.code.in_(codes), STOCKS.c.code.not_in(held)
+        )
+    )
+    names = {row.code: row for row in stocks}
+    for lost in write_offs:
+        if (stock := names.get(lost.stock_code)) is None:
+            continue
+        before = closed.get(lost.stock_code) or ClosedHolding(
+            stock_code=stock.code,
+            name=stock.name,
+            market=stock.market,
+            sector=stock.sector,
+            sold_quantity=0,
+            written_off_quantity=0,
+            cost=0,
+            proceeds=0,
+            last_sold_at=lost.written_off_at,
+        )
+        closed[lost.stock_code] = replace(
+            before,
+            written_off_quantity=before.written_off_quantity + lost.quantity,
+            cost=before.cost + lost.loss,
+            last_sold_at=max(before.last_sold_at, lost.written_off_at),
+        )
 
 
 def value_holdings(

@@ -1,6 +1,6 @@
-"""Realized profit of a user's sales, grouped by time or by stock.
+"""Realized profit of a user's sales and write-offs, grouped by time or by stock.
 
-The database adds up the profits stored with the executions.
+The database adds up the profits stored with the executions. A write-off is a sale for nothing.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,25 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, and_, asc, desc, func, select
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Subquery,
+    asc,
+    desc,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from trading.db.sql_functions import korean_day
+from trading.ledger.tables import HOLDING_WRITE_OFFS
 from trading.orders.tables import ORDER_EXECUTIONS
 from trading.pagination import Page, page_of
 from trading.portfolio.trade_statistics import fills_condition
 from trading.stocks.tables import STOCKS
-
-_DAY = korean_day(ORDER_EXECUTIONS.c.executed_at)
 
 
 class Grouping(StrEnum):
@@ -30,25 +39,15 @@ class Grouping(StrEnum):
     STOCK = "stock"
 
 
-# A day is text (YYYY-MM-DD), so its first characters are its month and its year.
-_KEYS: dict[Grouping, ColumnElement[str]] = {
-    Grouping.DAY: _DAY,
-    Grouping.MONTH: func.substr(_DAY, 1, 7),
-    Grouping.YEAR: func.substr(_DAY, 1, 4),
-    Grouping.STOCK: ORDER_EXECUTIONS.c.stock_code,
-}
-
-_SUMS = tuple(
-    func.coalesce(func.sum(amount), 0).label(name)
-    for name, amount in (
-        ("quantity", ORDER_EXECUTIONS.c.quantity),
-        ("sold_amount", ORDER_EXECUTIONS.c.amount),
-        ("commission", ORDER_EXECUTIONS.c.commission),
-        ("tax", ORDER_EXECUTIONS.c.transaction_tax + ORDER_EXECUTIONS.c.rural_tax),
-        ("cost", ORDER_EXECUTIONS.c.cost),
-        ("buy_commission", ORDER_EXECUTIONS.c.buy_commission),
-        ("realized_profit", ORDER_EXECUTIONS.c.realized_profit),
-    )
+_SUMMED = (
+    "executions",
+    "quantity",
+    "sold_amount",
+    "commission",
+    "tax",
+    "cost",
+    "buy_commission",
+    "realized_profit",
 )
 
 
@@ -56,9 +55,10 @@ _SUMS = tuple(
 class RealizedProfit:
     """Sums over a group of sales (shares, won).
 
-    ``realized_profit`` is ``sold_amount`` less commission, tax, and the cost and buy commission of
-    the sold shares. ``key`` is the day, month, year or stock code; ``stock_name`` is set if the
-    group is a stock. Both are None for the totals.
+    ``executions`` counts fills; a write-off has none. ``realized_profit`` is ``sold_amount`` less
+    commission, tax, and the cost and buy commission of the sold shares. ``key`` is the day, month,
+    year or stock code; ``stock_name`` is set if the group is a stock. Both are None for the
+    totals.
     """
 
     key: str | None
@@ -95,27 +95,15 @@ def realized_profit(
     ``since`` is inclusive, ``until`` exclusive. Periods are listed newest first, stocks by code. A
     sale is included once it is applied to the holding, because its profit is known only then.
     """
-    sales = and_(
-        fills_condition(user_id, since, until, stock_code),
-        ORDER_EXECUTIONS.c.realized_profit.is_not(None),
-    )
-    total = (
-        session.execute(select(func.count().label("executions"), *_SUMS).where(sales))
-        .mappings()
-        .one()
-    )
-    key, by_stock = _KEYS[group_by], group_by is Grouping.STOCK
-    if cursor is not None:
-        sales = and_(sales, key > cursor if by_stock else key < cursor)
+    sales = _sales(user_id, since, until, stock_code)
+    sums = [func.coalesce(func.sum(sales.c[name]), 0).label(name) for name in _SUMMED]
+    total = session.execute(select(*sums)).mappings().one()
+    key, by_stock = _key(sales, group_by), group_by is Grouping.STOCK
     order = asc if by_stock else desc
-    groups = (
-        select(key.label("key"), func.count().label("executions"), *_SUMS)
-        .where(sales)
-        .group_by("key")
-        .order_by(order("key"))
-        .limit(limit + 1)
-        .subquery("sales")
-    )
+    grouped = select(key.label("key"), *sums).group_by("key").order_by(order("key"))
+    if cursor is not None:
+        grouped = grouped.where(key > cursor if by_stock else key < cursor)
+    groups = grouped.limit(limit + 1).subquery("groups")
     named = select(groups, STOCKS.c.name.label("stock_name")).outerjoin(
         STOCKS, STOCKS.c.code == groups.c.key
     )
@@ -123,6 +111,62 @@ def realized_profit(
     return _record(total), page_of(
         rows, limit=limit, record=_record, cursor=lambda row: str(row["key"])
     )
+
+
+def _key(sales: Subquery, group_by: Grouping) -> ColumnElement[str]:
+    # A day is text (YYYY-MM-DD), so its first characters are its month and its year.
+    match group_by:
+        case Grouping.DAY:
+            return sales.c.day
+        case Grouping.MONTH:
+            return func.substr(sales.c.day, 1, 7)
+        case Grouping.YEAR:
+            return func.substr(sales.c.day, 1, 4)
+        case Grouping.STOCK:
+            return sales.c.stock_code
+
+
+def _sales(
+    user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
+) -> Subquery:
+    """Select the applied sales and the write-offs, with the columns ``_SUMMED``."""
+    fills, lost = ORDER_EXECUTIONS.c, HOLDING_WRITE_OFFS.c
+    write_offs = [lost.user_id == user_id]
+    if since is not None:
+        write_offs.append(lost.written_off_at >= since)
+    if until is not None:
+        write_offs.append(lost.written_off_at < until)
+    if stock_code is not None:
+        write_offs.append(lost.stock_code == stock_code)
+    nothing = literal(0)
+    return union_all(
+        select(
+            korean_day(fills.executed_at).label("day"),
+            fills.stock_code,
+            literal(1).label("executions"),
+            fills.quantity,
+            fills.amount.label("sold_amount"),
+            fills.commission,
+            (fills.transaction_tax + fills.rural_tax).label("tax"),
+            fills.cost,
+            fills.buy_commission,
+            fills.realized_profit,
+        ).where(
+            fills_condition(user_id, since, until, stock_code), fills.realized_profit.is_not(None)
+        ),
+        select(
+            korean_day(lost.written_off_at),
+            lost.stock_code,
+            nothing,
+            lost.quantity,
+            nothing,
+            nothing,
+            nothing,
+            lost.cost,
+            lost.buy_commission,
+            -(lost.cost + lost.buy_commission),
+        ).where(*write_offs),
+    ).subquery("sales")
 
 
 def _record(row: RowMapping) -> RealizedProfit:

@@ -20,7 +20,7 @@ from trading.db.statements import execute_rowcount
 from trading.db.types import Instant
 from trading.exchange.time import KST, trade_date
 from trading.ledger.model import DIRECTION, FLOWS, TRADES, TransactionType
-from trading.ledger.tables import TRANSACTIONS, VIRTUAL_BALANCES
+from trading.ledger.tables import HOLDING_WRITE_OFFS, TRANSACTIONS, VIRTUAL_BALANCES
 from trading.portfolio.daily_snapshots import CompletedDay, days_between, last_complete_day
 from trading.portfolio.tables import DAILY_SNAPSHOTS
 from trading.stocks.candles.model import CandleInterval
@@ -205,24 +205,7 @@ def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
     Also count the holdings valued at an earlier day's close, or without any close at the price of
     the account's last fill.
     """
-    bought = TRANSACTIONS.c.transaction_type == TransactionType.BUY
-    quantity = func.sum(case((bought, TRANSACTIONS.c.quantity), else_=-TRANSACTIONS.c.quantity))
-    shares = (
-        select(
-            ledger.c.user_id,
-            TRANSACTIONS.c.stock_code,
-            quantity.label("quantity"),
-            func.max(TRANSACTIONS.c.sequence).label("last_trade"),
-        )
-        .join(TRANSACTIONS, TRANSACTIONS.c.user_id == ledger.c.user_id)
-        .where(
-            TRANSACTIONS.c.sequence <= ledger.c.last_sequence,
-            TRANSACTIONS.c.transaction_type.in_(TRADES),
-        )
-        .group_by(ledger.c.user_id, TRANSACTIONS.c.stock_code)
-        .having(quantity > 0)
-        .subquery("shares")
-    )
+    shares, lost = _traded_shares(ledger), _written_off_shares(ledger, ended)
     midnight = datetime.combine(ended.day, time(), KST)
     is_daily_candle = (
         CANDLES.c.stock_code == shares.c.stock_code,
@@ -233,7 +216,22 @@ def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
         .where(*is_daily_candle, CANDLES.c.starts_at <= midnight)
         .scalar_subquery()
     )
-    dated = select(shares, close_of.label("close_of")).subquery("dated")
+    remaining = shares.c.quantity - func.coalesce(lost.c.quantity, 0)
+    dated = (
+        select(
+            shares.c.user_id,
+            shares.c.stock_code,
+            remaining.label("quantity"),
+            shares.c.last_trade,
+            close_of.label("close_of"),
+        )
+        .outerjoin(
+            lost,
+            (lost.c.user_id == shares.c.user_id) & (lost.c.stock_code == shares.c.stock_code),
+        )
+        .where(remaining > 0)
+        .subquery("dated")
+    )
     return (
         select(
             dated.c.user_id,
@@ -255,4 +253,41 @@ def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
         )
         .group_by(dated.c.user_id)
         .subquery("holdings")
+    )
+
+
+def _traded_shares(ledger: Subquery) -> Subquery:
+    """Sum each account's bought less sold shares, with the sequence of the last trade."""
+    bought = TRANSACTIONS.c.transaction_type == TransactionType.BUY
+    quantity = func.sum(case((bought, TRANSACTIONS.c.quantity), else_=-TRANSACTIONS.c.quantity))
+    return (
+        select(
+            ledger.c.user_id,
+            TRANSACTIONS.c.stock_code,
+            quantity.label("quantity"),
+            func.max(TRANSACTIONS.c.sequence).label("last_trade"),
+        )
+        .join(TRANSACTIONS, TRANSACTIONS.c.user_id == ledger.c.user_id)
+        .where(
+            TRANSACTIONS.c.sequence <= ledger.c.last_sequence,
+            TRANSACTIONS.c.transaction_type.in_(TRADES),
+        )
+        .group_by(ledger.c.user_id, TRANSACTIONS.c.stock_code)
+        .having(quantity > 0)
+        .subquery("shares")
+    )
+
+
+def _written_off_shares(ledger: Subquery, ended: CompletedDay) -> Subquery:
+    """Sum the shares that left each account by a write-off, without a ledger entry."""
+    return (
+        select(
+            HOLDING_WRITE_OFFS.c.user_id,
+            HOLDING_WRITE_OFFS.c.stock_code,
+            func.sum(HOLDING_WRITE_OFFS.c.quantity).label("quantity"),
+        )
+        .join(ledger, ledger.c.user_id == HOLDING_WRITE_OFFS.c.user_id)
+        .where(HOLDING_WRITE_OFFS.c.written_off_at < ended.ended_at)
+        .group_by(HOLDING_WRITE_OFFS.c.user_id, HOLDING_WRITE_OFFS.c.stock_code)
+        .subquery("lost")
     )

@@ -22,6 +22,7 @@ from webapp.api import (
     trading_control,
     transactions,
     watchlist,
+    write_offs,
 )
 from webapp.http.openapi import make_api
 
@@ -44,6 +45,7 @@ def install(app: Flask) -> None:
         payments,
         trading_control,
         stock_control,
+        write_offs,
         audit,
         relayer_admin,
         admin_actions,

@@ -114,7 +114,7 @@ class HoldingSchema(Schema):
 
 
 class ClosedHoldingSchema(Schema):
-    """A stock whose shares were all sold.
+    """A stock whose shares were all sold, or written off after its delisting.
 
     Cost and proceeds include the costs of their side; their difference is the realized profit.
     """
@@ -124,6 +124,7 @@ class ClosedHoldingSchema(Schema):
     market = _text("KOSPI")
     sector = _text("반도체", allow_none=True)
     sold_quantity = _won(5)
+    written_off_quantity = _won(0, "상장 폐지되어 상각한 수량")
     cost = _won(1_000_150)
     proceeds = _won(1_097_805)
     realized_profit = _won(97_655)
@@ -242,7 +243,7 @@ class ClosedHoldingList(MethodView):
     def get(self) -> dict[str, object]:
         """List fully sold stocks.
 
-        전량 매도 종목 조회. 전량 매도한 종목과 실현 손익을 최근 매도 순으로 조회합니다.
+        전량 매도 종목 조회. 전량 매도하거나 상각한 종목과 실현 손익을 최근 매도 순으로 조회합니다.
         """
         user_id = current_user().user_id
         closed = get_core().read(load_closed_holdings, user_id)

@@ -25,6 +25,7 @@ from webapp.cli.migrations import MIGRATIONS
 from webapp.cli.payments import payments
 from webapp.cli.status import status
 from webapp.cli.stock_aliases import aliases
+from webapp.cli.write_offs import write_off
 from webapp.context import get_core
 from webapp.http.admin_log import run_commanded
 
@@ -61,6 +62,7 @@ def stocks() -> None:
 stocks.add_command(aliases)
 for command in stock_trading.COMMANDS:
     stocks.add_command(command)
+stocks.add_command(write_off)
 
 
 @stocks.command("import")

@@ -64,6 +64,13 @@ _TABLE: dict[str, ProblemText] = {
         "지금은 거래할 수 없는 종목입니다.",
         momentary=True,
     ),
+    "stock-not-delisted": ProblemText(
+        409,
+        "상장 폐지되지 않은 종목",
+        "상장 폐지된 종목만 상각할 수 있습니다.",
+        "{stock_name} 종목은 상장 폐지되지 않아 상각할 수 없습니다.",
+        momentary=True,
+    ),
     "no-live-price": ProblemText(
         503,
         "실시간 시세 없음",

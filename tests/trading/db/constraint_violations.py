@@ -20,6 +20,12 @@ AUDIT_BREACH = (
     " VALUES (UNKNOWN_ID, '1a', 'x', {}, '2026-01-01', '2026-01-01', {}, {})"
 )
 
+# A write-off of an unknown user: shares, cost, commission.
+WRITE_OFF = (
+    "INSERT INTO holding_write_offs"
+    " VALUES (UNKNOWN_ID, UNKNOWN_ID, 'A005930', {}, {}, {}, NULL, '2026-01-02')"
+)
+
 OPEN = "status = 'PENDING', executed_quantity = 0"
 # A candle of 2026-01-02 from 1 to 3 won: interval, close, volume, times of the open and the close.
 CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, {}, 2, {}, {}, 1)"
@@ -276,6 +282,10 @@ VIOLATIONS = [
     ("portfolios_empty", "UPDATE portfolios SET quantity = 0"),
     (UNIQUE, "INSERT INTO portfolios SELECT * FROM portfolios"),
     (FOREIGN, "UPDATE portfolios SET stock_code = 'A999999'"),
+    ("holding_write_offs_quantity", WRITE_OFF.format(0, 0, 0)),
+    ("holding_write_offs_cost", WRITE_OFF.format(1, -1, 0)),
+    ("holding_write_offs_cost", WRITE_OFF.format(1, 0, -1)),
+    (FOREIGN, WRITE_OFF.format(1, 0, 0)),
     ("account_event_heads_last_id", "UPDATE account_event_heads SET last_id = 0"),
     (FOREIGN, "DELETE FROM account_event_heads"),
     ("account_events_id", "UPDATE account_events SET id = 0 WHERE id = 1"),
