@@ -302,3 +302,31 @@ def test_tiny_chunks_cost_linear_time(door: Stack, extension: bytes) -> None:
     few = cost_of(16_000)
     assert cost_of(64_000) < 8 * max(few, 0.1)
     assert problems(door).get("internal-error", 0) == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/api/v1/stocks/search?q=삼성전자", 400),
+        ("/api/v1/stocks/search?종목=1", 400),
+        ("/api/v1/stocks/삼성", 401),
+        ("/api/v1/trading/realtime/stream?stock_codes=삼성전자", 400),
+        ("/api/v1/trading/realtime/stream/삼성", 404),
+        ("/ws?종목=1", 400),
+        ("/없는/주소", 404),
+        ("/없는/주소?종목=1", 400),
+    ],
+)
+def test_letters_without_escapes_are_answered_with_a_problem(
+    door: Stack, target: str, status: int, encoding: str
+) -> None:
+    """In a path they are escaped for the client; in a query they are refused."""
+    request = f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode(encoding)
+
+    answered, body = answer_to(door.port, request)
+
+    problem = json.loads(body)
+    assert (answered, problem["status"]) == (status, status)
+    if status == 400:
+        assert problem["code"] == "malformed-request"
