@@ -1,17 +1,20 @@
 """The whole system under the launcher: start, demo, killed processes, stop."""
 
 import contextlib
+import json
 import os
 import re
 import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from websockets.sync.client import connect
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
@@ -164,6 +167,63 @@ def test_system_survives_killed_workers_and_stops_on_ctrl_c(var: Path) -> None:
         assert "Ended by SIGKILL" in (var / "log" / "worker.log.1").read_text()
         launcher.kill()
         launcher.wait()
+        assert_nothing_left(var)
+
+
+@contextlib.contextmanager
+def busy_clients(url: str, password: str) -> Iterator[None]:
+    """Keep event streams and WebSocket connections open and place orders until the block ends."""
+    account = {"email": "demo@stocking.example", "password": password}
+    answer = requests.post(f"{url}/api/v1/users/login", json=account, timeout=DEADLINE_S)
+    token = answer.json()["data"]["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    order = {"stock_code": "A005930", "side": "BUY", "quantity": 1}
+    ended, placed = threading.Event(), threading.Event()
+
+    def trade() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(requests.RequestException):
+                path = f"{url}/api/v1/trading/orders"
+                if requests.post(path, json=order, headers=headers, timeout=DEADLINE_S).ok:
+                    placed.set()
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stream = f"{url}/api/v1/trading/realtime/stream"
+            opened = requests.get(stream, headers=headers, timeout=DEADLINE_S, stream=True)
+            stack.callback(opened.close)
+            assert next(opened.iter_lines())
+            websocket = stack.enter_context(
+                connect(url.replace("http", "ws") + "/ws", origin=url, open_timeout=DEADLINE_S)
+            )
+            websocket.send(json.dumps({"type": "auth", "token": token}))
+            assert json.loads(websocket.recv(timeout=DEADLINE_S))["type"] == "ready"
+        traders = [threading.Thread(target=trade) for _ in range(2)]
+        for trader in traders:
+            trader.start()
+        try:
+            assert placed.wait(DEADLINE_S)
+            yield
+        finally:
+            ended.set()
+            for trader in traders:
+                trader.join()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stop_kills_no_process_while_clients_are_connected(
+    var: Path, number: signal.Signals
+) -> None:
+    """Each process ends within its grace time, with open streams and while orders arrive."""
+    port = free_port()
+    with launched(var, API_PORT=str(port)) as (launcher, output):
+        wait_until_up(launcher, output)
+        with busy_clients(f"http://127.0.0.1:{port}", demo_password(output)):
+            launcher.send_signal(number)
+            status = launcher.wait(DEADLINE_S)
+        logs = "".join(file.read_text(errors="replace") for file in (var / "log").glob("*.log"))
+        assert "Killing it" not in output.read_text() + logs
+        assert status == 0, output.read_text()
         assert_nothing_left(var)
 
 

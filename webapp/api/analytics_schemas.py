@@ -42,7 +42,7 @@ class _GroupPageQuerySchema(PageQuerySchema):
 
     cursor = fields.String(
         load_default=None,
-        validate=validate.Regexp(r"[0-9A-Z-]{4,20}\Z"),
+        validate=validate.Regexp(r"^[0-9A-Z-]{4,20}\Z"),
         metadata={"example": "2026-11-20"},
     )
 
