@@ -98,6 +98,7 @@ COMMANDS: dict[str, tuple[list[str], frozenset[str]]] = {
     "stocks liquidate": (["005930"], ROWS),
     "stocks resume": (["005930"], ROWS),
     "stocks set-leverage": (["005930", "2"], ROWS),
+    "stocks write-off": (["005930"], ROWS),
     "users demote": (["nobody@example.com"], ROWS),
     "users halt": ([ID, "--reason", "x"], ROWS),
     "users halted": ([], ROWS),

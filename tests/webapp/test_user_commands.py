@@ -56,7 +56,7 @@ def test_filters_by_state(people: Api) -> None:
     admin, halted, closed = (people.person(f"{name}@x.example") for name in ("adm", "hal", "clo"))
     flask(people, "promote", admin.email)
     flask(people, "halt", halted.email, "--reason", "확인")
-    people.ask("DELETE", "/users/me", closed)
+    people.close(closed)
 
     assert addresses(people, "--admins") == [admin.email]
     assert addresses(people, "--halted") == [halted.email]

@@ -83,8 +83,7 @@ def find_problems(
     """
     now = status.taken_at
     found = list(_of_processes(processes))
-    beat_runs = processes is None or processes.is_running(ProcessKind.BEAT)
-    if is_beat_active is False and beat_runs:
+    if is_beat_active is False:
         found.append(alert("BeatStopped", "No beat is active: no periodic task is sent."))
     if status.market is not None:
         found += _of_market(status.market)
