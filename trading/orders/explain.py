@@ -457,7 +457,7 @@ def _reasons_of_last_trade(
     halted = any(
         halt.is_active_at(tick.received_at) or halt.is_active_at(tick.traded_at)
         for halt in facts.halts
-    )
+    ) or (facts.stock_resumed_at is not None and tick.traded_before <= facts.stock_resumed_at)
     counts = in_session and not halted and _is_alive(facts, tick.traded_at, hours)
     if stale:
         yield WaitingReason.STALE_FEED

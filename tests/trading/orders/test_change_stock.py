@@ -17,6 +17,7 @@ from trading.orders.change_stock import (
     set_liquidation,
 )
 from trading.orders.expire import end_delisted
+from trading.orders.explain import WaitingReason, explain_waiting, get_order_facts
 from trading.orders.fill_price import FillRule
 from trading.stocks.errors import StockNotFound, StockNotTradable
 from trading.stocks.model import StockChange
@@ -41,6 +42,28 @@ def changes(harness: TradingHarness, user: UUID) -> list[object]:
 
 def prices(harness: TradingHarness, user: UUID, order_id: UUID) -> list[tuple[int, str]]:
     return [(fill.price, fill.rule) for fill in harness.order(user, order_id).executions]
+
+
+def explained_reasons(harness: TradingHarness, user: UUID, order_id: UUID) -> list[WaitingReason]:
+    """Return why an open order waits."""
+    hours, now = harness.core.market_hours(), harness.clock()
+    facts = harness.core.read(
+        get_order_facts,
+        user_id=user,
+        order_id=order_id,
+        hours=hours,
+        settings=harness.settings,
+        now=now,
+    )
+    waiting = explain_waiting(
+        facts,
+        harness.core.quotes.last_tick(SAMSUNG),
+        market_available=True,
+        hours=hours,
+        settings=harness.settings,
+        now=now,
+    )
+    return list(waiting.reasons)
 
 
 @pytest.mark.every_database
@@ -103,6 +126,10 @@ def test_market_order_after_a_halt_awaits_the_first_print(harness: TradingHarnes
     order = harness.place(user, Side.BUY, 1)
     harness.run_all()
     assert prices(harness, user, order.id) == []
+    assert explained_reasons(harness, user, order.id) == [
+        WaitingReason.PRINT_DURING_HALT,
+        WaitingReason.PRINT_BEFORE_ACCEPTANCE,
+    ]
 
     harness.clock.advance(seconds=2)
     harness.tick(72_000)
