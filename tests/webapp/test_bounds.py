@@ -1,7 +1,9 @@
 """The bounds in messages and in the OpenAPI document are those that the settings enforce."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -135,5 +137,61 @@ def test_page_limits_equal_their_document(api: Api) -> None:
     assert seen >= 8
 
 
+# Bounds that the use case enforces, because they depend on the account or the order.
+ENFORCED_LATER = {"password", "new_password", "PATCH /trading/orders/{order_id} quantity"}
+
+
+def _bounded_members(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Yield method, path, name and schema of every member of a body that has bounds."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            content = operation.get("requestBody", {}) if method != "parameters" else {}
+            for body in content.get("content", {}).values():
+                name = body["schema"]["$ref"].rpartition("/")[2]
+                for member, schema in document["components"]["schemas"][name]["properties"].items():
+                    if {"minimum", "maximum", "maxLength"} & set(schema):
+                        yield method.upper(), path.removeprefix(PREFIX), member, schema
+
+
+def _values_beside(schema: dict[str, Any]) -> Iterator[tuple[object, bool]]:
+    """Yield the values at the documented bounds and next to them, and whether each is valid."""
+    if "maxLength" in schema and schema.get("format") == "email":
+        address = f"{'x' * 64}@" + f"{'y' * 60}." * 4
+        yield from (
+            (address[: schema["maxLength"] - 3] + ".kr", True),
+            (address[: schema["maxLength"] - 2] + ".kr", False),
+        )
+    elif "maxLength" in schema:
+        yield from (("가" * schema["maxLength"], True), ("가" * (schema["maxLength"] + 1), False))
+    if "minimum" in schema:
+        yield from ((schema["minimum"], True), (schema["minimum"] - 1, False))
+    if "maximum" in schema:
+        yield from ((schema["maximum"], True), (schema["maximum"] + 1, False))
+
+
+def test_documented_bounds_of_bodies_are_enforced(api: Api) -> None:
+    """Every member of every route accepts the values at its bounds and refuses those beside."""
+    person, administrator = api.person(), api.administrator()
+    document, checked = api.client.get("/openapi.json").get_json(), 0
+    for method, path, member, schema in _bounded_members(document):
+        if {member, f"{method} {path} {member}"} & ENFORCED_LATER:
+            continue
+        filled = re.sub(r"{\w+}", str(uuid4()), path.replace("{stock_code}", "A999990"))
+        for value, is_valid in _values_beside(schema):
+            answer = api.ask(
+                method, filled, _who(path, person, administrator), json={member: value}
+            )
+            errors = (answer.get_json() or {}).get("errors", {}).get("json", {})
+            assert (member not in errors) == is_valid, (method, path, member, value, errors)
+            checked += 1
+    assert checked > 40
+
+
 def _who(path: str, person: Person, administrator: Person) -> Person:
     return administrator if "/admin/" in path else person
+
+
+def test_invalid_address_is_refused_in_korean(api: Api) -> None:
+    refused = problem_of(api.register("nobody"), "validation-failed")
+
+    assert refused["errors"]["json"]["email"] == ["이메일 주소 형식이 올바르지 않습니다."]

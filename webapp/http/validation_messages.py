@@ -17,6 +17,7 @@ _FIELDS: dict[type[fields.Field], dict[str, str]] = {  # type: ignore[type-arg]
     fields.Boolean: {"invalid": "true 또는 false로 입력해 주세요."},
     fields.UUID: {"invalid_uuid": "UUID 형식으로 입력해 주세요."},
     fields.Enum: {"unknown": "다음 중에서 선택해 주세요: {choices}"},
+    fields.Email: {"invalid": "이메일 주소 형식이 올바르지 않습니다."},
     fields.List: {"invalid": "목록으로 입력해 주세요."},
     fields.Date: {
         "invalid": "날짜 형식이 올바르지 않습니다.",
@@ -38,7 +39,6 @@ _VALIDATORS: dict[type[validate.Validator], dict[str, str]] = {
     },
     validate.OneOf: {"default_message": "다음 중에서 선택해 주세요: {choices}"},
     validate.Regexp: {"default_message": "형식이 올바르지 않습니다."},
-    validate.Email: {"default_message": "이메일 주소 형식이 올바르지 않습니다."},
 }
 
 
