@@ -98,8 +98,8 @@ def test_every_writing_administrator_route_is_recorded(sqlite_api: Api) -> None:
 
     for method, rule in asked:
         before = rows(api.harness, "SELECT id FROM admin_actions")
-        # A delisted stock cannot be halted.
-        code = HYNIX if rule.endswith("/delist") else SAMSUNG
+        # A delisted stock cannot be halted, and only a delisted one is written off.
+        code = HYNIX if rule.endswith(("/delist", "/write-off")) else SAMSUNG
         path, body = (
             rule.replace("<uuid:user_id>", user.id).replace("<stock_code>", code),
             {"json": BODIES[rule]} if rule in BODIES else {},

@@ -194,6 +194,7 @@ def test_fully_sold_stock_is_listed_as_closed(api: Api) -> None:
     assert closed == {
         "stock_code": SAMSUNG, "name": "삼성전자", "market": "KOSPI", "sector": "반도체",
         "sold_quantity": 10, "cost": 700_105,
+        "written_off_quantity": 0,
         "proceeds": 700_105 + profit, "realized_profit": profit, "realized_profit_rate_bp": 975,
         "last_sold_at": api.harness.clock().isoformat(),
     }  # fmt: skip
