@@ -171,6 +171,8 @@ def _with_report_details(payment: StoredPayment, report: Report) -> StoredPaymen
         failure=report.failure,
         transaction_id=report.transaction_id,
         receipt_url=report.receipt_url,
+        # PortOne may leave the method out.
+        method=report.method or payment.method,
         account_bank=account.bank if account else None,
         account_number=account.number if account else None,
         account_expires_at=account.expires_at if account else None,

@@ -13,6 +13,14 @@ class PaymentNotRefundable(DomainError):
     code = "payment-not-refundable"
 
 
+class RefundNeedsBankAccount(DomainError):
+    """The payment method is refunded only to a bank account, which is not asked for. Facts:
+    ``method``, PortOne's name of it.
+    """
+
+    code = "refund-needs-bank-account"
+
+
 class RefundExceedsPayment(DomainError):
     """Facts: ``needed`` and ``refundable`` in won; open refunds are not part of ``refundable``."""
 

@@ -89,6 +89,7 @@ class Report:
     updated_at: datetime | None = None
     paid_at: datetime | None = None
     cancellations: tuple[Cancellation, ...] = ()
+    method: str | None = None
     virtual_account: VirtualAccount | None = None
     failure: str | None = None
     receipt_url: str | None = None
@@ -126,6 +127,7 @@ def read_report(payment: Mapping[str, object]) -> Report:
         cancellations=tuple(
             filter(None, map(read_cancellation, _list(payment.get("cancellations"))))
         ),
+        method=_identifier(_object(payment.get("method")).get("type")),
         virtual_account=_virtual_account(_object(payment.get("method")))
         if status is PortoneStatus.VIRTUAL_ACCOUNT_ISSUED
         else None,

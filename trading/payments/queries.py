@@ -200,6 +200,7 @@ def _payment_record(
         expires_at=payment.expires_at,
         credited_at=payment.credited_at,
         failure=payment.failure,
+        method=payment.method,
         virtual_account=account,
         receipt_url=payment.receipt_url,
         cancellations=tuple(

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from trading.payments.refund_model import VIRTUAL_ACCOUNT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRecord:
@@ -62,6 +64,7 @@ class PaymentRecord:
     expires_at: datetime
     credited_at: datetime | None
     failure: str | None
+    method: str | None
     virtual_account: VirtualAccountRecord | None
     receipt_url: str | None
     cancellations: tuple[CancellationRecord, ...] = ()
@@ -69,9 +72,12 @@ class PaymentRecord:
 
     @property
     def refundable_amount(self) -> int:
-        """Amount that could be refunded now according to the payment alone, in won."""
+        """Amount that could be refunded now according to the payment alone, in won.
+
+        0 if it can only go to a bank account.
+        """
         return (
             0
-            if self.credited_at is None
+            if self.credited_at is None or self.method == VIRTUAL_ACCOUNT
             else self.amount - self.cancelled_amount - self.held_amount
         )

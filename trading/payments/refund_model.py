@@ -1,10 +1,11 @@
 """A refund requested by a user: states, the mark that identifies it, and PortOne's refusals."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from trading.exchange.time import KST
 from trading.state_machine import Transitions
 
 # PortOne keeps an idempotency key for three hours. Stop resending well before that: a later request
@@ -58,6 +59,22 @@ class RefundFailure(StrEnum):
     ACCOUNT_OVERDRAWN = "ACCOUNT_OVERDRAWN"
     CANCELLATION_FAILED = "CANCELLATION_FAILED"
     GIVEN_UP = "GIVEN_UP"
+
+
+# A refund of these goes to a bank account: always, or once the month of the payment is over.
+VIRTUAL_ACCOUNT = "PaymentMethodVirtualAccount"
+_MOBILE = "PaymentMethodMobile"
+
+
+def needs_bank_account(method: str | None, *, paid_at: datetime, now: datetime) -> bool:
+    """Return True if PortOne refunds a payment by this method only to a bank account.
+
+    The months are Korea's. An unknown method is assumed to need none.
+    """
+    if method == _MOBILE:
+        paid, today = paid_at.astimezone(KST), now.astimezone(KST)
+        return (paid.year, paid.month) != (today.year, today.month)
+    return method == VIRTUAL_ACCOUNT
 
 
 class RefusalMeaning(StrEnum):

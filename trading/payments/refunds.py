@@ -25,7 +25,12 @@ from trading.payments.check_payment import (
     retry_after_cancelling_buys,
 )
 from trading.payments.decide import apply_cancellations
-from trading.payments.errors import PaymentNotFound, PaymentNotRefundable, RefundExceedsPayment
+from trading.payments.errors import (
+    PaymentNotFound,
+    PaymentNotRefundable,
+    RefundExceedsPayment,
+    RefundNeedsBankAccount,
+)
 from trading.payments.locked_payment import LockedPayment, payment_event_data
 from trading.payments.model import payment_id_of
 from trading.payments.portone.client import PortoneClient, Requester
@@ -39,6 +44,7 @@ from trading.payments.refund_model import (
     RefundStatus,
     RefusalMeaning,
     classify_refusal,
+    needs_bank_account,
     reason_with_mark,
 )
 from trading.payments.rows import StoredRefund, read_refund
@@ -92,8 +98,8 @@ def request_refund(
     """Reserve ``amount`` won, or everything that is refundable, and dispatch the refund.
 
     ``reason`` is shown to the payer. Raises PaymentNotFound (also for another user's
-    payment), PaymentNotRefundable, RefundExceedsPayment, AccountHalted, AccountOverdrawn and
-    InsufficientCash.
+    payment), PaymentNotRefundable, RefundNeedsBankAccount, RefundExceedsPayment, AccountHalted,
+    AccountOverdrawn and InsufficientCash.
     """
     session, now, settings = uow.session, uow.now, uow.settings
     locked = LockedPayment.lock(uow, payment_id)
@@ -103,6 +109,8 @@ def request_refund(
     refundable = locked.remaining_amount - sum(refund.amount for refund in locked.open_refunds)
     if not payment.status.is_credited or (refundable == 0 and amount is None):
         raise PaymentNotRefundable(payment_status=payment.status)
+    if needs_bank_account(payment.method, paid_at=payment.credited_at or now, now=now):
+        raise RefundNeedsBankAccount(method=payment.method)
     wanted = refundable if amount is None else amount
     if wanted > refundable:
         raise RefundExceedsPayment(needed=wanted, refundable=refundable)

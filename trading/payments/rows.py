@@ -34,6 +34,7 @@ class StoredPayment(NamedTuple):
     failure: str | None
     transaction_id: str | None
     receipt_url: str | None
+    method: str | None
     account_bank: str | None
     account_number: str | None
     account_expires_at: datetime | None

@@ -25,7 +25,7 @@ class PaymentRow(Base):
     ``channel_keys`` are the agreed channels, separated by commas. ``next_attempt_at`` is when the
     sweep should check it. ``notification_count`` counts notifications, ``check_count`` the checks
     since the last of them. ``finding`` is the result of the last check, ``reported_at`` the newest
-    report's time.
+    report's time, ``method`` PortOne's name of the payment method, once it is known.
     """
 
     __tablename__ = "payments"
@@ -75,6 +75,7 @@ class PaymentRow(Base):
     failure: Mapped[str | None] = mapped_column(String(TEXT_LENGTH_MAX))
     transaction_id: Mapped[str | None] = mapped_column(_IDENTIFIER)
     receipt_url: Mapped[str | None] = mapped_column(_IDENTIFIER)
+    method: Mapped[str | None] = mapped_column(_IDENTIFIER)
     account_bank: Mapped[str | None] = mapped_column(_IDENTIFIER)
     account_number: Mapped[str | None] = mapped_column(_IDENTIFIER)
     account_expires_at: Mapped[datetime | None]

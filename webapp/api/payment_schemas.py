@@ -136,6 +136,13 @@ class PaymentShortSchema(Schema):
     expires_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
     credited_at = fields.AwareDateTime(allow_none=True, metadata={"example": _AT})
     failure = fields.String(allow_none=True, metadata={"example": None})
+    method = fields.String(
+        allow_none=True,
+        metadata={
+            "example": "PaymentMethodCard",
+            "description": "포트원이 알려 준 결제 수단. 아직 모르면 null",
+        },
+    )
     virtual_account = fields.Nested(VirtualAccountSchema, allow_none=True)
     receipt_url = fields.String(allow_none=True, metadata={"example": "https://receipt.example/1"})
 

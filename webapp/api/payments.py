@@ -221,14 +221,16 @@ class RefundPayment(MethodView):
         schema=ProblemSchema,
         content_type=MIMETYPE,
         description=(
-            "payment-not-refundable, refund-exceeds-payment, insufficient-cash, account-overdrawn"
+            "payment-not-refundable, refund-needs-bank-account, refund-exceeds-payment, "
+            "insufficient-cash, account-overdrawn"
         ),
     )
     def post(self, body: dict[str, Any], payment_id: str) -> Response:
         """Request a refund.
 
         환불 요청. 환불 금액을 예수금에서 묶어 두고 포트원에 취소를 요청합니다. 금액을 지정하지
-        않으면 남은 전액을 환불합니다.
+        않으면 남은 전액을 환불합니다. 가상계좌로 입금한 결제처럼 환불받을 계좌가 필요한 결제는
+        환불할 수 없습니다.
         """
         refund_id, identifier = new_id(), _id(payment_id)
         bind_contextvars(refund_id=str(refund_id))

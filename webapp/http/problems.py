@@ -171,6 +171,13 @@ _TABLE: dict[str, ProblemText] = {
         "충전이 완료되었고 환불할 금액이 남아 있는 결제만 환불할 수 있습니다.",
         momentary=True,
     ),
+    "refund-needs-bank-account": ProblemText(
+        409,
+        "환불받을 계좌가 필요한 결제",
+        "가상계좌처럼 환불받을 계좌가 필요한 결제는 여기서 환불할 수 없습니다. 고객센터에 문의해 "
+        "주세요.",
+        momentary=False,
+    ),
     "refund-exceeds-payment": ProblemText(
         409,
         "환불 가능 금액 초과",

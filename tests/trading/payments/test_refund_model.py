@@ -1,5 +1,6 @@
 """Refund states, the mark in the reason, and the meaning of refusals."""
 
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,7 @@ from trading.payments.refund_model import (
     RefundStatus,
     RefusalMeaning,
     classify_refusal,
+    needs_bank_account,
     reason_with_mark,
     reason_without_mark,
     refund_id_in,
@@ -67,3 +69,21 @@ def test_similar_marks_are_rejected(reason: str | None) -> None:
 )
 def test_meaning_of_refusals(kind: str, meaning: RefusalMeaning) -> None:
     assert classify_refusal(kind) is meaning
+
+
+@pytest.mark.parametrize(
+    ("method", "paid", "now", "needed"),
+    [
+        ("PaymentMethodVirtualAccount", "2026-11-20T10:00", "2026-11-20T10:01", True),
+        ("PaymentMethodMobile", "2026-11-30T23:59", "2026-11-30T23:59:59", False),
+        ("PaymentMethodMobile", "2026-11-30T23:59", "2026-12-01T00:00", True),
+        ("PaymentMethodMobile", "2025-11-20T10:00", "2026-11-20T10:00", True),
+        ("PaymentMethodCard", "2025-11-20T10:00", "2026-11-20T10:00", False),
+        ("PaymentMethodEasyPay", "2025-11-20T10:00", "2026-11-20T10:00", False),
+        (None, "2025-11-20T10:00", "2026-11-20T10:00", False),
+    ],
+)
+def test_refund_to_a_bank_account(method: str | None, paid: str, now: str, needed: bool) -> None:
+    """Times are in Korea."""
+    paid_at, at = (datetime.fromisoformat(f"{time}+09:00") for time in (paid, now))
+    assert needs_bank_account(method, paid_at=paid_at, now=at) is needed

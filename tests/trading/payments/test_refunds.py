@@ -329,3 +329,43 @@ def test_mark_in_a_users_reason_is_ignored(stack: PaymentsStack) -> None:
         "SUCCEEDED"
     ] * 2
     assert_settled(stack, user, payment_id, left=4_000)
+
+
+def test_payment_into_a_virtual_account_is_not_refundable(stack: PaymentsStack) -> None:
+    """The request is refused at once, and nothing is reserved or sent."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
+    stack.portone.open(payment_id, 10_000, webhook="none")
+    for move in ("issue-account", "deposit"):
+        stack.portone.move(payment_id, move, webhook="none")
+        stack.complete(user, payment_id)
+        stack.work()
+    paid = stack.payment(user, payment_id)
+    assert (paid["status"], paid["method"]) == ("CREDITED", "PaymentMethodVirtualAccount")
+    assert paid["refundable_amount"] == 0
+
+    for body in ({}, {"amount": 1_000, "reason": "단순 변심"}):
+        answer = stack.api.post(f"/payments/{payment_id}/cancel", user, body)
+        refused = problem_of(answer, "refund-needs-bank-account")
+        assert refused["method"] == "PaymentMethodVirtualAccount"
+
+    assert stack.balance(user)["reserved_cash"] == 0
+    assert stack.payment(user, payment_id)["refunds"] == []
+
+
+def test_method_is_kept_when_a_report_leaves_it_out(stack: PaymentsStack) -> None:
+    """PortOne may do so; the virtual account was named when it was issued."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
+    stack.portone.open(payment_id, 10_000, webhook="none")
+    stack.portone.move(payment_id, "issue-account", webhook="none")
+    stack.complete(user, payment_id)
+    stack.work()
+    stack.portone.move(payment_id, "deposit", webhook="none")
+    stack.portone.inject_fault(method="GET", patch={"/method": None})
+    stack.complete(user, payment_id)
+    stack.work()
+
+    assert stack.payment(user, payment_id)["status"] == "CREDITED"
+    answer = stack.api.post(f"/payments/{payment_id}/cancel", user, {})
+    problem_of(answer, "refund-needs-bank-account")
