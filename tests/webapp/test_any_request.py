@@ -69,7 +69,8 @@ def own_resources(api: Api, person: Person) -> dict[str, Any]:
         "transaction_id": transaction["id"],
         "directory_id": directory["id"],
         "item_id": item["id"],
-        "stock_code": "A005930",
+        # Administrators halt and delist it; the orders and items are of other stocks.
+        "stock_code": "A035720",
     }
 
 
