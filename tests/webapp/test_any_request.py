@@ -22,7 +22,6 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.support.properties import examples
 from tests.support.trading_harness import opened, settings_for
-from tests.trading.orders.steps import set_status
 from tests.webapp.client import Api, Person, api_on, data_of
 from webapp.http.problems import MIMETYPE
 
@@ -61,8 +60,6 @@ def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
 
 def own_resources(api: Api, person: Person) -> dict[str, Any]:
     """Return path parameters that name resources of a user."""
-    # An earlier request may have halted or delisted the stock.
-    set_status(api.harness, "TRADABLE")
     order = api.limit_order(person)
     transaction = data_of(api.post("/balance/deposit", person, {"amount": 1}), 201)
     directory = data_of(api.post("/watchlist/directories", person, {"name": "둘째"}), 201)
