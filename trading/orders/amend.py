@@ -1,4 +1,4 @@
-"""Amend the price or quantity of an open limit order and adjust its reservation.
+"""Amend the price or quantity of an open order and adjust its reservation.
 
 What is executed stays. A new price or a larger quantity counts as a new arrival in the market: it
 is validated like a new order and loses the order's time priority. A reduction, which leaves the
@@ -19,6 +19,7 @@ from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.ledger.cash import lock_accounts, save
 from trading.ledger.errors import InsufficientCash, InsufficientQuantity
 from trading.ledger.holdings import HoldingKey, held_shares, release_shares, reserve_shares
+from trading.marketdata.ticks import Position
 from trading.orders.close import discard_pending_fills, lock_own_order, unsettled_cost
 from trading.orders.errors import OrderNotAmendable, OrderNotFound
 from trading.orders.model import buy_reservation
@@ -50,7 +51,9 @@ class AmendOrder:
 
 
 def amend_order(uow: UnitOfWork, command: AmendOrder) -> None:
-    """Amend an open limit order, and dispatch its execution if it may fill at once now.
+    """Amend an open order, and dispatch its execution if it may fill at once now.
+
+    A limit order that may wait can be amended, a market order only be reduced.
 
     Raise OrderNotFound, OrderNotOpen (also when a fill came first), OrderNotAmendable, and
     ValidationFailed for a quantity that is not above what is executed. Except for a reduction,
@@ -66,6 +69,8 @@ def amend_order(uow: UnitOfWork, command: AmendOrder) -> None:
         raise ValidationFailed(field="quantity", minimum=order.executed_quantity + 1)
     if terms.limit_price == order.limit_price and terms.quantity <= order.quantity:
         _reduce(uow, order, terms)
+    elif order.limit_price is None:
+        raise OrderNotAmendable(order_type=order.order_type, time_in_force=order.time_in_force)
     else:
         _replace(uow, order, terms, market)
     uow.emit(
@@ -81,11 +86,16 @@ def _reduce(uow: UnitOfWork, order: LockedOrder, terms: OrderTerms) -> None:
     reserved_cash = order.reserved_cash
     if terms.side is Side.BUY:
         unsettled = unsettled_cost(session, [order.id]).get(order.id, 0)
-        rest = buy_reservation(
-            quantity=terms.quantity - order.executed_quantity,
-            price=terms.limit_price or 0,
-            commission_ppm=settings.commission_ppm,
-        )
+        left = terms.quantity - order.executed_quantity
+        if terms.limit_price is None:
+            # What a market order reserves for its remaining shares, in proportion, rounded up.
+            rest = -(-(reserved_cash - unsettled) * left // order.remaining_quantity)
+        else:
+            rest = buy_reservation(
+                quantity=left,
+                price=terms.limit_price,
+                commission_ppm=settings.commission_ppm,
+            )
         # Never more than before, even if the commission has been raised since.
         reserved_cash = min(reserved_cash, unsettled + rest)
         account = lock_accounts(session, [order.user_id])[order.user_id]
@@ -106,6 +116,8 @@ def _replace(
 ) -> None:
     """Give an order new terms, as if it arrived in the market now."""
     session = uow.session
+    # On a quiet market the last trade may be long before the amendment.
+    now = Position(int(uow.now.timestamp() * 1_000), 0)
     validation = validate_terms(uow, terms, market, user_id=order.user_id)
     if terms.side is Side.BUY:
         reserved_cash = _change_cash(uow, order, terms, validation)
@@ -125,7 +137,7 @@ def _replace(
             awaiting_first_print=validation.awaiting_first_print,
             is_new_in_book=validation.book_price is not None,
             next_attempt_at=validation.next_attempt_at,
-            accepted_position=validation.position,
+            accepted_position=max(validation.position, now.packed),
         )
     )
     if validation.is_due:
@@ -149,7 +161,7 @@ def _new_terms(order: LockedOrder, command: AmendOrder) -> OrderTerms:
         quantity=order.quantity if command.quantity is None else command.quantity,
         limit_price=order.limit_price if command.limit_price is None else command.limit_price,
     )
-    if terms.is_immediate:
+    if not terms.time_in_force.may_wait:
         raise OrderNotAmendable(order_type=order.order_type, time_in_force=order.time_in_force)
     return terms
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trading.db.upsert import upsert
-from trading.exchange.hours import MarketHours
+from trading.exchange.hours import MarketHours, is_nextrade
 from trading.marketdata.ticks import Tick
 from trading.orders.tables import AUCTION_PRINTS
 
@@ -36,12 +36,15 @@ class AuctionRole(NamedTuple):
     ``entry_ends_at`` is the end of the order entry of the auction that the print is the result of,
     None in continuous trading. ``fills_orders`` is False for a print that contradicts the result of
     an auction without continuous trading after it. ``begins_phase`` is True for the first print.
+    ``auction_is_open_since`` is set for a print of Nextrade before the auction's result: the start
+    of the phase, before which orders were accepted that wait for the result.
     """
 
     entry_ends_at: datetime | None
     only_auction: bool = False
     fills_orders: bool = True
     begins_phase: bool = False
+    auction_is_open_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,13 @@ def classify_prints(
             continue
         position = tick.position.packed
         started_at = resumptions.latest(code, since=phase.started_at, until=tick.traded_at)
-        # Entry for the auction after a halt ends with its print.
         entry_ends_at = phase.entry_ends_at
-        if started_at > phase.started_at:
-            entry_ends_at = max(started_at, entry_ends_at)
-        begins = last is None or last.phase_started_at < started_at
+        if started_at > phase.started_at and not phase.only_auction:
+            # Entry for the auction after a halt ends with its print.
+            entry_ends_at = tick.traded_before
+        has_begun = last is not None and last.phase_started_at >= started_at
+        # Auctions are KRX's: a print of Nextrade is the result of none.
+        begins = not has_begun and not is_nextrade(tick.exchange)
         if begins:
             last = AuctionPrint(started_at, position, tick.price)
         is_current = last is not None and last.phase_started_at == started_at
@@ -98,6 +103,7 @@ def classify_prints(
             only_auction=phase.only_auction,
             fills_orders=is_result or not phase.only_auction,
             begins_phase=begins,
+            auction_is_open_since=None if has_begun or begins else started_at,
         )
     return roles, last
 

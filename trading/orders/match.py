@@ -289,7 +289,9 @@ def _match(
             until = _last_position(order, ticks_by_stock[code], hours)
             # Earlier runs have matched the order against the ticks up to the cursor.
             since = 0 if order.id in new else read_until
-            book[code].append(_book_order(order, remaining, since=since, until=until))
+            book[code].append(
+                _book_order(order, remaining, since=since, until=until, settings=settings)
+            )
     result, published = MatchResult(), quotes.published_limits(book)
     for code, book_orders in book.items():
         result.add(
@@ -363,6 +365,7 @@ def _match_stock(
                     traded_before=tick.traded_before,
                     auction_until=role.entry_ends_at,
                     closed_at=role.entry_ends_at if role.only_auction else None,
+                    auction_is_open_since=role.auction_is_open_since,
                 )
             )
     if FillProfile(settings.fill_profile) is FillProfile.SIMPLE:
@@ -442,7 +445,7 @@ def _lock_in_book(session: Session, ids: Sequence[UUID]) -> list[_OrderInBook]:
 
 
 def _arrived_at(order: _OrderInBook) -> datetime:
-    """Return the time of the last trade before the order arrived, which may be an amendment."""
+    """Return when the order was amended, or the time of the last trade before its acceptance."""
     ms = Position.unpack(order.accepted_position).ms
     return datetime.fromtimestamp(ms / 1_000, UTC)
 
@@ -460,8 +463,12 @@ def _pending_quantities(session: Session, ids: Sequence[UUID]) -> Mapping[UUID, 
     return pending
 
 
-def _book_order(order: _OrderInBook, remaining: int, *, since: int, until: int | None) -> BookOrder:
+def _book_order(
+    order: _OrderInBook, remaining: int, *, since: int, until: int | None, settings: Settings
+) -> BookOrder:
     """Return an order for matching with trades after the position ``since``."""
+    time_in_force = TimeInForce(order.time_in_force)
+    attempt = timedelta(milliseconds=settings.tick_freshness_ms)
     return BookOrder(
         id=order.id,
         side=Side(order.side),
@@ -470,6 +477,7 @@ def _book_order(order: _OrderInBook, remaining: int, *, since: int, until: int |
         position=max(order.accepted_position, since),
         accepted_at=max(order.accepted_at, _arrived_at(order)),
         awaiting_first_print=order.awaiting_first_print,
-        time_in_force=TimeInForce(order.time_in_force),
+        time_in_force=time_in_force,
         until=until,
+        attempt_ends_at=None if time_in_force.may_wait else order.accepted_at + attempt,
     )

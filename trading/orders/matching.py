@@ -34,7 +34,8 @@ class Print:
     ``session`` is the session it was printed in. It was traded before ``traded_before``, which is
     as exact as the feed's time. For the result of a call auction, ``auction_until`` is the end of
     its order entry; ``closed_at`` is the same instant for a closing auction, in which orders
-    accepted later have no part, and None otherwise.
+    accepted later have no part, and None otherwise. ``auction_is_open_since`` is set for a print of
+    another market before the auction's result: orders accepted earlier wait for the result.
     """
 
     position: int
@@ -44,6 +45,7 @@ class Print:
     traded_before: datetime
     auction_until: datetime | None = None
     closed_at: datetime | None = None
+    auction_is_open_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class BookOrder:
     ``limit_price`` is None for a market order, ``quantity`` is what remains to be filled,
     ``position`` the place in the tick stream from which on trades count, and ``accepted_at`` the
     time of the acceptance. ``until`` is the last position at which a trade may fill the order, None
-    without such an end.
+    without such an end. ``attempt_ends_at`` is the end of the only attempt of an IOC or FOK order,
+    None for other orders.
     """
 
     id: UUID
@@ -65,6 +68,7 @@ class BookOrder:
     awaiting_first_print: bool
     time_in_force: TimeInForce
     until: int | None = None
+    attempt_ends_at: datetime | None = None
 
     def is_eligible_for(self, trade: Print) -> bool:
         """Return True if the order was in the market for this trade.
@@ -73,6 +77,15 @@ class BookOrder:
         the trade is the result of, and must not have reached its end yet.
         """
         if self.until is not None and trade.position > self.until:
+            return False
+        if self.attempt_ends_at is not None and (
+            trade.closed_at is not None or trade.traded_before > self.attempt_ends_at
+        ):
+            return False
+        if (
+            trade.auction_is_open_since is not None
+            and self.accepted_at < trade.auction_is_open_since
+        ):
             return False
         return (
             self.position < trade.position

@@ -192,7 +192,8 @@ class OrderDetail(MethodView):
 
         주문 정정. 미체결 지정가 주문의 가격이나 수량을 정정합니다. 가격을 바꾸거나 수량을 늘리면
         같은 가격의 주문 중 맨 뒤로 순서가 바뀝니다. 가격을 그대로 두고 수량을 줄이는 정정은 순서를
-        유지하며, 거래 정지 중에도 할 수 있습니다. 수량은 체결된 수량보다 많아야 합니다.
+        유지하며, 거래 정지 중에도 할 수 있습니다. 시장가 주문은 수량만 줄일 수 있습니다. 수량은
+        체결된 수량보다 많아야 합니다.
         """
         command = AmendOrder(order_id=order_id, user_id=current_user().user_id, **body)
         return _change(order_id, lambda uow: amend_order(uow, command), message=_AMENDED)

@@ -154,7 +154,7 @@ _TABLE: dict[str, ProblemText] = {
     "order-not-amendable": ProblemText(
         409,
         "정정할 수 없는 주문",
-        "대기 중인 지정가 주문만 정정할 수 있습니다.",
+        "대기 중인 지정가 주문만 정정할 수 있으며, 시장가 주문은 수량만 줄일 수 있습니다.",
         momentary=False,
     ),
     "client-order-id-taken": ProblemText(

@@ -34,10 +34,11 @@ def report(
     *,
     base: int | None = None,
     volume: int = 1,
+    exchange: str | None = None,
 ) -> Tick:
     """Write a trade that the feed reports now, whenever it was traded, as the relayer does."""
     tick = harness.tick(price, base=base, volume=volume)
-    late = msgspec.structs.replace(tick, traded_at=traded_at)
+    late = msgspec.structs.replace(tick, traded_at=traded_at, exchange=exchange)
     redis = harness.core.redis
     redis.set(keys.last_tick(SAMSUNG), late.to_json())
     redis.xdel(keys.TICK_STREAM, str(tick.position))
