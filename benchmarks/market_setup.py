@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import product
 from uuid import UUID
 
-from trading.accounts.accounts import register
+from trading.accounts.accounts import RegisterUser, register
 from trading.audit.checks import audit
 from trading.bootstrap import Core
 from trading.db.ids import new_id
@@ -49,9 +49,10 @@ def open_accounts(core: Core, count: int, *, now: datetime) -> list[UUID]:
     def register_all(uow: UnitOfWork) -> None:
         uow = replace(uow, now=now)
         for user_id in user_ids:
-            register(
-                uow, user_id=user_id, email=f"{user_id.hex}@example.com", password_hash="", name="-"
+            command = RegisterUser(
+                user_id=user_id, email=f"{user_id.hex}@example.com", password_hash="", name="-"
             )
+            register(uow, command)
 
     core.run(register_all)
     return user_ids

@@ -44,7 +44,7 @@ from benchmarks.processes import UNLIMITED, cpu_s, running, wait_for
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import Valkey
 from trading import bootstrap as trading_core
-from trading.accounts.accounts import SignIn, register, sign_in
+from trading.accounts.accounts import RegisterUser, SignIn, register, sign_in
 from trading.bootstrap import Core
 from trading.config.settings import Settings
 from trading.db.ids import new_id
@@ -251,13 +251,10 @@ def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> T
     user_id = new_id()
 
     def register_and_sign_in(uow: UnitOfWork) -> SignIn:
-        register(
-            uow,
-            user_id=user_id,
-            email=f"{name}@example.com",
-            password_hash=password_hash,
-            name=name,
+        command = RegisterUser(
+            user_id=user_id, email=f"{name}@example.com", password_hash=password_hash, name=name
         )
+        register(uow, command)
         return sign_in(
             uow,
             user_id=user_id,

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from trading import bootstrap as trading_core
-from trading.accounts.accounts import register
+from trading.accounts.accounts import RegisterUser, register
 from trading.audit.checks import Finding, audit
 from trading.bootstrap import Core
 from trading.config.settings import Settings
@@ -133,10 +133,9 @@ class TradingHarness:
         user_id = new_id()
         self.core.run(
             register,
-            user_id=user_id,
-            email=f"{user_id.hex}@example.com",
-            password_hash="",
-            name="시험",
+            RegisterUser(
+                user_id=user_id, email=f"{user_id.hex}@example.com", password_hash="", name="시험"
+            ),
         )
         return user_id
 

@@ -99,21 +99,40 @@ def normalized_email(email: str) -> str:
     return email.strip().lower()
 
 
-def register(
-    uow: UnitOfWork, *, user_id: UUID, email: str, password_hash: str, name: str
-) -> UserRecord:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterUser:
+    """Command to create a user."""
+
+    user_id: UUID
+    email: str
+    password_hash: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacePassword:
+    """Command to replace the password whose hash is `verified_hash`, in session `session_id`."""
+
+    user_id: UUID
+    session_id: UUID
+    verified_hash: str
+    new_hash: str
+
+
+def register(uow: UnitOfWork, command: RegisterUser) -> UserRecord:
     """Create a user, a balance with the starting cash as first DEPOSIT, and a default watchlist.
 
     Raises EmailTaken.
     """
     session, now, settings = uow.session, uow.now, uow.settings
+    user_id, email = command.user_id, normalized_email(command.email)
     try:
         session.execute(
             insert(USERS).values(
                 id=user_id,
-                email=normalized_email(email),
-                name=name,
-                password_hash=password_hash,
+                email=email,
+                name=command.name,
+                password_hash=command.password_hash,
                 role=Role.USER,
                 created_at=now,
                 deleted_at=None,
@@ -134,9 +153,7 @@ def register(
     session.execute(
         insert(ACCOUNT_AUDITS).values(user_id=user_id, event_id=0, begun_at=now, audited_at=now)
     )
-    return UserRecord(
-        id=user_id, email=normalized_email(email), name=name, role=Role.USER, created_at=now
-    )
+    return UserRecord(id=user_id, email=email, name=command.name, role=Role.USER, created_at=now)
 
 
 def sign_in(
@@ -254,26 +271,24 @@ def sign_out(uow: UnitOfWork, *, session_id: UUID) -> None:
     _revoke(session, SIGN_IN_SESSIONS.c.id == session_id, reason="signed-out", now=now)
 
 
-def change_password(
-    uow: UnitOfWork, *, user_id: UUID, session_id: UUID, verified_hash: str, new_hash: str
-) -> None:
+def change_password(uow: UnitOfWork, command: ReplacePassword) -> None:
     """Replace the password and end all other sessions. Raises Unauthorized if the password has
     changed.
     """
-    session, now = uow.session, uow.now
+    session, now, user_id = uow.session, uow.now, command.user_id
     met = execute_rowcount(
         session,
         update(USERS)
         .where(
             USERS.c.id == user_id,
-            USERS.c.password_hash == verified_hash,
+            USERS.c.password_hash == command.verified_hash,
             USERS.c.deleted_at.is_(None),
         )
-        .values(password_hash=new_hash),
+        .values(password_hash=command.new_hash),
     )
     if met != 1:
         raise Unauthorized
-    others = (SIGN_IN_SESSIONS.c.user_id == user_id) & (SIGN_IN_SESSIONS.c.id != session_id)
+    others = (SIGN_IN_SESSIONS.c.user_id == user_id) & (SIGN_IN_SESSIONS.c.id != command.session_id)
     _revoke(session, others, reason="password-changed", now=now)
 
 

@@ -5,7 +5,7 @@ orders can be cancelled. Matches found in the market meanwhile are stored and ex
 is lifted, so an order keeps its priority.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -24,17 +24,32 @@ from trading.tasks import Task, task_requests
 from trading.unit_of_work import UnitOfWork
 
 
-def halt_account(
-    uow: UnitOfWork,
-    user_id: UUID,
-    *,
-    halt_id: UUID,
-    cause: HaltCause,
-    reason: str | None,
-    by: UUID | None,
-) -> AccountHaltRecord:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountHaltRequest:
+    """Command to halt an account.
+
+    ``by`` is the administrator; None for the audit and for operators at the command line.
+    """
+
+    halt_id: UUID
+    user_id: UUID
+    cause: HaltCause
+    reason: str | None
+    by: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountResumption:
+    """Command to end an account's halt; ``by`` is the administrator, ``note`` what was found."""
+
+    user_id: UUID
+    note: str
+    by: UUID | None = None
+
+
+def halt_account(uow: UnitOfWork, command: AccountHaltRequest) -> AccountHaltRecord:
     """Halt an account. Return the halt, or the one already in force. Raise UserNotFound."""
-    session, now = uow.session, uow.now
+    session, now, user_id = uow.session, uow.now, command.user_id
     if session.scalar(select(USERS.c.id).where(USERS.c.id == user_id)) is None:
         raise UserNotFound
     running = running_account_halt(session, user_id)
@@ -43,13 +58,13 @@ def halt_account(
     # With an upsert, the later of two concurrent requests returns the halt that the other inserted.
     # An insert in a savepoint would not do: a deadlock rolls back the savepoint as well.
     row = {
-        "id": halt_id,
+        "id": command.halt_id,
         "user_id": user_id,
         "running": 1,
-        "cause": cause,
-        "reason": reason,
+        "cause": command.cause,
+        "reason": command.reason,
         "halted_at": now,
-        "halted_by": by,
+        "halted_by": command.by,
         "resumed_at": None,
         "resumed_by": None,
         "note": None,
@@ -61,27 +76,25 @@ def halt_account(
     return halt
 
 
-def resume_account(
-    uow: UnitOfWork, user_id: UUID, *, by: UUID | None, note: str
-) -> AccountHaltRecord | None:
+def resume_account(uow: UnitOfWork, command: AccountResumption) -> AccountHaltRecord | None:
     """End an account's halt, resolve its breaches with a note, and return the halt.
 
     Return None if the account is not halted. The next audit run audits the account again and halts
     it again if breaches remain.
     """
-    session, now = uow.session, uow.now
+    session, now, user_id = uow.session, uow.now, command.user_id
     lifted = running_account_halt(session, user_id)
     if lifted is None:
         return None
     session.execute(
         update(ACCOUNT_HALTS)
         .where(ACCOUNT_HALTS.c.id == lifted.id, ACCOUNT_IS_HALTED)
-        .values(running=None, resumed_at=now, resumed_by=by, note=note)
+        .values(running=None, resumed_at=now, resumed_by=command.by, note=command.note)
     )
     session.execute(
         update(AUDIT_BREACHES)
         .where(AUDIT_BREACHES.c.user_id == user_id, AUDIT_BREACHES.c.resolved_at.is_(None))
-        .values(resolved_at=now, note=note)
+        .values(resolved_at=now, note=command.note)
     )
     session.execute(
         update(ACCOUNT_AUDITS).where(ACCOUNT_AUDITS.c.user_id == user_id).values(event_id=0)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from trading.account_events.tables import ACCOUNT_EVENT_HEADS
 from trading.accounts.tables import ACCOUNT_AUDITS
-from trading.audit.account_halts import halt_account
+from trading.audit.account_halts import AccountHaltRequest, halt_account
 from trading.audit.model import AuditBatch, Breach, last_night
 from trading.audit.tables import AUDIT_BREACHES, AUDIT_RUNS
 from trading.db.ids import new_id
@@ -131,14 +131,13 @@ def record_batch(uow: UnitOfWork, audited: AuditBatch, *, begun_at: datetime) ->
         numbers = sorted(
             breach.check_number for breach in audited.breaches if breach.user_id == user_id
         )
-        halt_account(
-            uow,
-            user_id,
+        command = AccountHaltRequest(
             halt_id=new_id(),
+            user_id=user_id,
             cause=HaltCause.AUDIT_BREACH,
             reason=", ".join(numbers)[:200],
-            by=None,
         )
+        halt_account(uow, command)
     return new
 
 

@@ -4,7 +4,7 @@ only be reduced and cancelled.
 Trades of the market during a halt never fill an order, also after it.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import update
@@ -17,12 +17,21 @@ from trading.halts.tables import TRADING_HALTS
 from trading.unit_of_work import UnitOfWork
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltRequest:
+    """Command to halt trading; ``by`` is the administrator."""
+
+    halt_id: UUID
+    by: UUID
+    reason: str | None = None
+
+
 def running_halt(session: Session) -> HaltRecord | None:
     """Return the running trading halt; None if there is none."""
     return next(iter(halts_where(session, IS_RUNNING)), None)
 
 
-def halt_trading(uow: UnitOfWork, *, halt_id: UUID, by: UUID, reason: str | None) -> HaltRecord:
+def halt_trading(uow: UnitOfWork, command: HaltRequest) -> HaltRecord:
     """Halt trading and return the halt. A halt that is already running stays as it is."""
     session, now = uow.session, uow.now
     running = running_halt(session)
@@ -31,11 +40,11 @@ def halt_trading(uow: UnitOfWork, *, halt_id: UUID, by: UUID, reason: str | None
     # With an upsert, the later of two concurrent requests returns the halt that the other inserted.
     # An insert in a savepoint would not do: a deadlock rolls back the savepoint as well.
     row = {
-        "id": halt_id,
+        "id": command.halt_id,
         "running": 1,
-        "reason": reason,
+        "reason": command.reason,
         "halted_at": now,
-        "halted_by": by,
+        "halted_by": command.by,
         "resumed_at": None,
         "resumed_by": None,
     }

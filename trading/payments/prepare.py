@@ -1,5 +1,6 @@
 """Prepare payments: store the terms first, then pin the amount at PortOne."""
 
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -34,26 +35,30 @@ FIRST_CHECK_AFTER = timedelta(seconds=60)
 NOT_REGISTERED = "pre-registration failed"
 
 
-def prepare_payment(
-    core: UseCaseRunner,
-    portone: PortoneClient,
-    *,
-    payment_id: UUID,
-    user_id: UUID,
-    amount: int,
-    order_name: str,
-) -> None:
-    """Store a payment of ``amount`` won and pin the amount at PortOne.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPayment:
+    """Command to prepare a payment of ``amount`` won.
 
-    ``payment_id`` is chosen by the caller, so that a repeated attempt is recognized. Raises
-    ValidationFailed, CashLimitExceeded, DatabaseUnavailable; PaymentServiceUnavailable or
+    ``payment_id`` is chosen by the caller, so that a repeated attempt is recognized.
+    """
+
+    payment_id: UUID
+    user_id: UUID
+    amount: int
+    order_name: str
+
+
+def prepare_payment(core: UseCaseRunner, portone: PortoneClient, command: NewPayment) -> None:
+    """Store a payment and pin its amount at PortOne.
+
+    Raises ValidationFailed, CashLimitExceeded, DatabaseUnavailable; PaymentServiceUnavailable or
     PaymentServiceRefused when PortOne did not accept it. The payment is then expired, because its
     id was not returned to anybody.
     """
     settings = core.settings
+    payment_id, amount = command.payment_id, command.amount
     check_amount(amount, minimum=settings.payment_amount_min, maximum=settings.payment_amount_max)
-    name = clean_order_name(order_name)
-    core.run(_insert, payment_id=payment_id, user_id=user_id, amount=amount, order_name=name)
+    core.run(_insert, replace(command, order_name=clean_order_name(command.order_name)))
     try:
         portone.pre_register(payment_id_of(payment_id), amount=amount)
     except PortoneError as fault:
@@ -90,9 +95,8 @@ def record_notification(uow: UnitOfWork, payment_id: UUID, *, user_id: UUID | No
     return updated == 1
 
 
-def _insert(
-    uow: UnitOfWork, *, payment_id: UUID, user_id: UUID, amount: int, order_name: str
-) -> None:
+def _insert(uow: UnitOfWork, command: NewPayment) -> None:
+    payment_id, user_id, amount = command.payment_id, command.user_id, command.amount
     session, now, settings = uow.session, uow.now, uow.settings
     # The COMMIT of an earlier attempt may have succeeded.
     if session.scalar(select(PAYMENTS.c.id).where(PAYMENTS.c.id == payment_id)) is not None:
@@ -109,7 +113,7 @@ def _insert(
         insert(PAYMENTS).values(
             id=payment_id,
             user_id=user_id,
-            order_name=order_name,
+            order_name=command.order_name,
             amount=amount,
             currency=KRW,
             store_id=settings.portone_store_id,

@@ -86,32 +86,39 @@ class RefundProgress:
     check: PaymentCheckResult | None = None
 
 
-def request_refund(
-    uow: UnitOfWork,
-    *,
-    refund_id: UUID,
-    payment_id: UUID,
-    user_id: UUID,
-    amount: int | None,
-    reason: str,
-) -> RefundRecord:
-    """Reserve ``amount`` won, or everything that is refundable, and dispatch the refund.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefund:
+    """Command to refund ``amount`` won of a payment, None for everything that is refundable.
 
-    ``reason`` is shown to the payer. Raises PaymentNotFound (also for another user's
-    payment), PaymentNotRefundable, RefundNeedsBankAccount, RefundExceedsPayment, AccountHalted,
-    AccountOverdrawn and InsufficientCash.
+    ``reason`` is shown to the payer.
+    """
+
+    refund_id: UUID
+    payment_id: UUID
+    user_id: UUID
+    amount: int | None
+    reason: str
+
+
+def request_refund(uow: UnitOfWork, command: RequestRefund) -> RefundRecord:
+    """Reserve the cash of a refund and dispatch it.
+
+    Raises PaymentNotFound (also for another user's payment), PaymentNotRefundable,
+    RefundNeedsBankAccount, RefundExceedsPayment, AccountHalted, AccountOverdrawn and
+    InsufficientCash.
     """
     session, now, settings = uow.session, uow.now, uow.settings
-    locked = LockedPayment.lock(uow, payment_id)
+    refund_id, user_id = command.refund_id, command.user_id
+    locked = LockedPayment.lock(uow, command.payment_id)
     if locked is None or locked.before.user_id != user_id:
         raise PaymentNotFound
     payment = locked.before
     refundable = locked.remaining_amount - sum(refund.amount for refund in locked.open_refunds)
-    if not payment.status.is_credited or (refundable == 0 and amount is None):
+    if not payment.status.is_credited or (refundable == 0 and command.amount is None):
         raise PaymentNotRefundable(payment_status=payment.status)
     if needs_bank_account(payment.method, paid_at=payment.credited_at or now, now=now):
         raise RefundNeedsBankAccount(method=payment.method)
-    wanted = refundable if amount is None else amount
+    wanted = refundable if command.amount is None else command.amount
     if wanted > refundable:
         raise RefundExceedsPayment(needed=wanted, refundable=refundable)
     account = locked.account
@@ -123,11 +130,11 @@ def request_refund(
     save(uow, [account], [])
     refund = StoredRefund(
         id=refund_id,
-        payment_id=payment_id,
+        payment_id=command.payment_id,
         user_id=user_id,
         amount=wanted,
         status=RefundStatus.REQUESTED,
-        reason=reason_with_mark(refund_id, reason),
+        reason=reason_with_mark(refund_id, command.reason),
         cancellable=None,
         requested_at=now,
         first_sent_at=None,

@@ -114,22 +114,21 @@ class UserList(MethodView):
         check_new_password(
             body["password"], field="password", email=body["email"], name=body["name"]
         )
-        user_id, password_hash = new_id(), get_core().passwords.hash(body["password"])
+        command = accounts.RegisterUser(
+            user_id=new_id(),
+            email=body["email"],
+            password_hash=get_core().passwords.hash(body["password"]),
+            name=body["name"],
+        )
         answer = run_command(
-            partial(
-                accounts.register,
-                user_id=user_id,
-                email=body["email"],
-                password_hash=password_hash,
-                name=body["name"],
-            ),
+            partial(accounts.register, command=command),
             schema=envelope(UserSchema),
             status=201,
             message="회원 가입이 완료되었습니다.",
             location="/api/v1/users/me",
         )
         if is_created(answer):
-            bind_contextvars(user_id=str(user_id))
+            bind_contextvars(user_id=str(command.user_id))
         return answer
 
 
@@ -297,13 +296,13 @@ class ChangePassword(MethodView):
             # locked while the hash is computed.
             known = core.read(credentials_of, identity.user_id)
             credentials = _verified(known, body["current_password"])
-            accounts.change_password(
-                uow,
+            command = accounts.ReplacePassword(
                 user_id=identity.user_id,
                 session_id=identity.session_id,
                 verified_hash=credentials.password_hash,
                 new_hash=new_hash,
             )
+            accounts.change_password(uow, command)
 
         answer = run_command(
             change_password, schema=TaskResultSchema, message="비밀번호를 변경했습니다."

@@ -8,7 +8,12 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.audit.account_halts import halt_account, resume_account
+from trading.audit.account_halts import (
+    AccountHaltRequest,
+    AccountResumption,
+    halt_account,
+    resume_account,
+)
 from trading.audit.queries import audit_state
 from trading.db.ids import new_id
 from trading.halts.model import HaltCause
@@ -123,25 +128,24 @@ class HaltAccount(MethodView):
         계좌 거래 중단. 계좌의 신규 주문, 정정, 체결, 출금, 환불을 중단합니다. 주문을 취소하거나
         수량만 줄이는 것은 허용합니다. 이미 중단 중이면 기존 중단을 유지합니다.
         """
-        halt_id, reason = new_id(), body["reason"]
+        command = AccountHaltRequest(
+            halt_id=new_id(),
+            user_id=user_id,
+            cause=HaltCause.ADMINISTRATOR,
+            by=current_user().user_id,
+            **body,
+        )
         return run_command(
             recorded(
                 requested(ActionKind.HALT_ACCOUNT),
-                partial(
-                    halt_account,
-                    user_id=user_id,
-                    halt_id=halt_id,
-                    cause=HaltCause.ADMINISTRATOR,
-                    reason=reason,
-                    by=current_user().user_id,
-                ),
+                partial(halt_account, command=command),
                 outcome_of=lambda halt: Outcome(
-                    "halted" if halt.id == halt_id else UNCHANGED, target=str(user_id)
+                    "halted" if halt.id == command.halt_id else UNCHANGED, target=str(user_id)
                 ),
-                reason=reason,
+                reason=command.reason,
             ),
             schema=envelope(AccountHaltSchema),
-            message=lambda halt: _HALTED if halt.id == halt_id else _HALTED_BEFORE,
+            message=lambda halt: _HALTED if halt.id == command.halt_id else _HALTED_BEFORE,
         )
 
 
@@ -156,15 +160,15 @@ class ResumeAccount(MethodView):
         계좌 거래 재개. 계좌의 거래를 재개하고 감사 위반을 해결 처리합니다. 다음 감사에서 위반이
         다시 발견되면 다시 중단됩니다. 중단된 계좌가 아니면 `data`는 null입니다.
         """
-        note = body["note"]
+        command = AccountResumption(user_id=user_id, by=current_user().user_id, **body)
         return run_command(
             recorded(
                 requested(ActionKind.RESUME_ACCOUNT),
-                partial(resume_account, user_id=user_id, by=current_user().user_id, note=note),
+                partial(resume_account, command=command),
                 outcome_of=lambda halt: Outcome(
                     UNCHANGED if halt is None else "resumed", target=str(user_id)
                 ),
-                note=note,
+                note=command.note,
             ),
             schema=AccountResumeAnswerSchema,
             message=lambda halt: _NOT_HALTED if halt is None else _RESUMED,

@@ -8,7 +8,7 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 
 from trading.db.ids import new_id
-from trading.ledger.deposits import deposit, withdraw
+from trading.ledger.deposits import MoveCash, deposit, withdraw
 from trading.ledger.records import TransactionRecord
 from trading.portfolio.transactions import list_movements
 from trading.unit_of_work import UnitOfWork
@@ -136,7 +136,7 @@ class DepositCash(MethodView):
 
         모의 입금. 모의 현금을 입금합니다.
         """
-        return _move(deposit, body["amount"], "입금되었습니다.")
+        return _move(deposit, body, "입금되었습니다.")
 
 
 @blueprint.route("/balance/withdraw")
@@ -149,19 +149,19 @@ class WithdrawCash(MethodView):
 
         모의 출금. 사용 가능한 예수금에서 모의 현금을 출금합니다.
         """
-        return _move(withdraw, body["amount"], "출금되었습니다.")
+        return _move(withdraw, body, "출금되었습니다.")
 
 
-def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str) -> Response:
-    user_id, transaction_id = current_user().user_id, new_id()
-
-    def move(uow: UnitOfWork) -> TransactionRecord:
-        return use_case(uow, transaction_id=transaction_id, user_id=user_id, amount=amount)
-
+def _move(
+    use_case: Callable[[UnitOfWork, MoveCash], TransactionRecord],
+    body: dict[str, Any],
+    message: str,
+) -> Response:
+    command = MoveCash(transaction_id=new_id(), user_id=current_user().user_id, **body)
     return run_command(
-        move,
+        lambda uow: use_case(uow, command),
         schema=envelope(TransactionSchema),
         status=201,
         message=message,
-        location=f"/api/v1/trading/transactions/{transaction_id}",
+        location=f"/api/v1/trading/transactions/{command.transaction_id}",
     )

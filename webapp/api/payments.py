@@ -16,10 +16,10 @@ from trading.errors import Forbidden
 from trading.payments.errors import PaymentNotFound
 from trading.payments.model import is_payment_id
 from trading.payments.portone.webhooks import InvalidWebhook, Webhook, WebhookVerifier
-from trading.payments.prepare import prepare_payment, record_notification
+from trading.payments.prepare import NewPayment, prepare_payment, record_notification
 from trading.payments.queries import get_payment, list_payments
 from trading.payments.records import PaymentRecord
-from trading.payments.refunds import request_refund
+from trading.payments.refunds import RequestRefund, request_refund
 from trading.problems import MIMETYPE
 from trading.unit_of_work import UnitOfWork
 from webapp.api.payment_schemas import (
@@ -72,6 +72,12 @@ class PreparePayment(MethodView):
         주세요.
         """
         core, user_id, payment_id = get_core(), current_user().user_id, new_id()
+        command = NewPayment(
+            payment_id=payment_id,
+            user_id=user_id,
+            amount=body["amount"],
+            order_name=body["order_name"],
+        )
         bind_contextvars(payment_id=payment_id.hex)
 
         def checkout_of(payment: PaymentRecord) -> dict[str, object]:
@@ -91,14 +97,7 @@ class PreparePayment(MethodView):
             message="결제를 준비했습니다.",
             location=f"{PREFIX}/payments/{payment_id.hex}",
             data=checkout_of,
-            before_transaction=lambda: prepare_payment(
-                core,
-                core.portone,
-                payment_id=payment_id,
-                user_id=user_id,
-                amount=body["amount"],
-                order_name=body["order_name"],
-            ),
+            before_transaction=lambda: prepare_payment(core, core.portone, command),
         )
 
 
@@ -232,21 +231,16 @@ class RefundPayment(MethodView):
         않으면 남은 전액을 환불합니다. 가상계좌로 입금한 결제처럼 환불받을 계좌가 필요한 결제는
         환불할 수 없습니다.
         """
-        refund_id, identifier = new_id(), _id(payment_id)
-        bind_contextvars(refund_id=str(refund_id))
+        command = RequestRefund(
+            refund_id=new_id(), payment_id=_id(payment_id), user_id=current_user().user_id, **body
+        )
+        bind_contextvars(refund_id=str(command.refund_id))
         return run_command(
-            partial(
-                request_refund,
-                refund_id=refund_id,
-                payment_id=identifier,
-                user_id=current_user().user_id,
-                amount=body["amount"],
-                reason=body["reason"],
-            ),
+            partial(request_refund, command=command),
             schema=envelope(RefundSchema),
             status=202,
             message="환불을 요청했습니다.",
-            location=f"{PREFIX}/payments/{identifier.hex}",
+            location=f"{PREFIX}/payments/{command.payment_id.hex}",
         )
 
 

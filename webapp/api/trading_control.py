@@ -8,7 +8,7 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 
 from trading.db.ids import new_id
-from trading.halts.trading import halt_trading, resume_trading
+from trading.halts.trading import HaltRequest, halt_trading, resume_trading
 from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
 from webapp.http.admin_log import recorded, requested
 from webapp.http.authentication import admin_required, current_user
@@ -59,18 +59,18 @@ class HaltTrading(MethodView):
         전체 거래 중단. 주문 접수와 정정, 체결을 중단합니다. 미체결 주문은 유지되고, 취소하거나
         수량을 줄일 수 있습니다. 이미 중단 중이면 기존 중단을 유지합니다.
         """
-        halt_id, reason = new_id(), body["reason"]
+        command = HaltRequest(halt_id=new_id(), by=current_user().user_id, **body)
         return run_command(
             recorded(
                 requested(ActionKind.HALT_TRADING),
-                partial(halt_trading, halt_id=halt_id, by=current_user().user_id, reason=reason),
+                partial(halt_trading, command=command),
                 outcome_of=lambda halt: Outcome(
-                    "halted" if halt.id == halt_id else UNCHANGED, target=str(halt.id)
+                    "halted" if halt.id == command.halt_id else UNCHANGED, target=str(halt.id)
                 ),
-                reason=reason,
+                reason=command.reason,
             ),
             schema=envelope(HaltSchema),
-            message=lambda halt: _HALTED if halt.id == halt_id else _HALTED_BEFORE,
+            message=lambda halt: _HALTED if halt.id == command.halt_id else _HALTED_BEFORE,
         )
 
 

@@ -8,7 +8,12 @@ import click
 from trading.accounts.accounts import demote, promote
 from trading.accounts.errors import UserNotFound
 from trading.accounts.records import UserRecord
-from trading.audit.account_halts import halt_account, resume_account
+from trading.audit.account_halts import (
+    AccountHaltRequest,
+    AccountResumption,
+    halt_account,
+    resume_account,
+)
 from trading.audit.queries import audit_state
 from trading.db.ids import new_id
 from trading.exchange.time import kst_text
@@ -87,20 +92,16 @@ def users_halted() -> None:
 @click.option("--reason", required=True, help="Why, for later readers.")
 def users_halt(user: str, reason: str) -> None:
     """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
-    user_id, text, halt_id = find_user_id(user), _text(reason, _REASON_LENGTH_MAX), new_id()
+    user_id, text = find_user_id(user), _text(reason, _REASON_LENGTH_MAX)
+    command = AccountHaltRequest(
+        halt_id=new_id(), user_id=user_id, cause=HaltCause.ADMINISTRATOR, reason=text
+    )
     try:
         halt = run_commanded(
             ActionKind.HALT_ACCOUNT,
-            partial(
-                halt_account,
-                user_id=user_id,
-                halt_id=halt_id,
-                cause=HaltCause.ADMINISTRATOR,
-                reason=text,
-                by=None,
-            ),
+            partial(halt_account, command=command),
             outcome_of=lambda halt: Outcome(
-                "halted" if halt.id == halt_id else UNCHANGED, target=str(user_id)
+                "halted" if halt.id == command.halt_id else UNCHANGED, target=str(user_id)
             ),
             reason=text,
         )
@@ -117,7 +118,7 @@ def users_resume(user: str, note: str) -> None:
     user_id, text = find_user_id(user), _text(note, _NOTE_LENGTH_MAX)
     lifted = run_commanded(
         ActionKind.RESUME_ACCOUNT,
-        partial(resume_account, user_id=user_id, by=None, note=text),
+        partial(resume_account, command=AccountResumption(user_id=user_id, note=text)),
         outcome_of=lambda lifted: Outcome(
             UNCHANGED if lifted is None else "resumed", target=str(user_id)
         ),

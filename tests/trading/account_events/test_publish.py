@@ -14,12 +14,11 @@ from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import DatabaseServer, Valkey
 from tests.support.trading_harness import TestClock, TradingHarness, settings_for
 from tests.trading.db.cutting_proxy import Cut, CuttingProxy
-from tests.trading.orders.steps import deposit, events
+from tests.trading.orders.steps import deposit, events, move_cash
 from trading import bootstrap as trading_core
 from trading.account_events.rows import last_event_id
 from trading.account_events.stream import AccountEvent, AccountStreams
 from trading.bootstrap import Publish
-from trading.db.ids import new_id
 from trading.ledger import deposits
 from trading.marketdata.quotes import MarketUnavailable
 from trading.redis import keys
@@ -176,12 +175,7 @@ def test_commit_of_unknown_outcome_loses_at_most_the_publication(
             harness.settings.redis_url.get_secret_value(),
         )
         core = trading_core.build(cut, clock=harness.clock)
-        work = partial(
-            deposits.deposit,
-            transaction_id=new_id(),
-            user_id=user,
-            amount=1,
-        )
+        work = partial(deposits.deposit, command=move_cash(user, 1))
         core.run_once(
             work, find_committed=lambda session: True if last_event_id(session, user) == 2 else None
         )

@@ -22,7 +22,8 @@ EMAIL = "kim@example.com"
 def register(harness: TradingHarness, email: str = EMAIL) -> UserRecord:
     hashed = harness.core.passwords.hash("right")
     return harness.core.run(
-        accounts.register, user_id=new_id(), email=email, password_hash=hashed, name="김"
+        accounts.register,
+        accounts.RegisterUser(user_id=new_id(), email=email, password_hash=hashed, name="김"),
     )
 
 
@@ -203,10 +204,12 @@ def test_password_change_ends_all_other_sessions(harness: TradingHarness) -> Non
     def change() -> None:
         harness.core.run(
             accounts.change_password,
-            user_id=user.id,
-            session_id=current.session_id,
-            verified_hash=old,
-            new_hash=harness.core.passwords.hash("new"),
+            accounts.ReplacePassword(
+                user_id=user.id,
+                session_id=current.session_id,
+                verified_hash=old,
+                new_hash=harness.core.passwords.hash("new"),
+            ),
         )
 
     change()

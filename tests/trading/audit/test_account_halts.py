@@ -8,7 +8,12 @@ from tests.support.trading_harness import TradingHarness
 from tests.trading.orders.steps import bought, cash, deposit, sweep, withdraw
 from tests.trading.payments.payment_rows import partly_refunded_payment
 from trading.accounts.errors import UserNotFound
-from trading.audit.account_halts import halt_account, resume_account
+from trading.audit.account_halts import (
+    AccountHaltRequest,
+    AccountResumption,
+    halt_account,
+    resume_account,
+)
 from trading.db.ids import new_id
 from trading.errors import DomainError
 from trading.exchange.order_types import Side
@@ -16,22 +21,20 @@ from trading.halts.errors import AccountHalted
 from trading.halts.model import HaltCause
 from trading.halts.records import AccountHaltRecord
 from trading.orders.execute import ExecutionReport
-from trading.payments.refunds import request_refund
+from trading.payments.refunds import RequestRefund, request_refund
 
 
 def halt(harness: TradingHarness, user: UUID) -> AccountHaltRecord:
     return harness.core.run(
         halt_account,
-        user,
-        halt_id=new_id(),
-        cause=HaltCause.ADMINISTRATOR,
-        reason="확인 중",
-        by=None,
+        AccountHaltRequest(
+            halt_id=new_id(), user_id=user, cause=HaltCause.ADMINISTRATOR, reason="확인 중"
+        ),
     )
 
 
 def resume(harness: TradingHarness, user: UUID) -> AccountHaltRecord | None:
-    return harness.core.run(resume_account, user, by=None, note="확인했음")
+    return harness.core.run(resume_account, AccountResumption(user_id=user, note="확인했음"))
 
 
 def status_of(harness: TradingHarness, user: UUID, order_id: UUID) -> str:
@@ -41,11 +44,13 @@ def status_of(harness: TradingHarness, user: UUID, order_id: UUID) -> str:
 def refund(harness: TradingHarness, user: UUID, payment_id: UUID) -> None:
     harness.core.run(
         request_refund,
-        refund_id=new_id(),
-        payment_id=payment_id,
-        user_id=user,
-        amount=1,
-        reason="변심",
+        RequestRefund(
+            refund_id=new_id(),
+            payment_id=payment_id,
+            user_id=user,
+            amount=1,
+            reason="변심",
+        ),
     )
 
 

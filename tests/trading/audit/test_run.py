@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.support.trading_harness import TradingHarness
 from tests.trading.orders.steps import bought, change_settings, deposit, do, rows
 from trading.account_events.rows import last_event_id
-from trading.audit.account_halts import resume_account
+from trading.audit.account_halts import AccountResumption, resume_account
 from trading.audit.checks import audit_accounts
 from trading.audit.model import AuditBatch, Breach
 from trading.audit.queries import AuditState, audit_state
@@ -172,7 +172,7 @@ def test_breach_is_reported_once_until_resolved(harness: TradingHarness) -> None
     assert finish(harness, audited, begun_at=harness.clock()) == audited.breaches
     assert finish(harness, audited, begun_at=harness.clock()) == []
     began = state(harness).breaches[0].found_at
-    harness.core.run(resume_account, user, by=None, note="고침")
+    harness.core.run(resume_account, AccountResumption(user_id=user, note="고침"))
     assert (state(harness).breaches, state(harness).halted) == ((), ())
     harness.clock.advance(seconds=1)
     assert finish(harness, audited, begun_at=harness.clock()) == audited.breaches
@@ -187,7 +187,7 @@ def test_resumed_account_is_audited_again(harness: TradingHarness) -> None:
     run_audit(harness)
 
     def resume() -> None:
-        harness.core.run(resume_account, user, by=None, note="확인")
+        harness.core.run(resume_account, AccountResumption(user_id=user, note="확인"))
 
     resume()
     assert state(harness).halted_total == 0

@@ -165,7 +165,8 @@ def test_repeated_halt_returns_the_running_halt(harness: TradingHarness) -> None
     user = harness.user()
 
     def request_halt(reason: str) -> HaltRecord:
-        return harness.core.run(trading.halt_trading, halt_id=new_id(), by=user, reason=reason)
+        command = trading.HaltRequest(halt_id=new_id(), by=user, reason=reason)
+        return harness.core.run(trading.halt_trading, command)
 
     first = request_halt("시세 이상")
     harness.clock.advance(seconds=1)

@@ -21,7 +21,7 @@ from trading.db.ids import new_id
 from trading.db.transactions import Database
 from trading.exchange.hours import AlwaysOpen, KrxHours
 from trading.exchange.order_types import Side, TimeInForce
-from trading.halts.trading import halt_trading
+from trading.halts.trading import HaltRequest, halt_trading
 from trading.marketdata.health import FeedStatus, RelayerHealth
 from trading.marketdata.quotes import MarketUnavailable
 from trading.marketdata.ticks import Position
@@ -131,7 +131,7 @@ def test_alerts_and_trading_halt_are_reported(harness: TradingHarness) -> None:
     user = harness.user()
     partly_refunded_payment(harness, user)
     since = harness.clock()
-    harness.core.run(halt_trading, halt_id=new_id(), by=user, reason=None)
+    harness.core.run(halt_trading, HaltRequest(halt_id=new_id(), by=user))
 
     assert sum(read_status(harness).payment_alerts.values()) == 1
     assert read_status(harness).halted_since == since

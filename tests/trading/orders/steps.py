@@ -15,6 +15,8 @@ from trading.db.ids import new_id
 from trading.db.transactions import rerun_is_safe
 from trading.exchange.order_types import Side
 from trading.halts import trading
+from trading.halts.trading import HaltRequest
+from trading.ledger.deposits import MoveCash
 from trading.ledger.deposits import deposit as deposit_cash
 from trading.ledger.deposits import withdraw as withdraw_cash
 from trading.ledger.records import TransactionRecord
@@ -31,12 +33,16 @@ def do(harness: TradingHarness, work: Callable[[Session], T]) -> T:
     return harness.core.database.transaction(work, find_committed=rerun_is_safe)
 
 
+def move_cash(user: UUID, amount: int) -> MoveCash:
+    return MoveCash(transaction_id=new_id(), user_id=user, amount=amount)
+
+
 def deposit(harness: TradingHarness, user: UUID, amount: int) -> TransactionRecord:
-    return harness.core.run(deposit_cash, transaction_id=new_id(), user_id=user, amount=amount)
+    return harness.core.run(deposit_cash, move_cash(user, amount))
 
 
 def withdraw(harness: TradingHarness, user: UUID, amount: int) -> TransactionRecord:
-    return harness.core.run(withdraw_cash, transaction_id=new_id(), user_id=user, amount=amount)
+    return harness.core.run(withdraw_cash, move_cash(user, amount))
 
 
 def sweep(harness: TradingHarness) -> Overdue:
@@ -63,7 +69,7 @@ def forget_reference_prices(harness: TradingHarness) -> None:
 
 def halt(harness: TradingHarness, admin: UUID) -> None:
     """Halt all trading, as an administrator does."""
-    harness.core.run(trading.halt_trading, halt_id=new_id(), by=admin, reason=None)
+    harness.core.run(trading.halt_trading, HaltRequest(halt_id=new_id(), by=admin))
 
 
 def resume(harness: TradingHarness, admin: UUID) -> None:

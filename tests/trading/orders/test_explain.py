@@ -64,7 +64,7 @@ def reasons(harness: TradingHarness, user: UUID, order: OrderRecord, **more: Any
 
 
 def halt_trading(harness: TradingHarness) -> None:
-    harness.core.run(trading.halt_trading, halt_id=new_id(), by=harness.user(), reason=None)
+    harness.core.run(trading.halt_trading, trading.HaltRequest(halt_id=new_id(), by=harness.user()))
 
 
 @pytest.fixture
@@ -384,7 +384,7 @@ def test_trade_during_a_halt_fills_nothing_afterwards(harness: TradingHarness) -
     user, administrator = harness.user(), harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=69_000)
-    harness.core.run(trading.halt_trading, halt_id=new_id(), by=administrator, reason=None)
+    harness.core.run(trading.halt_trading, trading.HaltRequest(halt_id=new_id(), by=administrator))
     harness.clock.advance(seconds=1)
     harness.tick(68_000)
     harness.clock.advance(seconds=1)

@@ -14,7 +14,7 @@ from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.model import PaymentStatus
 from trading.payments.portone_payment import KRW
 from trading.payments.refund_model import RefundStatus
-from trading.payments.refunds import request_refund
+from trading.payments.refunds import RequestRefund, request_refund
 from trading.payments.tables import PAYMENT_ALERTS, PAYMENT_CANCELLATIONS, PAYMENT_REFUNDS, PAYMENTS
 from trading.unit_of_work import UnitOfWork
 
@@ -32,11 +32,13 @@ def hold_for_refund(harness: TradingHarness, user: UUID, payment_id: UUID, amoun
     refund_id = new_id()
     harness.core.run(
         request_refund,
-        refund_id=refund_id,
-        payment_id=payment_id,
-        user_id=user,
-        amount=amount,
-        reason="환불",
+        RequestRefund(
+            refund_id=refund_id,
+            payment_id=payment_id,
+            user_id=user,
+            amount=amount,
+            reason="환불",
+        ),
     )
 
 

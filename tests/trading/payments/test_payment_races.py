@@ -12,7 +12,7 @@ from trading.db.ids import new_id
 from trading.exchange.order_types import Side
 from trading.ledger.errors import AccountOverdrawn, InsufficientCash
 from trading.payments.errors import RefundExceedsPayment
-from trading.payments.refunds import request_refund
+from trading.payments.refunds import RequestRefund, request_refund
 from trading.tasks import Task, TaskRequest
 
 ROUNDS = 50
@@ -34,11 +34,13 @@ def asking(
         refund_id = new_id()
         harness.core.run(
             request_refund,
-            refund_id=refund_id,
-            payment_id=UUID(hex=payment_id),
-            user_id=user,
-            amount=amount,
-            reason="환불",
+            RequestRefund(
+                refund_id=refund_id,
+                payment_id=UUID(hex=payment_id),
+                user_id=user,
+                amount=amount,
+                reason="환불",
+            ),
         )
         return refund_id
 
