@@ -64,7 +64,10 @@ class Plan:
 
 def state_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder for all files of this installation. Create it for this user only."""
-    folder = installation.state_folder(environment)
+    try:
+        folder = installation.state_folder(environment)
+    except SettingsError as fault:
+        raise LaunchError(str(fault)) from None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -423,6 +423,23 @@ def test_faults_of_settings_are_one_sentence() -> None:
     assert PASSWORD not in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["users", "list", "caf\udce9"], "is not UTF-8 text"),
+        (["users", "show", "\udcff"], "is not UTF-8 text"),
+        (["users", "promote", "\udcff"], "is not UTF-8 text"),
+        (["users", "halt", ID, "--reason", "\udcff"], "is not UTF-8 text"),
+        (["backup", "x" * 300], "File name too long"),
+        (["backup", "x" * 300 + "/y.gz"], "File name too long"),
+    ],
+)
+def test_unusable_arguments(migrated_sqlite: str, arguments: list[str], named: str) -> None:
+    with app_on(migrated_sqlite, NO_REDIS) as app:
+        result = CliRunner().invoke(FlaskGroup(create_app=lambda: app), arguments)
+    assert faulty(arguments[0], result, named=named) == []
+
+
 def test_bug_keeps_its_traceback(migrated_sqlite: str, files: dict[str, str]) -> None:
     """A wrong SQL statement is not a fault of the database."""
     with app_on(migrated_sqlite, NO_REDIS) as app:

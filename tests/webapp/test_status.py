@@ -4,9 +4,10 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,23 @@ def test_pending_migrations_are_listed(
     assert found["migrations"]["pending"][-1] == found["migrations"]["head"]
     assert found["faults"][0] == "Migrations are pending: flask db upgrade."
     assert "missing" in found["audit"]
+
+
+def test_missing_tables_are_a_problem(tmp_path: Path, valkey_url: str) -> None:
+    """As after a restore by hand that lost some."""
+    uri = f"sqlite:///{tmp_path}/partial.db"
+    with app_on(settings_for(uri, valkey_url)) as app:
+        with app.app_context():
+            upgrade()
+        with closing(sqlite3.connect(tmp_path / "partial.db")) as database, database:
+            database.execute("DROP TABLE pending_fills")
+            database.execute("DROP TABLE order_executions")
+        found = facts(app, exit_code=1)
+
+    assert found["migrations"]["pending"] == []
+    assert (
+        "The tables do not show rows, due: the query failed: OperationalError." in found["faults"]
+    )
 
 
 def test_database_of_a_newer_release(sqlite_harness: TradingHarness) -> None:

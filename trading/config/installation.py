@@ -26,10 +26,15 @@ _OF_PROCESSES = frozenset(
 def state_folder(environment: Mapping[str, str] | None = None) -> Path:
     """Return the folder for all files of the installation; it may not exist.
 
-    ``environment`` is by default that of the process.
+    ``environment`` is by default that of the process. Raise SettingsError for the home folder of an
+    unknown user, or a loop of links.
     """
     given = os.environ if environment is None else environment
-    return Path(given.get(FOLDER_VARIABLE) or _ROOT / "var").expanduser().resolve()
+    folder = Path(given.get(FOLDER_VARIABLE) or _ROOT / "var")
+    try:
+        return folder.expanduser().resolve()
+    except (RuntimeError, OSError) as error:
+        raise _fault(folder, f"is no folder ({error}); correct {FOLDER_VARIABLE}") from None
 
 
 def write_environment_file(folder: Path, environment: Mapping[str, str]) -> Path:

@@ -4,6 +4,7 @@ No cash moves, so there is no ledger entry. A row of ``holding_write_offs`` keep
 the account's event shows the empty holding.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from trading.db.ids import new_id
 from trading.ledger.errors import StockNotDelisted
-from trading.ledger.holdings import HoldingKey, lock_holdings, save_holdings
+from trading.ledger.holdings import HoldingKey, LockedHolding, lock_holdings, save_holdings
+from trading.ledger.positions import HoldingPosition
 from trading.ledger.tables import HOLDING_WRITE_OFFS, PORTFOLIOS
 from trading.stocks.errors import StockNotFound
 from trading.stocks.model import StockStatus
@@ -48,33 +50,48 @@ def write_off_holdings(uow: UnitOfWork, *, stock_code: str, reason: str | None) 
         .order_by(PORTFOLIOS.c.user_id)
     )
     keys = [HoldingKey(user_id, stock_code) for user_id in owners]
-    locked = lock_holdings(session, keys, opened=(), now=uow.now) if keys else {}
-    free = [holding for holding in locked.values() if not holding.reserved]
-    lost = {holding.key.user_id: holding.write_off() for holding in free}
-    if lost:
-        rows = [
-            {
-                "id": new_id(),
-                "user_id": user_id,
-                "stock_code": stock_code,
-                "quantity": position.quantity,
-                "cost": position.cost,
-                "buy_commission": position.buy_commission,
-                "reason": reason,
-                "written_off_at": uow.now,
-            }
-            for user_id, position in lost.items()
-        ]
-        session.execute(insert(HOLDING_WRITE_OFFS), rows)
-        save_holdings(uow, free)
+    lost: list[HoldingPosition] = []
+    reserved = 0
+    # A longer list of keys would make the database scan the table, and lock all of it.
+    for start in range(0, len(keys), uow.settings.stage_batch_size):
+        batch = keys[start : start + uow.settings.stage_batch_size]
+        locked = lock_holdings(session, batch, opened=(), now=uow.now)
+        free = [holding for holding in locked.values() if not holding.reserved]
+        reserved += len(locked) - len(free)
+        lost += _write_off(uow, free, reason=reason)
     return WriteOffReport(
         stock_code=stock_code,
         stock_name=name,
-        holdings=len(free),
-        quantity=sum(position.quantity for position in lost.values()),
-        loss=sum(position.cost + position.buy_commission for position in lost.values()),
-        reserved_holdings=len(locked) - len(free),
+        holdings=len(lost),
+        quantity=sum(position.quantity for position in lost),
+        loss=sum(position.cost + position.buy_commission for position in lost),
+        reserved_holdings=reserved,
     )
+
+
+def _write_off(
+    uow: UnitOfWork, holdings: Sequence[LockedHolding], *, reason: str | None
+) -> list[HoldingPosition]:
+    """Write off locked holdings and return what was lost."""
+    if not holdings:
+        return []
+    lost = {holding.key: holding.write_off() for holding in holdings}
+    rows = [
+        {
+            "id": new_id(),
+            "user_id": key.user_id,
+            "stock_code": key.stock_code,
+            "quantity": position.quantity,
+            "cost": position.cost,
+            "buy_commission": position.buy_commission,
+            "reason": reason,
+            "written_off_at": uow.now,
+        }
+        for key, position in lost.items()
+    ]
+    uow.session.execute(insert(HOLDING_WRITE_OFFS), rows)
+    save_holdings(uow, holdings)
+    return list(lost.values())
 
 
 def _delisted_stock(session: Session, code: str) -> str:

@@ -2,12 +2,13 @@
 
 The first print of a phase shows the day's price limits and base price. Limit orders whose price is
 outside the limits end. So do those from before the day if the base price has jumped: their prices
-belong to other shares, such as those before a split.
+belong to other shares, such as those before a split. The last recorded close may be old, as that of
+a stock that was not followed: it says nothing about orders accepted after its day.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
@@ -37,13 +38,13 @@ _PER_STATEMENT = 500
 class BasePriceJump(NamedTuple):
     """A base price (won) that the last recorded close (won) does not explain.
 
-    ``day_began_at`` is midnight in Korea.
+    ``close_day_ended_at`` is the midnight in Korea after the day of the close.
     """
 
     stock_code: str
     last_close: int
     base_price: int
-    day_began_at: datetime
+    close_day_ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +135,21 @@ def _jumps(
             recorded = load_recorded_prices(session, codes[start : start + _PER_STATEMENT], now=day)
             for code, prices in sorted(recorded.items()):
                 base, close = first_prints[code].base_on(day.date()), prices.before_today
-                if base is None or close is None:
+                if base is None or close is None or prices.closed_at is None:
                     continue
                 if has_jumped(base, close, stocks[code].limit_rules, now=day):
-                    jumps.append(BasePriceJump(code, close, base, day))
+                    ended_at = datetime.combine(
+                        trade_date(prices.closed_at) + timedelta(days=1), time(), KST
+                    )
+                    jumps.append(BasePriceJump(code, close, base, ended_at))
     return jumps
 
 
 def _orders_before(session: Session, jumps: Sequence[BasePriceJump]) -> list[UUID]:
-    """Return the limit orders in the book that were accepted before the day of a jump."""
+    """Return the limit orders in the book whose prices a jump makes obsolete.
+
+    They were accepted by the day of the last recorded close, which is before that of the jump.
+    """
     found: list[UUID] = []
     for jump in jumps:
         found += session.scalars(
@@ -150,7 +157,7 @@ def _orders_before(session: Session, jumps: Sequence[BasePriceJump]) -> list[UUI
                 ORDERS.c.stock_code == jump.stock_code,
                 ORDERS.c.book_price.is_not(None),
                 ORDERS.c.order_type == OrderType.LIMIT,
-                ORDERS.c.accepted_at < jump.day_began_at,
+                ORDERS.c.accepted_at < jump.close_day_ended_at,
             )
         )
     return found

@@ -57,11 +57,13 @@ class RecordedPrices:
     """The newest recorded price of a stock, and its last price (won) of a day before today.
 
     ``fallback`` is another trade of it, which counts if no other one of its day is known.
+    ``closed_at`` is the time of a recorded close before today.
     """
 
     newest: RecordedPrice | None = None
     before_today: int | None = None
     fallback: RecordedPrice | None = None
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,7 @@ def load_recorded_prices(
             minute.c.close.label("minute_close"),
             minute.c.closed_at.label("minute_closed_at"),
             day_before.c.close.label("close_before"),
+            day_before.c.closed_at.label("closed_before_at"),
         )
         .outerjoin(day, _is_candle(day, CandleInterval.DAY, dated.c.code, dated.c.day))
         .outerjoin(
@@ -139,7 +142,9 @@ def load_recorded_prices(
         if candidates:
             # Of two of the same trade, the daily close.
             newest = max(candidates, key=lambda one: (one.traded_at, one.is_daily))
-            found[row.code] = RecordedPrices(newest, row.close_before)
+            found[row.code] = RecordedPrices(
+                newest, row.close_before, closed_at=row.closed_before_at
+            )
     return found
 
 

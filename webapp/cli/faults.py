@@ -1,7 +1,7 @@
 """Wrap every command: check the database first, and explain faults in one sentence.
 
-A fault of a server, a file or the settings ends a command with one sentence and exit code 1. Any
-other exception is a bug and keeps its traceback.
+A fault of a server, a file, the settings or the encoding of an argument ends a command with one
+sentence and exit code 1. Any other exception is a bug and keeps its traceback.
 """
 
 import logging
@@ -68,6 +68,7 @@ def _guarded_callback(
     @wraps(callback)
     def checked(*arguments: Any, **options: Any) -> Any:
         with _explain_faults():
+            _require_text(*arguments, *options.values())
             uri = get_core().settings.database_uri.get_secret_value()
             if checks:
                 require_newest(uri)
@@ -76,6 +77,15 @@ def _guarded_callback(
             return callback(*arguments, **options)
 
     return checked
+
+
+def _require_text(*values: object) -> None:
+    """Raise a ClickException for bytes that are not UTF-8, which no database stores as text."""
+    for value in values:
+        try:
+            _ = value.encode() if isinstance(value, str) else None
+        except UnicodeEncodeError:
+            raise click.ClickException(f"The argument {value!r} is not UTF-8 text.") from None
 
 
 @contextmanager
@@ -89,6 +99,10 @@ def _explain_faults() -> Iterator[None]:
         if sentence is None:
             raise
         raise click.ClickException(sentence) from None
+    except OSError as fault:
+        if fault.filename is None:
+            raise
+        raise click.ClickException(f"{fault.filename}: {fault.strerror}.") from None
     except SystemExit as ended:
         # Flask-Migrate catches these and exits.
         if isinstance(ended.__context__, CommandError):

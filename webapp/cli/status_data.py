@@ -42,6 +42,9 @@ from webapp.cli.migrations import UnfitDatabase, require_file, scripts
 
 _PACKAGES = ("flask", "celery", "sqlalchemy", "pymysql", "redis", "gunicorn", "aiohttp", "flower")
 
+# Sections that the database answers once it is migrated.
+_OF_DATABASE = ("database", "rows", "due", "payments", "audit", "trading")
+
 UPGRADE_PAGE = "docs/deployment.md#upgrade"
 
 Facts = dict[str, Any]
@@ -244,6 +247,11 @@ class Inspection:
                 )
             elif migrations.missing or migrations.facts["pending"]:
                 faults.append(_migration_fault("Migrations are pending: flask db upgrade."))
+            elif failed := [name for name in _OF_DATABASE if sections[name].missing]:
+                # Their alert rules were not evaluated, so they may be broken.
+                reason = sections[failed[0]].missing
+                text = f"The tables do not show {', '.join(failed)}: {reason}."
+                faults.append(alert("MetricsSourceDown", text))
         return faults
 
     def _broken_rules(self, sections: Mapping[str, Section]) -> list[Problem]:

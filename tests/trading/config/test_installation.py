@@ -65,6 +65,11 @@ def test_unusable_file_is_named(tmp_path: Path) -> None:
         command_environment({"STOCKING_VAR": str(tmp_path)})
 
 
+def test_home_folder_of_an_unknown_user_is_a_fault() -> None:
+    with pytest.raises(SettingsError, match="correct STOCKING_VAR"):
+        command_environment({"STOCKING_VAR": "~no-such-user/var"})
+
+
 @given(value=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")))
 def test_every_value_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, value: str

@@ -1,5 +1,6 @@
 """Write-offs of delisted holdings: shares, cost, profit, events and invariants."""
 
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -142,6 +143,23 @@ def test_reserved_shares_are_left(harness: TradingHarness) -> None:
     assert (report.holdings, report.quantity, report.reserved_holdings) == (1, 5, 1)
     harness.cancel(user, order.id)
     assert (write_off(harness).quantity, harness.breaches()) == (10, [])
+
+
+@pytest.mark.every_database
+def test_holdings_are_written_off_in_batches(harness: TradingHarness) -> None:
+    settings = harness.core.settings.model_copy(update={"stage_batch_size": 2})
+    for _ in range(5):
+        bought(harness, harness.user(), 2)
+    set_status(harness, "DELISTED")
+
+    report = harness.core.run(
+        lambda uow: write_off_holdings(
+            replace(uow, settings=settings), stock_code=SAMSUNG, reason=None
+        )
+    )
+
+    assert (report.holdings, report.quantity, report.reserved_holdings) == (5, 10, 0)
+    assert (report.loss, harness.breaches()) == (5 * 140_021, [])
 
 
 def test_only_delisted_stocks_are_written_off(harness: TradingHarness) -> None:

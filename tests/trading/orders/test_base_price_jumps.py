@@ -23,9 +23,11 @@ GTC = TimeInForce.GTC
 DAY = datetime(2026, 11, 20, tzinfo=KST)
 
 
-def close_day_at(harness: TradingHarness, price: int, code: str = SAMSUNG) -> None:
-    """Trade at a price on the 19th and record the candles."""
-    at(harness, kst(19, "15:30:01"))
+def close_day_at(
+    harness: TradingHarness, price: int, code: str = SAMSUNG, *, day: int = 19
+) -> None:
+    """Trade at a price on a day and record the candles."""
+    at(harness, kst(day, "15:30:01"))
     harness.tick(price, code, base=price)
     harness.core.run(build_candles, stream=harness.core.ticks)
     harness.match()
@@ -84,6 +86,26 @@ def test_base_price_within_the_limits_of_the_close_ends_nothing(
 
     assert (report.jumps, dict(report.ended)) == (0, {})
     assert harness.order(user, order.id).status == "PENDING"
+
+
+@pytest.mark.every_database
+def test_old_close_ends_no_order_that_was_accepted_after_its_day(
+    krx_harness: TradingHarness,
+) -> None:
+    """A quiet stock was not followed between the last recorded close and the order."""
+    harness, user = krx_harness, krx_harness.user()
+    at(harness, kst(17, "14:00"))
+    earlier = harness.place(user, Side.BUY, 1, limit=12_000, time_in_force=GTC)
+    close_day_at(harness, 13_000, day=17)
+    at(harness, kst(19, "14:00"))
+    later = harness.place(user, Side.BUY, 1, limit=18_000, time_in_force=GTC)
+    at(harness, kst(20, "09:00:10"))
+    harness.tick(18_600, base=18_500)
+    report = harness.match()
+
+    assert report.jumps == 1
+    assert harness.order(user, earlier.id).status == "CANCELLED"
+    assert harness.order(user, later.id).status == "PENDING"
 
 
 def test_base_price_without_a_recorded_close_is_no_jump(krx_harness: TradingHarness) -> None:
