@@ -58,6 +58,8 @@ def write_off_holdings(uow: UnitOfWork, *, stock_code: str, reason: str | None) 
         locked = lock_holdings(session, batch, opened=(), now=uow.now)
         free = [holding for holding in locked.values() if not holding.reserved]
         reserved += len(locked) - len(free)
+        # Earlier releases kept the rows of sold holdings.
+        free = [holding for holding in free if holding.position.quantity]
         lost += _write_off(uow, free, reason=reason)
     return WriteOffReport(
         stock_code=stock_code,

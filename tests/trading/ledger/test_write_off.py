@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import insert
 
 from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
 from tests.trading.orders.steps import bought, rows, set_status
@@ -14,6 +15,7 @@ from trading.exchange.hours import AlwaysOpen
 from trading.exchange.order_types import Side
 from trading.exchange.time import KST, trade_date
 from trading.ledger.errors import StockNotDelisted
+from trading.ledger.tables import PORTFOLIOS
 from trading.ledger.write_off import WriteOffReport, write_off_holdings
 from trading.portfolio.holding_rows import load_holdings
 from trading.portfolio.holdings import (
@@ -143,6 +145,25 @@ def test_reserved_shares_are_left(harness: TradingHarness) -> None:
     assert (report.holdings, report.quantity, report.reserved_holdings) == (1, 5, 1)
     harness.cancel(user, order.id)
     assert (write_off(harness).quantity, harness.breaches()) == (10, [])
+
+
+def test_empty_holdings_of_earlier_releases_are_left(harness: TradingHarness, holder: UUID) -> None:
+    empty = insert(PORTFOLIOS).values(
+        user_id=harness.user(),
+        stock_code=SAMSUNG,
+        quantity=0,
+        reserved_quantity=0,
+        cost=0,
+        buy_commission=0,
+        realized_profit=0,
+        updated_at=harness.clock(),
+    )
+    harness.do(lambda session: session.execute(empty))
+
+    report = write_off(harness)
+
+    assert (report.holdings, report.quantity, report.reserved_holdings) == (1, 7, 0)
+    assert [one.stock_code for one in summary(harness, holder).holdings] == [HYNIX]
 
 
 @pytest.mark.every_database
