@@ -15,7 +15,7 @@ def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Subscriptio
     """Return the product codes to follow, each with its most urgent source.
 
     These are all stocks with an open order, all held and all watched ones, and the `largest` stocks
-    by market value.
+    by market value. Delisted stocks are left out: no trade of them can come.
     """
     # An open order is due or in the book, or both. The highest price per side is one index lookup;
     # a search by status would read all finished orders.
@@ -37,6 +37,9 @@ def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Subscriptio
         )
         .limit(largest)
     )
+    delisted = set(
+        session.scalars(select(STOCKS.c.code).where(STOCKS.c.status == StockStatus.DELISTED))
+    )
     found: dict[str, SubscriptionSource] = {}
     for source, wanted in (
         (SubscriptionSource.OPEN_ORDERS, due),
@@ -46,5 +49,6 @@ def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Subscriptio
         (SubscriptionSource.MARKET_VALUE, by_market_value),
     ):
         for code in session.scalars(wanted):
-            found.setdefault(code, source)
+            if code not in delisted:
+                found.setdefault(code, source)
     return found

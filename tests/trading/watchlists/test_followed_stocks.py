@@ -1,7 +1,7 @@
 """Tests of the choice of stocks that the relayer follows."""
 
 from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
-from tests.trading.orders.steps import bought
+from tests.trading.orders.steps import bought, set_status
 from tests.trading.watchlists.watchlist_factory import unwatch, watch
 from trading.exchange.order_types import Side
 from trading.marketdata.subscriptions import SubscriptionSource
@@ -60,6 +60,21 @@ def test_watched_stock_is_followed_after_open_orders_and_holdings(harness: Tradi
 
     assert followed(harness, largest=1) == {
         NAVER: SubscriptionSource.HOLDINGS,
+        SAMSUNG: SubscriptionSource.MARKET_VALUE,
+    }
+
+
+def test_delisted_stock_is_not_followed(harness: TradingHarness) -> None:
+    """Although it is held and watched; a halted one is."""
+    user_id = harness.user()
+    for code in (NAVER, KAKAO):
+        bought(harness, user_id, 1, code=code)
+        watch(harness, user_id, code)
+    set_status(harness, "DELISTED", NAVER)
+    set_status(harness, "HALTED", KAKAO)
+
+    assert followed(harness, largest=1) == {
+        KAKAO: SubscriptionSource.HOLDINGS,
         SAMSUNG: SubscriptionSource.MARKET_VALUE,
     }
 
