@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from trading.config.settings import Settings
 from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import Side, TimeInForce
+from trading.exchange.price_grid import PriceRange
 from trading.exchange.time import trade_date
 from trading.halts.queries import halts_since
 from trading.marketdata.published_limits import PublishedLimits
@@ -268,31 +269,35 @@ def _match(
         return MatchResult(), endings
     orders = _lock_in_book(session, sorted(ids))
     pending = _pending_quantities(session, [order.id for order in orders])
+    stocks = load_stock_attributes(session, {order.stock_code for order in orders})
+    published = quotes.published_limits(stocks)
+    limits = {
+        code: _limits_of_day(ticks_by_stock[code], stock, published=published.get(code))
+        for code, stock in stocks.items()
+        if ticks_by_stock[code]
+    }
+    # The first print of a phase may report no base price, so the limits are known later.
+    outside = [order.id for order in orders if _is_outside(order, limits.get(order.stock_code))]
+    reasons = dict.fromkeys(outside, EndReason.PRICE_OUT_OF_LIMITS) | dict(endings.reasons)
     # A fill that was found on an earlier day is executed.
     ended = {
-        order.id: endings.reasons[order.id]
+        order.id: reasons[order.id]
         for order in orders
-        if order.id in endings.reasons and order.id not in pending
+        if order.id in reasons and order.id not in pending
     }
-    stocks = load_stock_attributes(session, {order.stock_code for order in orders})
     book: defaultdict[str, list[BookOrder]] = defaultdict(list)
     for order in orders:
         code = order.stock_code
         remaining = order.quantity - order.executed_quantity - pending.get(order.id, 0)
         is_tradable = stocks[code].status is StockStatus.TRADABLE
-        if (
-            remaining > 0
-            and is_tradable
-            and ticks_by_stock[code]
-            and order.id not in endings.reasons
-        ):
+        if remaining > 0 and is_tradable and ticks_by_stock[code] and order.id not in reasons:
             until = _last_position(order, ticks_by_stock[code], hours)
             # Earlier runs have matched the order against the ticks up to the cursor.
             since = 0 if order.id in new else read_until
             book[code].append(
                 _book_order(order, remaining, since=since, until=until, settings=settings)
             )
-    result, published = MatchResult(), quotes.published_limits(book)
+    result = MatchResult()
     for code, book_orders in book.items():
         result.add(
             _match_stock(
@@ -300,7 +305,7 @@ def _match(
                 ticks_by_stock[code],
                 roles,
                 stocks[code],
-                published=published.get(code),
+                limits=limits[code],
                 hours=hours,
                 settings=settings,
             )
@@ -339,20 +344,37 @@ def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHour
     )
 
 
+def _limits_of_day(
+    ticks: Sequence[Tick], stock: StockAttributes, *, published: PublishedLimits | None
+) -> PriceRange | None:
+    """Return the price limits on the day of the last of these ticks, None if they are unknown."""
+    day = trade_date(ticks[-1].traded_at)
+    bases = [base for tick in ticks if (base := tick.base_on(day)) is not None]
+    return price_limits_on(
+        day, stock.limit_rules, base_price=bases[-1] if bases else None, published=published
+    )
+
+
+def _is_outside(order: _OrderInBook, limits: PriceRange | None) -> bool:
+    return (
+        limits is not None
+        and order.limit_price is not None
+        and not limits.contains(order.limit_price)
+    )
+
+
 def _match_stock(
     orders: Sequence[BookOrder],
     ticks: Sequence[Tick],
     roles: Mapping[int, AuctionRole],
     stock: StockAttributes,
     *,
-    published: PublishedLimits | None,
+    limits: PriceRange | None,
     hours: MarketHours,
     settings: Settings,
 ) -> MatchResult:
     prints = []
-    day, base = trade_date(ticks[-1].traded_at), None
     for tick in ticks:
-        base = tick.base_on(day) or base
         role = roles[tick.position.packed]
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
         if session is not None and role.fills_orders:
@@ -370,7 +392,6 @@ def _match_stock(
             )
     if FillProfile(settings.fill_profile) is FillProfile.SIMPLE:
         return match_whole(orders, prints)
-    limits = price_limits_on(day, stock.limit_rules, base_price=base, published=published)
     slip = partial(
         apply_slippage, ticks=settings.market_slippage_ticks, kind=stock.kind, limits=limits
     )

@@ -8,6 +8,7 @@ from tests.trading.orders.test_evidence import GTC, at, kst, prices, report
 from trading.exchange.order_types import Side, TimeInForce
 from trading.orders.errors import OrderNotAmendable
 from trading.orders.execute import execute_orders
+from trading.orders.model import FillProfile
 
 
 @pytest.mark.parametrize(
@@ -119,3 +120,31 @@ def test_waiting_market_order_can_be_reduced_but_not_changed_otherwise(
     assert prices(harness, user, order) == [70_100]
     assert harness.order(user, order.id).executed_quantity == 3
     assert cash(harness, user)[1] == 0
+
+
+@pytest.mark.parametrize("profile", FillProfile)
+def test_order_outside_limits_that_only_the_second_print_shows_ends(
+    krx_harness: TradingHarness, profile: FillProfile
+) -> None:
+    """The opening print reports no base price."""
+    harness, user = krx_harness, krx_harness.user()
+    change_settings(harness, fill_profile=profile)
+    at(harness, kst(18, "14:00"))
+    harness.tick(84_000, base=80_000)
+    order = harness.place(user, Side.BUY, 10, limit=80_000, time_in_force=GTC)
+    harness.tick(84_100, base=80_000)
+    assert prices(harness, user, order) == []
+    at(harness, kst(20, "08:45"))
+    inside = harness.place(user, Side.BUY, 10, limit=20_000)
+    at(harness, kst(20, "09:00:05"))
+    harness.tick(20_100, volume=1)
+    assert prices(harness, user, order) == [20_100]
+    at(harness, kst(20, "09:00:08"))
+    harness.tick(19_900, base=20_000, volume=100)
+    assert prices(harness, user, order) == [20_100]
+    ended = harness.order(user, order.id)
+    if profile is FillProfile.VOLUME:
+        assert (ended.status, ended.reason) == ("CANCELLED", "price-out-of-limits")
+    else:
+        assert ended.status == "FILLED"
+    assert prices(harness, user, inside) == [20_000]
