@@ -261,7 +261,7 @@ class PerformanceFiguresSchema(Schema):
     calendar_days = _won(365, required=True)
     recorded_days = _won(245, required=True)
     returns = _won(244, "일별 수익률 수", required=True)
-    carried_days = _won(3, "이전 종가로 평가한 보유 종목이 있는 날 수", required=True)
+    carried_days = _won(3, "이전 종가나 체결가로 평가한 보유 종목이 있는 날 수", required=True)
     unpriced_days = fields.List(
         _day("2026-02-03"),
         required=True,

@@ -71,7 +71,7 @@ ENDING_MESSAGES: dict[EndReason | None, str] = {
     EndReason.STOCK_NOT_TRADABLE: "더 이상 거래되지 않는 종목이라 주문이 취소되었습니다.",
     EndReason.INSUFFICIENT_CASH: "예수금이 부족하여 주문이 취소되었습니다.",
     EndReason.PRICE_OUT_OF_LIMITS: (
-        "주문 가격이 오늘의 상한가와 하한가 사이를 벗어나 주문이 취소되었습니다."
+        "주문 가격이 오늘의 가격 제한폭을 벗어나 주문이 취소되었습니다."
     ),
     EndReason.ACCOUNT_CLOSED: "회원 탈퇴로 계좌가 해지되어 주문이 취소되었습니다.",
     EndReason.BASE_PRICE_CHANGED: (

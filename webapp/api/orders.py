@@ -72,7 +72,7 @@ _COLUMNS = (
     Column("reserved_cash", "주문에 묶인 예수금"),
     Column("expires_at", "만료 일시", is_time=True),
     Column("finished_at", "종료 일시", is_time=True),
-    Column("client_order_id", "고객 주문 번호"),
+    Column("client_order_id", "클라이언트 주문 번호"),
     Column("id", "주문 번호"),
 )
 _CSV = """accepted_at (KST),stock_code,stock_name,side,order_type,time_in_force,quantity,price,…

@@ -140,7 +140,7 @@ class PaymentShortSchema(Schema):
         allow_none=True,
         metadata={
             "example": "PaymentMethodCard",
-            "description": "포트원이 알려 준 결제 수단. 아직 모르면 null",
+            "description": "포트원에서 확인한 결제 수단. 확인 전이면 null",
         },
     )
     virtual_account = fields.Nested(VirtualAccountSchema, allow_none=True)

@@ -49,7 +49,7 @@ _HISTORY_COLUMNS = (
     Column("net_flow", "순입금"),
     Column("profit", "손익"),
     Column("profit_rate_bp", "수익률 (bp)"),
-    Column("carried_holdings", "이전 종가로 평가한 종목 수"),
+    Column("carried_holdings", "이전 종가나 체결가로 평가한 종목 수"),
     Column("unpriced_holdings", "평가하지 못한 종목 수"),
     Column("provisional", "잠정 여부"),
 )
@@ -202,7 +202,7 @@ class HistoryDaySchema(Schema):
     withdrawals = _won(20_000)
     profit = _won(-15_180, "총자산 변동에서 순입금을 뺀 손익", unknown=True)
     profit_rate_bp = _won(-15, "전일 총자산과 입금 합계 대비 수익률", unknown=True)
-    carried_holdings = _won(0, "이전 거래일 종가로 평가한 종목 수")
+    carried_holdings = _won(0, "이전 거래일 종가나 최근 체결가로 평가한 종목 수")
     unpriced_holdings = _won(0, "종가가 없어 평가 금액에서 제외한 종목 수")
 
 

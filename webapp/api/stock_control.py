@@ -38,10 +38,10 @@ _MESSAGES = {
     StockChange.RESUMED: "종목의 거래를 재개했습니다.",
     StockChange.DELISTED: "종목을 상장 폐지하고 미체결 주문을 취소했습니다.",
     StockChange.LIQUIDATION_STARTED: "정리매매를 시작했습니다. 가격 제한폭이 없습니다.",
-    StockChange.LIQUIDATION_ENDED: "정리매매를 끝냈습니다.",
+    StockChange.LIQUIDATION_ENDED: "정리매매를 종료했습니다.",
     StockChange.LEVERAGE_CHANGED: "추적 배수를 변경했습니다.",
 }
-_UNCHANGED = "이미 요청한 상태입니다."
+_UNCHANGED = "이미 적용되어 있어 변경하지 않았습니다."
 
 
 class StockChangeReasonSchema(Schema):

@@ -52,7 +52,7 @@ def freshness_field() -> fields.String:
             "enum": [*Freshness, None],
             "description": (
                 "LIVE: 주문을 체결할 수 있는 최근 체결가, STALE: 그보다 오래된 체결가, "
-                "CLOSE: 거래일의 종가. 여러 종목이면 가장 오래된 종류"
+                "CLOSE: 거래일의 종가. 여러 종목이면 그중 가장 오래된 것"
             ),
         },
     )

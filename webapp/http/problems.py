@@ -194,10 +194,10 @@ _TABLE: dict[str, ProblemText] = {
     "refunds-forfeited": ProblemText(
         409,
         "환불할 수 있는 결제",
-        "탈퇴하면 결제한 금액을 환불받을 수 없습니다. 먼저 환불하거나, 환불을 포기한다고 확인해 "
+        "탈퇴하면 결제한 금액을 환불받을 수 없습니다. 먼저 환불받거나, 환불을 포기하는 데 동의해 "
         "주세요.",
-        "탈퇴하면 결제한 금액 {refundable:won}을 환불받을 수 없습니다. 먼저 환불하거나, 환불을 "
-        "포기한다고 확인해 주세요.",
+        "탈퇴하면 결제한 금액 {refundable:won}을 환불받을 수 없습니다. 먼저 환불받거나, 환불을 "
+        "포기하는 데 동의해 주세요.",
         momentary=True,
     ),
     "payment-service-unavailable": ProblemText(
