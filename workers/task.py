@@ -137,10 +137,10 @@ class CoreTask(Task):
 
 
 class PeriodicTask(CoreTask):
-    """A task that finds its own work; Flower shows only the runs that found some, or failed."""
+    """A task that finds its own work; Flower shows only runs that found some, or failed."""
 
     Request = "workers.task_request:PeriodicRequest"
-    send_events = False  # Celery's own; the request sends those that matter.
+    send_events = False  # Celery's own events; `PeriodicRequest` sends them.
 
 
 def _log_result(result: Any, *, duration_ms: float) -> dict[str, Any] | None:

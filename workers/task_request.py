@@ -26,10 +26,10 @@ class CountedRequest(Request):
 
 
 class PeriodicRequest(CountedRequest):
-    """A request of a periodic task, which sends its events to Flower at its end and if it matters.
+    """A request of a periodic task; its events go to Flower only at its end.
 
-    Most runs find nothing, several times a second. Their events would push the tasks of orders off
-    Flower's list.
+    Runs that found nothing send none: several times a second, they would push the tasks of orders
+    off Flower's list.
     """
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 - Celery's signature
@@ -44,7 +44,7 @@ class PeriodicRequest(CountedRequest):
 
 
 def _matters(event: str, fields: Mapping[str, Any]) -> bool:
-    # Celery passes the text of the result. An expired message is followed by the next one.
+    # Celery passes the result as text. An expired message (revoked) is followed by the next one.
     if event == "task-succeeded":
         return str(fields["result"]) != repr(None)
     return event not in ("task-started", "task-revoked")

@@ -9,9 +9,9 @@ later position than necessary.
 Feeds report trades again, e.g. to the next relayer, and late. The cumulative volume identifies a
 trade within a stock, day and exchange. The script that writes ticks keeps the latest totals of each
 in Redis, so a trade enters the stream once, over restarts and take-overs. A trade that is later
-than the last one is no repeat, whatever its total: totals may begin again. A late trade that is new
-enters the stream, but is no last value and is not pushed. A trade without a total is always
-written: nothing identifies it.
+than the last one counts as new, whatever its total, because totals may begin again. A late trade
+that is new enters the stream, but does not become the last value and is not pushed. A trade without
+a total is always written, because nothing identifies it.
 """
 
 import asyncio

@@ -92,7 +92,7 @@ def wait_until_up(launcher: subprocess.Popen[bytes], output: Path) -> None:
 
 
 def flask(var: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command as in another terminal, which knows the state folder only."""
+    """Run a command as in another terminal, with only the state folder in its environment."""
     return subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
         cwd=ROOT,

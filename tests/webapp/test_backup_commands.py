@@ -150,7 +150,7 @@ def test_backup_without_a_path_is_in_the_state_folder(
     assert file.parent.stat().st_mode & 0o077 == 0
 
 
-def test_backup_of_an_older_database_says_so(tmp_path: Path) -> None:
+def test_backup_reports_a_database_of_an_older_release(tmp_path: Path) -> None:
     """It is what an operator needs before an upgrade."""
     with installation(tmp_path / "old.db", "redis://127.0.0.1:1/0") as old:
         with old.app_context():

@@ -1,6 +1,6 @@
 """Amendments that only reduce an order, or restate its price, are always possible.
 
-They are refused for nothing that refuses a new order, and the order keeps its place.
+The rules that refuse a new order do not apply to them, and the order keeps its priority.
 """
 
 from collections.abc import Callable

@@ -83,7 +83,7 @@ def _end_before_answering(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(UseCaseRunner, "run", run_and_end)
 
 
-def test_tokens_that_are_dead_already_are_not_returned(
+def test_tokens_of_an_ended_session_are_not_returned(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A logout or a password change may end the session before the answer is sent."""

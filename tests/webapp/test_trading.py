@@ -393,7 +393,7 @@ def test_quote_of_a_stock_without_a_tick_is_its_recorded_price(api: Api) -> None
 
 
 def test_listed_stock_without_any_price_is_subscribed(api: Api) -> None:
-    """Retry-After is true: the relayer subscribes within that time."""
+    """The relayer subscribes within the time of Retry-After."""
     person = api.person()
 
     refused = api.get("/trading/realtime/stock/035720", person)

@@ -1,7 +1,7 @@
-"""Write off the holdings of a delisted stock: the shares are gone, and their cost is lost.
+"""Write off the holdings of a delisted stock: remove the shares; their cost is a realized loss.
 
-No cash moves, so there is no ledger entry. A row of ``holding_write_offs`` keeps what was lost, and
-the account's event shows the empty holding.
+No cash moves, so there is no ledger entry. A row of ``holding_write_offs`` stores the loss, and an
+account event shows the empty holding.
 """
 
 from collections.abc import Sequence
@@ -97,7 +97,7 @@ def _write_off(
 
 
 def _delisted_stock(session: Session, code: str) -> str:
-    """Lock a delisted stock, so that no one relists it meanwhile, and return its name."""
+    """Lock a delisted stock, so that it stays delisted, and return its name."""
     stock = session.execute(
         select(STOCKS.c.name, STOCKS.c.status).where(STOCKS.c.code == code).with_for_update()
     ).one_or_none()

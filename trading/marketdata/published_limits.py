@@ -1,7 +1,7 @@
 """Price limits of a trading day as published by Toss, shared by all processes through Redis.
 
-They show limits that the master data do not explain, such as those of a fund whose leverage was not
-imported.
+They include limits that cannot be computed from the master data, such as those of a fund whose
+leverage was not imported.
 """
 
 from datetime import date

@@ -25,7 +25,7 @@ class SubscriptionSource(StrEnum):
     OPEN_ORDERS = "open-orders"
     HOLDINGS = "holdings"
     COMMANDS = "commands"
-    # Stocks that users wanted to buy, but that have no price.
+    # Stocks without a price that users wanted to buy or requested a quote of.
     REQUESTS = "requests"
     WATCHLISTS = "watchlists"
     # Fills the remaining budget; those beyond it are not reported as left out.

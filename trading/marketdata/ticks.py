@@ -146,9 +146,9 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
         """Return the milliseconds since the receipt, plus the delay beyond NETWORK_ALLOWANCE_MS.
 
         Clocks of two machines differ slightly, so a tick received up to one second in the future
-        has age 0. Beyond that its age is unknown, and the difference counts as its age: no fill is
-        better than a fill at a price of unknown age. For the same reason a trade that is further in
-        the future than the allowance when it is received is a day old.
+        has age 0. Beyond that its age is unknown, and the difference counts as its age, so that it
+        fills nothing. For the same reason a trade that is further in the future than the allowance
+        when it is received is a day old.
         """
         age = (now - self.received_at) // _MS
         if age < 0:

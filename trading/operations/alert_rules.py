@@ -79,7 +79,7 @@ def find_problems(
 ) -> list[Problem]:
     """Return every alert rule that is broken now, the causes before their effects.
 
-    A part of the status that is None is not judged; neither are processes and the beat.
+    Rules of a part that is None (of the status, the processes, the beat) are not checked.
     """
     now = status.taken_at
     found = list(_of_processes(processes))
@@ -87,7 +87,7 @@ def find_problems(
         found.append(alert("BeatStopped", "No beat is active: no periodic task is sent."))
     if status.market is not None:
         found += _of_market(status.market)
-    # What a process does periodically is late only if one could have done it.
+    # Periodic work is late only if a worker has run for that long.
     workers_since = None if processes is None else processes.running_since(ProcessKind.WORKER)
     if status.database is not None:
         found += _of_database(status.database, status.market, workers_since, now=now)

@@ -1,4 +1,4 @@
-"""Which orders in the book end when a stock begins a phase of its day.
+"""End the orders in the book that must end when a stock begins a phase of its day.
 
 The first print of a phase shows the day's price limits and base price. Limit orders whose price is
 outside the limits end. So do those from before the day if the base price has jumped: their prices
@@ -36,7 +36,7 @@ _PER_STATEMENT = 500
 
 
 class BasePriceJump(NamedTuple):
-    """A base price (won) that the last recorded close (won) does not explain.
+    """A base price (won) outside the limits that the last recorded close (won) would give.
 
     ``close_day_ended_at`` is the midnight in Korea after the day of the close.
     """
@@ -56,9 +56,9 @@ class PhaseEndings:
 
 
 def has_jumped(base_price: int, last_close: int, rules: LimitRules, *, now: datetime) -> bool:
-    """Return True if a day's base price is beyond what one day of trading can explain.
+    """Return True if a day's base price is outside the limits that the last close would give.
 
-    That is outside the price limits which the last recorded close would give on this day.
+    Both are in won. No single day of trading can move a price that far.
     """
     limits = price_limits_on(trade_date(now), rules, base_price=last_close)
     return limits is not None and not limits.contains(base_price)

@@ -77,7 +77,7 @@ class MatchReport:
     - ``filled``: orders with new pending fills.
     - ``resting``: orders now known to rest.
     - ``ended``: number of orders that ended because their stock began a day, by reason.
-    - ``jumps``: base prices that the last recorded close does not explain.
+    - ``jumps``: base prices outside the limits that the last recorded close would give.
     - ``gap``: True if trades before these were lost.
     - ``more``: True if there is more to read at once.
     - ``busy``: True if another process was matching this shard, and nothing was done.

@@ -175,14 +175,14 @@ def last_trade_evidence(
     halt.
     """
     session = None
-    alive = is_within_order_life(
+    is_within_life = is_within_order_life(
         hours, time_in_force, accepted_at=accepted_at, traded_at=tick.traded_at
     )
-    # The first print after a halt is a new price, so none from before its end counts.
+    # The first print after a halt sets a new price, so trades from before its end do not count.
     halted = any(
         halt.is_active_at(tick.received_at) or _is_before_end(tick, halt) for halt in halts
     ) or (stock_resumed_at is not None and tick.traded_before <= stock_resumed_at)
-    if alive and not halted:
+    if is_within_life and not halted:
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind)
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
 

@@ -1,6 +1,7 @@
 """Realized profit of a user's sales and write-offs, grouped by time or by stock.
 
-The database adds up the profits stored with the executions. A write-off is a sale for nothing.
+The database adds up the profits stored with the executions. A write-off counts as a sale for
+0 won.
 """
 
 from dataclasses import dataclass

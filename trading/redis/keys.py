@@ -24,7 +24,7 @@ RELAYER_HEALTH = "toss_ws_relayer:health"
 # product requests itself, always replaced as a whole.
 RELAYER_SUBSCRIPTIONS = "toss_ws_relayer:subscriptions"
 RELAYER_AUTOMATIC_SUBSCRIPTIONS = "toss_ws_relayer:automatic_subscriptions"
-# Sorted set with a TTL: destinations of stocks that users asked for without a price, by the time of
+# Sorted set with a TTL: destinations of stocks without a price that users requested, by the time of
 # the last request in ms.
 RELAYER_REQUESTED_SUBSCRIPTIONS = "toss_ws_relayer:requested_subscriptions"
 REQUESTED_SUBSCRIPTIONS_MAX = 20

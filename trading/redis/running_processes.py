@@ -93,7 +93,7 @@ class ProcessReporter:
             self._stop.wait(REPORT_PERIOD_S)
 
     def report(self) -> None:
-        """Report once. A fault of Redis is ignored: the process then appears silent."""
+        """Report once. A fault of Redis is ignored: the process then counts as not responding."""
         try:
             if self._started_at is None:
                 seconds, _ = self._redis.time()

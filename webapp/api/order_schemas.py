@@ -82,7 +82,7 @@ class AmendmentSchema(Schema):
     # An order from before the setting was lowered may be reduced to a quantity above it.
     quantity = Whole(
         high="order_quantity_max",
-        judged_up_to=_QUANTITY_MAX,
+        accepted_up_to=_QUANTITY_MAX,
         metadata={
             "description": "체결된 수량을 포함한 새 주문 수량 (주)",
             "example": 5,

@@ -16,7 +16,7 @@ from webapp.http.admin_log import run_commanded
 
 @click.command("write-off")
 @click.argument("code")
-@click.option("--reason", help="why, for the log and the account's records")
+@click.option("--reason", help="Why, for the log and the account's records.")
 def write_off(code: str, reason: str | None) -> None:
     """Write off all holdings of the delisted stock CODE; their cost is a realized loss."""
     stock_code = product_code(code)

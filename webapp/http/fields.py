@@ -18,12 +18,12 @@ _WHOLE_MAX = 10**15
 class WholeRange(validate.Validator):
     """Bounds of an integer; each is a number or the name of a setting.
 
-    Values up to `judged_up_to` pass although they exceed the upper bound, because the use case
-    decides whether to accept them.
+    Values up to `accepted_up_to` pass although they exceed the upper bound, because the use case
+    checks them.
     """
 
-    def __init__(self, low: int | str, high: int | str, judged_up_to: int = 0) -> None:
-        self._low, self._high, self._judged_up_to = low, high, judged_up_to
+    def __init__(self, low: int | str, high: int | str, accepted_up_to: int = 0) -> None:
+        self._low, self._high, self._accepted_up_to = low, high, accepted_up_to
 
     @property
     def min(self) -> int:
@@ -35,7 +35,7 @@ class WholeRange(validate.Validator):
 
     def __call__(self, value: int) -> int:
         low, high = self.min, self.max
-        if not low <= value <= max(high, self._judged_up_to):
+        if not low <= value <= max(high, self._accepted_up_to):
             raise ValidationError(f"{low:,} 이상 {high:,} 이하로 입력해 주세요.")
         return value
 
@@ -58,10 +58,10 @@ class Whole(fields.Integer):
         *,
         low: int | str = 1,
         high: int | str = _WHOLE_MAX,
-        judged_up_to: int = 0,
+        accepted_up_to: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(strict=True, validate=WholeRange(low, high, judged_up_to), **kwargs)
+        super().__init__(strict=True, validate=WholeRange(low, high, accepted_up_to), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):

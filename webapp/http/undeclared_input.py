@@ -1,7 +1,7 @@
 """Refuse query parameters and bodies that a route does not declare.
 
-An ignored parameter turns a typo into an unfiltered answer, and an ignored body lets a client
-believe that its members had an effect. A route declares its input with `arguments` of its
+If a misspelled filter were ignored, the answer would be unfiltered; if a body were ignored, its
+members would seem to have had an effect. A route declares its input with `arguments` of its
 blueprint. Pages outside the API's blueprints (health checks, metrics, documentation) take no input
 and ignore what load balancers and scrapers add. So does PortOne's webhook, whose query we cannot
 change.

@@ -34,7 +34,7 @@ RULES: dict[str, dict[str, Any]] = {
     for group in yaml.safe_load((ROOT / "deploy/monitoring/alerts.yml").read_text())["groups"]
     for rule in group["rules"]
 }
-# Rules over a period of time or on one process's metrics, which the status does not judge.
+# Rules over a period of time or on one process's metrics, which the status does not check.
 OF_A_PERIOD = {
     "ApiErrors",
     "ApiSlow",
@@ -57,10 +57,10 @@ NOW = datetime(2026, 11, 30, 3, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=3)
 
 
-def test_every_rule_is_judged_here_or_over_a_period() -> None:
-    judged = {*alert_rules.THRESHOLDS, *alert_rules.CONDITIONS}
-    assert not judged & OF_A_PERIOD
-    assert judged | OF_A_PERIOD == set(RULES)
+def test_every_rule_is_checked_here_or_over_a_period() -> None:
+    checked = {*alert_rules.THRESHOLDS, *alert_rules.CONDITIONS}
+    assert not checked & OF_A_PERIOD
+    assert checked | OF_A_PERIOD == set(RULES)
 
 
 @pytest.mark.parametrize("name", alert_rules.THRESHOLDS)
@@ -198,7 +198,7 @@ def test_account_events_are_late_above_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("status", [one for one in FeedStatus if one is not FeedStatus.HEALTHY])
-def test_feed_is_judged_while_the_market_is_open(status: FeedStatus) -> None:
+def test_feed_is_checked_while_the_market_is_open(status: FeedStatus) -> None:
     market = replace(MARKET, diagnosis=Diagnosis(status, ()))
     assert names(market=market) == ["FeedNotHealthy"]
     assert names(market=replace(market, trading=False)) == []

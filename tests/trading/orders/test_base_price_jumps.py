@@ -1,4 +1,4 @@
-"""Base prices that the last recorded close does not explain."""
+"""Base prices outside the price limits that the last recorded close would give."""
 
 from datetime import date, datetime
 

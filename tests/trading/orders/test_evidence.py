@@ -139,7 +139,7 @@ def test_resting_order_that_the_opening_did_not_fill_is_filled_at_its_limit(
 
 
 def test_closing_auction_has_one_price(krx_harness: TradingHarness) -> None:
-    """For resting, arriving and market orders. A second print of it at another price counts not."""
+    """For resting, arriving and market orders. A second print at another price fills none."""
     harness, user = krx_harness, krx_harness.user()
     at(harness, kst(20, "15:10"))
     harness.tick(71_000)

@@ -54,7 +54,7 @@ def valued(
 
 
 @pytest.mark.parametrize(
-    ("now", "word"),
+    ("now", "freshness"),
     [
         (at(20, "11:05"), "STALE"),
         (at(20, "15:29:59"), "STALE"),
@@ -64,11 +64,13 @@ def valued(
         (at(23, "08:59"), "CLOSE"),
     ],
 )
-def test_daily_price_is_a_close_once_the_regular_session_is_over(now: datetime, word: str) -> None:
+def test_daily_price_is_a_close_once_the_regular_session_is_over(
+    now: datetime, freshness: str
+) -> None:
     recorded = RecordedPrices(RecordedPrice(71_000, at(20, "10:00"), is_daily=True))
     found = valued(recorded, None, now)
     assert found is not None
-    assert (found.price, found.freshness, found.day) == (71_000, word, FRIDAY)
+    assert (found.price, found.freshness, found.day) == (71_000, freshness, FRIDAY)
 
 
 def test_market_that_never_closes_has_the_daily_price_as_its_close() -> None:
