@@ -53,8 +53,8 @@ class BookOrder:
     """An order in the book.
 
     ``limit_price`` is None for a market order, ``quantity`` is what remains to be filled,
-    ``position`` the place in the tick stream from which on trades count, and ``accepted_at`` the
-    time of the acceptance. ``until`` is the last position at which a trade may fill the order, None
+    ``position`` the place in the tick stream after which trades count, and ``accepted_at`` the time
+    of the acceptance. ``until`` is the last position at which a trade may fill the order, None
     without such an end. ``attempt_ends_at`` is the end of the only attempt of an IOC or FOK order,
     None for other orders.
     """

@@ -137,8 +137,8 @@ def validate_terms(
 
     Raise ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountHalted,
     AccountOverdrawn (a buy while there is a debt), MarketClosed, InvalidTickSize, PriceOutOfRange,
-    or NoLivePrice (a market buy needs some price to compute its reservation; the relayer then
-    subscribes to the stock).
+    or NoLivePrice (a market buy without Redis, or without any price to compute its reservation
+    from; the relayer then subscribes to the stock).
     """
     hours, settings, now = uow.hours, uow.settings, uow.now
     _check_shape(terms, settings)

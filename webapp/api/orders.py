@@ -188,7 +188,7 @@ class OrderDetail(MethodView):
     @blueprint.arguments(AmendmentSchema)
     @blueprint.response(200, envelope(OrderSchema))
     def patch(self, body: dict[str, Any], order_id: UUID) -> Response:
-        """Amend an open limit order.
+        """Amend an open order.
 
         주문 정정. 미체결 지정가 주문의 가격이나 수량을 정정합니다. 가격을 바꾸거나 수량을 늘리면
         같은 가격의 주문 중 맨 뒤로 순서가 바뀝니다. 가격을 그대로 두고 수량을 줄이는 정정은 순서를
