@@ -1,7 +1,7 @@
 """The state folder of an installation, and the environment file by which commands find it.
 
 The launcher writes the file with the settings of the processes that it starts. Commands read it;
-variables of their own environment win.
+variables of their own environment take precedence.
 """
 
 import os

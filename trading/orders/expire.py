@@ -24,7 +24,7 @@ def expire_orders(uow: UnitOfWork) -> AffectedIds | None:
     """Expire one batch of DAY orders whose day has ended.
 
     Return None, changing nothing, while a matcher has not read all trades of that day. An order
-    accepted after the last end of a day belongs to the next day and is left alone. An order that
+    accepted after the last end of a day belongs to the next day and stays open. An order that
     the matcher found filled before the end is executed, however late.
     """
     hours, session, settings, now = uow.hours, uow.session, uow.settings, uow.now

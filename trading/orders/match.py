@@ -212,7 +212,7 @@ def _evidence(session: Session, ticks: Sequence[Tick], settings: Settings) -> li
     """Return the ticks that may fill orders.
 
     Not those that the feed reported late, and not those that were traded or received during a halt
-    of all trading or of their stock. Orders of a stock that is halted now are left alone anyway.
+    of all trading or of their stock. Orders of a stock that is halted now are not matched.
     """
     ticks = [tick for tick in ticks if not tick.is_late(settings.tick_freshness_ms)]
     if not ticks:
@@ -330,17 +330,17 @@ def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHour
 
     None if all of these ticks are within the order's life.
     """
-    is_alive = partial(
+    is_within_life = partial(
         is_within_order_life,
         hours,
         TimeInForce(order.time_in_force),
         accepted_at=order.accepted_at,
     )
     # Usually the last tick is within the order's day, and so are all before it.
-    if is_alive(traded_at=ticks[-1].traded_at):
+    if is_within_life(traded_at=ticks[-1].traded_at):
         return None
     return next(
-        tick.position.packed - 1 for tick in ticks if not is_alive(traded_at=tick.traded_at)
+        tick.position.packed - 1 for tick in ticks if not is_within_life(traded_at=tick.traded_at)
     )
 
 

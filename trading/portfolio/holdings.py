@@ -239,7 +239,7 @@ class SummaryRecord:
     def freshness(self) -> Freshness | None:
         """Return the least fresh of the holdings' prices, None without a price."""
         found = {holding.freshness for holding in self.holdings}
-        return next((word for word in reversed(Freshness) if word in found), None)
+        return next((value for value in reversed(Freshness) if value in found), None)
 
     @property
     def price_day(self) -> date | None:

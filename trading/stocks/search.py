@@ -85,7 +85,7 @@ class StockIndex:
         keys = "".join(query.split())
         if _KEYS.fullmatch(keys):
             yield self._matching(hangul_of_keys(keys), limit=limit)
-            # Caps Lock was on.
+            # As typed with Caps Lock.
             yield self._matching(hangul_of_keys(keys.lower()), limit=limit)
 
     def _matching(self, query: str, *, limit: int) -> list[FoundStock]:

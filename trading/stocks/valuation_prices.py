@@ -140,7 +140,7 @@ def load_recorded_prices(
         if row.day_closed_at is not None:
             candidates.append(RecordedPrice(row.day_close, row.day_closed_at, is_daily=True))
         if candidates:
-            # Of two of the same trade, the daily close.
+            # If both are of the same trade, the daily close.
             newest = max(candidates, key=lambda one: (one.traded_at, one.is_daily))
             found[row.code] = RecordedPrices(
                 newest, row.close_before, closed_at=row.closed_before_at

@@ -24,7 +24,7 @@ REASON_LENGTH_MAX = 200
 
 
 class WriteOffRequestSchema(Schema):
-    """Reason of the write-off, for later readers. The body is optional."""
+    """Reason of the write-off, stored with it and in the log. The body is optional."""
 
     reason = Text(
         high=REASON_LENGTH_MAX,
