@@ -176,7 +176,7 @@ def _of_readers(
             age_s = _age_s(since, now)
             if age_s > THRESHOLDS["MatcherStalled"]:
                 text = f"{reader.name} has been behind for {span(age_s)}, since {kst_text(since)}"
-                yield alert("MatcherStalled", f"{text}: limit orders do not fill.")
+                yield alert("MatcherStalled", f"{text}: resting orders do not fill.")
 
 
 def span(seconds: float) -> str:

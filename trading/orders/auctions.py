@@ -86,7 +86,7 @@ def classify_prints(
             # Entry for the auction after a halt ends with its print.
             entry_ends_at = tick.traded_before
         has_begun = last is not None and last.phase_started_at >= started_at
-        # Auctions are KRX's: a print of Nextrade is the result of none.
+        # Only KRX holds auctions: a print of Nextrade is never a result.
         begins = not has_begun and not is_nextrade(tick.exchange)
         if begins:
             last = AuctionPrint(started_at, position, tick.price)

@@ -1,4 +1,4 @@
-"""Close an account: refuse while its payments forbid it, else end its orders and erase its data."""
+"""Close an account: check its payments, end its orders and erase its personal data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Closing an account: its orders end, its data is erased, and its payments may forbid it."""
+"""Closing an account: its orders end, its data is erased, and payments may prevent it."""
 
 from functools import partial
 from uuid import UUID
