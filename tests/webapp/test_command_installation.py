@@ -39,7 +39,7 @@ def test_commands_use_and_name_the_database_of_the_installation(
         assert (ran.returncode, ran.stderr) == (0, f"Database: {file} (SQLite)\n")
 
 
-def test_explicit_database_wins(var: Path, tmp_path: Path) -> None:
+def test_explicit_database_takes_precedence(var: Path, tmp_path: Path) -> None:
     ran = flask(var, "users", "halted", DATABASE_URI=f"sqlite:///{tmp_path}/other.db")
     assert ran.returncode == 1
     assert f"The database file {tmp_path}/other.db does not exist" in ran.stderr

@@ -74,7 +74,7 @@ class PaymentRecord:
     def refundable_amount(self) -> int:
         """Amount that could be refunded now according to the payment alone, in won.
 
-        0 if it can only go to a bank account.
+        0 for a payment into a virtual account, which is refunded only to a bank account.
         """
         return (
             0

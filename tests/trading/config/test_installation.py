@@ -30,7 +30,7 @@ def test_file_is_private_and_replaced_as_a_whole(tmp_path: Path) -> None:
     assert found == {"STOCKING_VAR": str(tmp_path), "DATABASE_URI": URI}
 
 
-def test_explicit_variables_win(tmp_path: Path) -> None:
+def test_explicit_variables_take_precedence(tmp_path: Path) -> None:
     """An empty one counts as not given."""
     write_environment_file(tmp_path, {"DATABASE_URI": URI, "REDIS_URL": "redis://127.0.0.1:1/0"})
     own = {"STOCKING_VAR": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:2/0", "DATABASE_URI": ""}

@@ -262,7 +262,7 @@ def test_stock_that_was_not_traded_today_changes_by_nothing(harness: TradingHarn
 
 
 @pytest.mark.parametrize("has_candle", [True, False])
-def test_result_of_a_sold_out_stock_outlives_its_tick(
+def test_result_of_a_sold_out_stock_is_known_after_its_tick_expired(
     harness: TradingHarness, *, has_candle: bool
 ) -> None:
     user = harness.user()
