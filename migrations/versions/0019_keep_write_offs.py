@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 from sqlalchemy.dialects import mysql
 
 revision = "0019"
@@ -47,4 +48,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    written_off = op.get_bind().scalar(sa.text("SELECT COUNT(*) FROM holding_write_offs"))
+    if written_off:
+        raise CommandError(
+            f"The downgrade would lose {written_off} write-offs of holdings. "
+            "Restore a backup from before them."
+        )
     op.drop_table("holding_write_offs")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.trading_harness import HYNIX, SAMSUNG, opened, settings_for
+from tests.trading.orders.steps import set_status
 from tests.trading.portfolio.days import close
 from tests.webapp.client import Api, Person, api_on, data_of, problem_of
 from trading.exchange.hours import KrxHours
@@ -402,6 +403,14 @@ def test_listed_stock_without_any_price_is_subscribed(api: Api) -> None:
     assert refused.headers["Retry-After"] == str(SUBSCRIPTION_WAIT_S)
     requested = api.harness.core.redis.zrange(keys.RELAYER_REQUESTED_SUBSCRIPTIONS, 0, -1)
     assert requested == [trade_topic("A035720")]
+
+
+def test_delisted_stock_without_any_price_is_not_subscribed(api: Api) -> None:
+    set_status(api.harness, "DELISTED", "A035720")
+
+    problem_of(api.get("/trading/realtime/stock/035720", api.person()), "stock-not-tradable")
+
+    assert api.harness.core.redis.zcard(keys.RELAYER_REQUESTED_SUBSCRIPTIONS) == 0
 
 
 def test_price_of_a_stock_is_retried_after_the_opening(database_uri: str, valkey_url: str) -> None:

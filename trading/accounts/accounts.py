@@ -208,7 +208,8 @@ def refresh(
         select(SIGN_IN_SESSIONS, USERS.c.deleted_at)
         .join(USERS, USERS.c.id == SIGN_IN_SESSIONS.c.user_id)
         .where(SIGN_IN_SESSIONS.c.id == session_id)
-        .with_for_update()
+        # Only the session: closing an account locks the user first.
+        .with_for_update(of=SIGN_IN_SESSIONS)
     ).one_or_none()
     if (
         row is None

@@ -78,14 +78,14 @@ def opening_valuation(first: Valuation) -> Valuation:
     return Valuation(first.day - _ONE_DAY, 0)
 
 
-def net_flows(left: int, paid_in: int, paid_out: int) -> tuple[int, int]:
+def net_flows(left: int, paid_in: int, paid_out: int, *, worth: int) -> tuple[int, int]:
     """Return deposits and withdrawals (won) of one day without what cancels out.
 
-    ``left`` is the value of the account before. If nothing of it and of the deposits remains then,
-    the deposits were all the capital of the day, so they are returned unchanged.
+    ``left`` is the value of the account before, ``worth`` after the day. If nothing would remain of
+    the capital or of the result, the flows were all there was, so they are returned unchanged.
     """
     cancelled = min(paid_in, paid_out)
-    if left + paid_in - cancelled <= 0:
+    if left + paid_in - cancelled <= 0 or worth + paid_out - cancelled <= 0:
         return paid_in, paid_out
     return paid_in - cancelled, paid_out - cancelled
 
@@ -108,7 +108,7 @@ def daily_returns(valuations: Sequence[Valuation]) -> tuple[Return, ...]:
             funded = at.day
         if at.worth is None:
             continue
-        paid_in, paid_out = net_flows(left, paid_in, paid_out)
+        paid_in, paid_out = net_flows(left, paid_in, paid_out, worth=at.worth)
         if since is not None and left + paid_in > 0:
             begins = funded - _ONE_DAY if left <= 0 and funded is not None else since
             found.append(
@@ -162,7 +162,8 @@ def money_weighted_return(valuations: Iterable[Valuation], *, since: date, until
     worth = left = 0
     for at in valuations:
         days = (at.day - since).days
-        paid_in, paid_out = net_flows(worth, at.paid_in, at.paid_out)
+        after = worth + at.paid_in - at.paid_out if at.worth is None else at.worth
+        paid_in, paid_out = net_flows(worth, at.paid_in, at.paid_out, worth=after)
         if at.day == since:
             flows.append((0, at.worth or 0))
         elif since < at.day < until:
@@ -170,7 +171,7 @@ def money_weighted_return(valuations: Iterable[Valuation], *, since: date, until
         elif at.day == until:
             flows.append((days - 1, paid_in))
             left = max((at.worth or 0) + paid_out, 0)
-        worth = worth + at.paid_in - at.paid_out if at.worth is None else at.worth
+        worth = after
     days = (until - since).days
     growth = _daily_growth(sorted(flow for flow in flows if flow[1]), days=days, left=Decimal(left))
     return Unavailable(UnavailableReason.NO_SINGLE_SOLUTION) if growth is None else growth**days - 1

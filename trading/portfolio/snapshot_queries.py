@@ -82,7 +82,9 @@ class DayRecord:
         """
         if self.profit is None or self.assets_before is None:
             return None
-        paid_in, _ = net_flows(self.assets_before, self.deposits, self.withdrawals)
+        paid_in, _ = net_flows(
+            self.assets_before, self.deposits, self.withdrawals, worth=self.total_assets or 0
+        )
         capital = self.assets_before + paid_in
         return change_rate_bp(capital + self.profit, capital) if capital > 0 else None
 

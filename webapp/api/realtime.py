@@ -13,7 +13,8 @@ from trading.exchange.order_types import OrderType
 from trading.marketdata.errors import SUBSCRIPTION_WAIT_S, NoLivePrice
 from trading.marketdata.health import FeedStatus, HealthReason, diagnose, trading_since
 from trading.marketdata.stock_codes import product_code
-from trading.stocks.errors import StockNotFound
+from trading.stocks.errors import StockNotFound, StockNotTradable
+from trading.stocks.model import StockStatus
 from trading.stocks.queries import get_stock
 from trading.stocks.valuation_prices import Freshness, ValuationPrice, load_recorded_prices
 from webapp.api.order_schemas import enum_metadata
@@ -230,10 +231,12 @@ def _quoted(codes: Sequence[str]) -> dict[str, ValuationPrice]:
 def _no_live_price(code: str) -> NoLivePrice:
     """Return the refusal of a listed stock without any price, and request its subscription.
 
-    Raises StockNotFound.
+    Raises StockNotFound, and StockNotTradable for a delisted stock.
     """
     core, now = get_core(), get_core().clock()
     stock = core.read(get_stock, code)
+    if stock.status is StockStatus.DELISTED:
+        raise StockNotTradable(stock_code=code, stock_status=stock.status)
     core.quotes.request_subscription(code, now=now)
     opening = core.market_hours().next_opening(now, order_type=OrderType.MARKET, kind=stock.kind)
     wait_s = math.ceil((opening - now).total_seconds()) + SUBSCRIPTION_WAIT_S

@@ -84,6 +84,13 @@ def test_deposit_of_an_empty_account_is_its_capital() -> None:
     assert found.value == Decimal("0.1")
 
 
+def test_loss_of_all_that_was_not_withdrawn_is_measured_with_the_deposit() -> None:
+    """100 are deposited, 80 withdrawn, and nothing is left: −20 %, from which returns go on."""
+    (found,) = daily_returns([Valuation(day(0), 0), Valuation(day(1), 0, 100, 80)])
+
+    assert found.value == Decimal("-0.2")
+
+
 def test_flows_cancel_out_over_a_day_of_unknown_value() -> None:
     valuations = [
         Valuation(day(0), 100),
@@ -118,7 +125,7 @@ def test_flows_that_cancel_within_a_day_change_no_return(
 
 @given(
     before=st.integers(1, 10**10),
-    worth=st.integers(0, 10**10),
+    worth=st.integers(1, 10**10),
     net=st.integers(-(10**10), 10**10),
     through=st.lists(st.integers(0, 10**12), min_size=2, max_size=2),
 )
