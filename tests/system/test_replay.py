@@ -23,8 +23,8 @@ def _bars(log: str) -> list[tuple[datetime, int, int]]:
 def _bars_at(
     bars: Sequence[tuple[datetime, int, int]], traded_at: datetime
 ) -> list[tuple[int, int]]:
-    """Return the low and high of the bars that were played in the millisecond of `traded_at`."""
-    end = traded_at + timedelta(milliseconds=1)
+    """Return the low and high of the bars that were played in the second of `traded_at`."""
+    end = traded_at + timedelta(seconds=1)
     ends = [begins for begins, _low, _high in bars[1:]] + [datetime.max.replace(tzinfo=UTC)]
     return [
         (low, high)

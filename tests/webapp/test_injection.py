@@ -103,7 +103,8 @@ def _make_target(api: Api, asked: list[str]) -> Target:
         ],
         "item_id": data_of(api.post("/watchlist", person, {"stock_code": "A000660"}), 201)["id"],
         "payment_id": partly_refunded_payment(api.harness, UUID(person.id)).hex,
-        "stock_code": "A005930",
+        # Administrators delist it and write it off; the users hold another stock.
+        "stock_code": "A035720",
         "user_id": administrator.id,
     }
     return Target(api, person, administrator, victim, own, asked)

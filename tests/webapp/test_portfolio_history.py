@@ -176,7 +176,7 @@ def test_statement_count_does_not_depend_on_the_period(api: Api) -> None:
         with statements_counted(api.harness.core.database.engine) as statements:
             data_of(api.get("/portfolio/history", person))
         counts.append(len(statements))
-    assert counts[0] == counts[1] <= 12
+    assert counts[0] == counts[1] <= 13
 
 
 def test_fully_sold_stock_is_listed_as_closed(api: Api) -> None:

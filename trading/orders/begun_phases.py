@@ -88,6 +88,36 @@ def endings_of_begun_phases(
     return PhaseEndings(reasons, jumps)
 
 
+def limits_of_last_ticks(
+    ticks_by_stock: Mapping[str, Sequence[Tick]],
+    stocks: Mapping[str, StockAttributes],
+    *,
+    quotes: QuoteStore,
+) -> dict[str, PriceRange | None]:
+    """Return the price limits of stocks on the day of their last tick, None if they are unknown.
+
+    Stocks without ticks are left out.
+    """
+    published = quotes.published_limits(stocks)
+    limits: dict[str, PriceRange | None] = {}
+    for code, stock in stocks.items():
+        if ticks := ticks_by_stock.get(code):
+            day = trade_date(ticks[-1].traded_at)
+            bases = [base for tick in ticks if (base := tick.base_on(day)) is not None]
+            limits[code] = price_limits_on(
+                day,
+                stock.limit_rules,
+                base_price=bases[-1] if bases else None,
+                published=published.get(code),
+            )
+    return limits
+
+
+def is_outside(limits: PriceRange | None, limit_price: int | None) -> bool:
+    """Return True if an order's limit (won) is outside known price limits."""
+    return limits is not None and limit_price is not None and not limits.contains(limit_price)
+
+
 def end_by_reason(uow: UnitOfWork, reasons: Mapping[UUID, EndReason]) -> None:
     """End locked orders for these reasons."""
     ids = sorted(reasons)

@@ -22,15 +22,19 @@ from trading.config.settings import Settings
 from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import Side, TimeInForce
 from trading.exchange.price_grid import PriceRange
-from trading.exchange.time import trade_date
 from trading.halts.queries import halts_since
-from trading.marketdata.published_limits import PublishedLimits
 from trading.marketdata.quotes import QuoteStore
 from trading.marketdata.sharding import shard_of
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Position, Tick
 from trading.orders.auctions import AuctionRole, Resumptions, record_auction_prints
-from trading.orders.begun_phases import PhaseEndings, end_by_reason, endings_of_begun_phases
+from trading.orders.begun_phases import (
+    PhaseEndings,
+    end_by_reason,
+    endings_of_begun_phases,
+    is_outside,
+    limits_of_last_ticks,
+)
 from trading.orders.fill_price import apply_slippage, is_within_order_life
 from trading.orders.match_cursor import is_cursor_of, lock_cursor, unread_ticks
 from trading.orders.matching import (
@@ -53,7 +57,6 @@ from trading.orders.rows import StoredPendingFill
 from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.halts import stock_halts_since
 from trading.stocks.model import StockStatus
-from trading.stocks.price_limits import price_limits_on
 from trading.stocks.queries import StockAttributes, load_stock_attributes
 from trading.tasks import AffectedIds, Task, task_requests
 from trading.unit_of_work import UnitOfWork
@@ -270,15 +273,12 @@ def _match(
     orders = _lock_in_book(session, sorted(ids))
     pending = _pending_quantities(session, [order.id for order in orders])
     stocks = load_stock_attributes(session, {order.stock_code for order in orders})
-    published = quotes.published_limits(stocks)
-    limits = {
-        code: _limits_of_day(ticks_by_stock[code], stock, published=published.get(code))
-        for code, stock in stocks.items()
-        if ticks_by_stock[code]
-    }
+    limits = limits_of_last_ticks(ticks_by_stock, stocks, quotes=quotes)
     # The first print of a phase may report no base price, so the limits are known later.
-    outside = [order.id for order in orders if _is_outside(order, limits.get(order.stock_code))]
-    reasons = dict.fromkeys(outside, EndReason.PRICE_OUT_OF_LIMITS) | dict(endings.reasons)
+    reasons = dict(endings.reasons)
+    for order in orders:
+        if is_outside(limits.get(order.stock_code), order.limit_price):
+            reasons.setdefault(order.id, EndReason.PRICE_OUT_OF_LIMITS)
     # A fill that was found on an earlier day is executed.
     ended = {
         order.id: reasons[order.id]
@@ -341,25 +341,6 @@ def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHour
         return None
     return next(
         tick.position.packed - 1 for tick in ticks if not is_within_life(traded_at=tick.traded_at)
-    )
-
-
-def _limits_of_day(
-    ticks: Sequence[Tick], stock: StockAttributes, *, published: PublishedLimits | None
-) -> PriceRange | None:
-    """Return the price limits on the day of the last of these ticks, None if they are unknown."""
-    day = trade_date(ticks[-1].traded_at)
-    bases = [base for tick in ticks if (base := tick.base_on(day)) is not None]
-    return price_limits_on(
-        day, stock.limit_rules, base_price=bases[-1] if bases else None, published=published
-    )
-
-
-def _is_outside(order: _OrderInBook, limits: PriceRange | None) -> bool:
-    return (
-        limits is not None
-        and order.limit_price is not None
-        and not limits.contains(order.limit_price)
     )
 
 

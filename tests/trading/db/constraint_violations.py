@@ -59,6 +59,11 @@ VIOLATIONS = [
     ("stocks_leverage_percent", "UPDATE stocks SET leverage_percent = 0"),
     ("stocks_leverage_percent", "UPDATE stocks SET leverage_percent = 301"),
     ("stocks_leverage_percent", "UPDATE stocks SET leverage_percent = -301"),
+    ("stocks_resumed_at", "UPDATE stocks SET resumed_at = '2026-01-02'"),
+    (
+        "stocks_resumed_at",
+        "UPDATE stocks SET halted_at = '2026-01-03', resumed_at = '2026-01-02'",
+    ),
     ("stocks_in_liquidation", "UPDATE stocks SET in_liquidation = 2"),
     ("virtual_balances_reserved_cash", "UPDATE virtual_balances SET reserved_cash = -1"),
     (

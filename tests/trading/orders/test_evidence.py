@@ -1,7 +1,7 @@
 """Which trades fill orders: by the time at which they were traded, in auctions and over days."""
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,7 @@ from tests.support.properties import examples
 from tests.support.trading_harness import SAMSUNG, TradingHarness
 from tests.trading.orders.steps import bought, do, halt, resume
 from trading.exchange.order_types import Side, TimeInForce
+from trading.exchange.time import KST, trade_date
 from trading.marketdata.ticks import Position, Tick
 from trading.orders.records import OrderRecord
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
@@ -303,6 +304,28 @@ def test_no_fill_rests_on_a_trade_from_before_the_acceptance_or_of_another_day(
             assert traded_at.date() == executed_at.date()
 
 
+def next_monday(harness: TradingHarness) -> datetime:
+    """Return 10:00 of the next Monday with usual hours on it and on the Tuesday after it."""
+    hours = harness.core.market_hours()
+    usual = {
+        (one.session, one.opens_at - kst(20, "00:00")) for one in hours.spans(date(2026, 11, 20))
+    }
+    monday = max(harness.clock(), kst(20, "10:00"))
+    while True:
+        monday += timedelta(days=7 - (monday + timedelta(hours=9)).weekday())
+        monday = monday.replace(hour=1, minute=0, second=0, microsecond=0)
+        days = [trade_date(monday), trade_date(monday + timedelta(days=1))]
+        if all(
+            {
+                (one.session, one.opens_at - datetime.combine(day, time(), KST))
+                for one in hours.spans(day)
+            }
+            == usual
+            for day in days
+        ):
+            return monday
+
+
 AUCTION_ORDERS = st.lists(
     st.tuples(
         st.sampled_from(Side),
@@ -336,10 +359,7 @@ def test_all_fills_of_an_auction_have_its_price(
     """
     harness = krx_harness
     harness.core.redis.flushall()
-    # A Monday after all earlier examples; the opening auction is the next day's.
-    monday = max(harness.clock.now, kst(20, "10:00")) + timedelta(days=7)
-    monday -= timedelta(days=(monday + timedelta(hours=9)).weekday())
-    monday = monday.replace(hour=1, minute=0, second=0, microsecond=0)
+    monday = next_monday(harness)
     at(harness, monday)
     user = harness.user()
     harness.tick(70_000)
