@@ -147,6 +147,7 @@ def test_newest_known_trade_is_the_price(
 @pytest.mark.every_database
 def test_prices_are_recorded_by_the_candles_of_trades(harness: TradingHarness) -> None:
     """Samsung is traded on two days, Hynix on none."""
+    closed_at = harness.clock()
     harness.tick(69_500)
     harness.clock.advance(days=3)
     harness.tick(70_500)
@@ -158,7 +159,9 @@ def test_prices_are_recorded_by_the_candles_of_trades(harness: TradingHarness) -
     found = harness.core.read(load_recorded_prices, codes, now=harness.clock())
 
     assert found == {
-        SAMSUNG: RecordedPrices(RecordedPrice(71_000, harness.clock(), is_daily=True), 69_500)
+        SAMSUNG: RecordedPrices(
+            RecordedPrice(71_000, harness.clock(), is_daily=True), 69_500, closed_at=closed_at
+        )
     }
     assert harness.core.read(load_recorded_prices, [], now=harness.clock()) == {}
 
