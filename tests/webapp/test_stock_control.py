@@ -113,22 +113,22 @@ def test_stock_is_controlled_from_the_command_line(api: Api, administrator: Pers
     api.harness.tick(70_000)
     api.bought(person, 1)
     expected = {
-        ("halt", "005930", "--reason", "공시"): "HALTED, leverage 1; 1 users informed.",
-        ("resume", "005930"): "TRADABLE, leverage 1; 1 users informed.",
+        ("halt", "005930", "--reason", "공시"): "HALTED, leverage 1; users informed: 1.",
+        ("resume", "005930"): "TRADABLE, leverage 1; users informed: 1.",
         ("liquidate", "005930"): (
-            "TRADABLE, leverage 1, in liquidation trading; 1 users informed."
+            "TRADABLE, leverage 1, in liquidation trading; users informed: 1."
         ),
-        ("liquidate", "005930", "--end"): "TRADABLE, leverage 1; 1 users informed.",
-        ("delist", "A005930"): "DELISTED, leverage 1; 1 users informed.",
-        ("set-leverage", "000660", "-2"): "TRADABLE, leverage -2; 0 users informed.",
-        ("set-leverage", "000660", "1.5"): "TRADABLE, leverage 1.5; 0 users informed.",
+        ("liquidate", "005930", "--end"): "TRADABLE, leverage 1; users informed: 1.",
+        ("delist", "A005930"): "DELISTED, leverage 1; users informed: 1.",
+        ("set-leverage", "000660", "-2"): "TRADABLE, leverage -2; users informed: 0.",
+        ("set-leverage", "000660", "1.5"): "TRADABLE, leverage 1.5; users informed: 0.",
     }
     for arguments, ending in expected.items():
         done = stocks(api, *arguments)
         assert done.exit_code == 0, done.output
         assert done.output.endswith(f" is now {ending}\n"), done.output
     assert stocks(api, "delist", "005930").output == (
-        "A005930 삼성전자 was already DELISTED, leverage 1; 0 users informed.\n"
+        "A005930 삼성전자 was already DELISTED, leverage 1; users informed: 0.\n"
     )
     assert [entry[0] for entry in log_of(api, administrator)] == [
         "stocks.halt", "stocks.resume", "stocks.liquidate", "stocks.liquidate", "stocks.delist",

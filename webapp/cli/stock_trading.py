@@ -106,7 +106,7 @@ def _run(
         state += ", in liquidation trading"
     click.echo(
         f"{code} {stock.name} {'was already' if changed.change is None else 'is now'} {state}; "
-        f"{changed.informed} users informed."
+        f"users informed: {changed.informed}."
     )
 
 
