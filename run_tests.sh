@@ -9,7 +9,7 @@ source "$root/launcher/venv.sh"
 usage() {
     cat <<'HELP'
 ./run_tests.sh           format, lint, types, import contracts and all areas of the tests
-                         (9 minutes)
+                         (14 minutes)
 ./run_tests.sh --fast    the same without any server or process, for the inner loop (1 minute)
 ./run_tests.sh --full    also what is marked `full`, MySQL for every test of a database, and all
                          examples of properties, as in CI (24 minutes)
@@ -116,7 +116,7 @@ case $# in
 esac
 
 case $leg in
-default) say "Running all checks: about 9 minutes on two cores, after set-up (--help for others)" ;;
+default) say "Running all checks: about 14 minutes on two cores, after set-up (--help for others)" ;;
 --fast) say "Running what needs no server: about 1 minute on two cores, after set-up" ;;
 --full) say "Running all checks in full: about 24 minutes on two cores, after set-up" ;;
 esac
